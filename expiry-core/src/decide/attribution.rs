@@ -1,0 +1,158 @@
+use std::{collections::BTreeSet, net::IpAddr};
+
+use crate::{
+    ActiveRow, BindingKind, BindingRow, CookieRow, HostRow, Live, MacAddr, Sighting, Task, UserRow,
+    Username,
+};
+
+/// What one cut may touch: the target's name and MACs, less those that a live access owns.
+///
+/// Each kind of row has one owner. An account, session or cookie belongs to its user, and to a
+/// device only if the user is that device's MAC, or `T-` and the MAC (a trial). A binding belongs
+/// to its MAC. A host belongs to the session on its MAC and address, else to its MAC. Names match
+/// exactly, never by substring.
+#[derive(Clone, Debug)]
+pub struct Claim<'a> {
+    name: Option<&'a Username>,
+    macs: BTreeSet<MacAddr>,
+    live: &'a Live,
+    comments: bool,
+}
+
+impl<'a> Claim<'a> {
+    /// States the claim of `task`. `live` must have been asked for all names and MACs of the task
+    /// and of the rows it is applied to. With `comments`, a binding also belongs to the name that
+    /// its comment equals, if no live access owns its MAC.
+    pub fn new(task: &'a Task, live: &'a Live, comments: bool) -> Self {
+        let name = task
+            .username
+            .as_ref()
+            .filter(|name| !live.names.contains(name));
+        let macs = task.macs.difference(&live.macs).copied().collect();
+        Self {
+            name,
+            macs,
+            live,
+            comments,
+        }
+    }
+
+    /// Returns the claimed name.
+    pub fn name(&self) -> Option<&'a Username> {
+        self.name
+    }
+
+    /// Tells whether an account is the target's.
+    pub fn user(&self, row: &UserRow) -> bool {
+        self.login(&row.name, row.name.parse().ok())
+    }
+
+    /// Tells whether a session is the target's.
+    pub fn active(&self, row: &ActiveRow) -> bool {
+        self.login(&row.user, MacAddr::from_login(&row.user))
+    }
+
+    /// Tells whether a cookie logs the target in, or lets one of its devices in under a name that
+    /// no live access owns.
+    pub fn cookie(&self, row: &CookieRow) -> bool {
+        let named = MacAddr::from_login(&row.user);
+        self.login(&row.user, named)
+            || row.mac.is_some_and(|mac| self.macs.contains(&mac))
+                && !self.is_explained(&row.user, named)
+    }
+
+    /// Tells whether a binding lets the target pass.
+    pub fn binding(&self, row: &BindingRow) -> bool {
+        if row.kind != BindingKind::Bypassed || row.disabled {
+            return false;
+        }
+        let by_mac = row.mac.is_some_and(|mac| self.macs.contains(&mac));
+        by_mac || self.binding_by_comment(row)
+    }
+
+    /// Tells whether a binding is the target's by nothing but its comment.
+    pub fn binding_by_comment(&self, row: &BindingRow) -> bool {
+        self.comments
+            && !row.mac.is_some_and(|mac| self.live.macs.contains(&mac))
+            && row
+                .comment
+                .as_deref()
+                .is_some_and(|comment| self.name.is_some_and(|name| name.matches(comment)))
+    }
+
+    /// Tells whether a host is the target's, given the sessions of the same reading.
+    pub fn host(&self, row: &HostRow, actives: &[ActiveRow]) -> bool {
+        let mut on_it = actives
+            .iter()
+            .filter(|active| is_on(active, row))
+            .peekable();
+        if on_it.peek().is_some() {
+            return on_it.all(|active| self.active(active));
+        }
+        row.mac.is_some_and(|mac| self.macs.contains(&mac))
+    }
+
+    /// Returns the addresses that only the target uses: those of its sessions and hosts, and
+    /// those in `known` from earlier readings, less any that somebody else's session or host has.
+    pub fn addresses(&self, seen: &Sighting, known: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let mut ours = known.clone();
+        let mut others = BTreeSet::new();
+        for row in &seen.actives {
+            let side = if self.active(row) {
+                &mut ours
+            } else {
+                &mut others
+            };
+            side.extend(row.address);
+        }
+        for row in &seen.hosts {
+            let side = if self.host(row, &seen.actives) {
+                &mut ours
+            } else {
+                &mut others
+            };
+            side.extend(row.address.into_iter().chain(row.to_address));
+        }
+        ours.retain(|address| !others.contains(address));
+        ours
+    }
+
+    fn login(&self, login: &str, named: Option<MacAddr>) -> bool {
+        let by_name = self.name.is_some_and(|name| name.matches(login));
+        let by_mac = named.is_some_and(|mac| self.macs.contains(&mac));
+        (by_name || by_mac) && !self.is_explained(login, named)
+    }
+
+    fn is_explained(&self, login: &str, named: Option<MacAddr>) -> bool {
+        named.is_some_and(|mac| self.live.macs.contains(&mac))
+            || login
+                .parse::<Username>()
+                .is_ok_and(|name| self.live.names.contains(&name))
+    }
+}
+
+/// Returns all names and MACs that stand in a reading, to ask which of them are live.
+pub fn logins_and_devices(seen: &Sighting) -> (BTreeSet<Username>, BTreeSet<MacAddr>) {
+    let mut names = BTreeSet::new();
+    let mut macs = BTreeSet::new();
+    let users = seen.users.iter().map(|row| &row.name);
+    let actives = seen.actives.iter().map(|row| &row.user);
+    let cookies = seen.cookies.iter().map(|row| &row.user);
+    for login in users.chain(actives).chain(cookies) {
+        names.extend(login.parse::<Username>());
+        macs.extend(MacAddr::from_login(login));
+    }
+    macs.extend(seen.actives.iter().filter_map(|row| row.mac));
+    macs.extend(seen.hosts.iter().filter_map(|row| row.mac));
+    macs.extend(seen.cookies.iter().filter_map(|row| row.mac));
+    macs.extend(seen.bindings.iter().filter_map(|row| row.mac));
+    (names, macs)
+}
+
+fn is_on(active: &ActiveRow, host: &HostRow) -> bool {
+    let same_mac = active.mac.is_none() || host.mac.is_none() || active.mac == host.mac;
+    let same_address = active.address.is_none()
+        || active.address == host.address
+        || active.address == host.to_address;
+    same_mac && same_address
+}

@@ -1,0 +1,13 @@
+//! Pure decisions: what on a router belongs to whom, what to write, and what is left.
+//!
+//! Nothing here reads a clock, a store or a router.
+
+mod attribution;
+mod cut;
+mod restore;
+mod way_in;
+
+pub use attribution::{Claim, logins_and_devices};
+pub use cut::{Leftovers, block_order, drop_order, undo_of};
+pub use restore::{RestorePlan, plan_restore};
+pub use way_in::suspected_way_in;

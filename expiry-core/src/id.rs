@@ -1,0 +1,66 @@
+//! Identifiers. Numbers come from the store; a watcher names itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// The business that a subscriber and a router belong to.
+    TenantId
+}
+number! {
+    /// One router.
+    RouterId
+}
+number! {
+    /// One subscriber.
+    SubscriberId
+}
+number! {
+    /// One enforcement row: a target on a router.
+    TaskId
+}
+number! {
+    /// Counts the changes of a subscriber's access and devices; only ever grows.
+    Revision
+}
+number! {
+    /// Counts the owners of a router; a result carrying an older epoch is not recorded.
+    Epoch
+}
+
+/// One process running the watcher engine. Two starts of one program have two ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WatcherId(pub Uuid);
+
+impl WatcherId {
+    /// Makes a fresh id, ordered by time.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for WatcherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

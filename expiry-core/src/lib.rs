@@ -1,0 +1,42 @@
+//! Ending network access on time.
+//!
+//! This crate knows when access ends, what that means on a router, and how to make sure of it. It
+//! opens no socket and no database: those are ports ([`Store`], [`RouterGateway`], [`Clock`]) that
+//! other crates, or you, implement.
+
+#![warn(missing_docs)]
+
+mod access;
+pub mod decide;
+mod enforcement;
+mod id;
+mod mac;
+mod ports;
+mod retry;
+mod sighting;
+mod subscriber;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod undo;
+mod username;
+pub mod watcher;
+
+pub use access::{Access, AccessChange};
+pub use enforcement::{
+    Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
+    Task, TaskRef, Want, WayIn, undo_keys,
+};
+pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use mac::{MacAddr, MacError};
+pub use ports::*;
+pub use retry::{Backoff, EmptyWaits, RetryPolicy};
+pub use sighting::{
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, Sighting,
+    UserRow,
+};
+pub use subscriber::{
+    Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
+    Subscriber, Tenant,
+};
+pub use undo::{Undo, UndoItem, UndoKey};
+pub use username::{Username, UsernameError};

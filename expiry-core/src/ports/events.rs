@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::{RouterId, TaskId, Username, WayIn};
+
+/// Something that a running watcher did or saw, for logs, metrics and live views. The durable
+/// record is the store's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// This watcher became the owner of a router.
+    Owned {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+    },
+    /// This watcher is no longer the owner of a router.
+    Disowned {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+    },
+    /// A router does not answer any more.
+    RouterLost {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+        /// What failed.
+        error: String,
+    },
+    /// A router answers, for the first time or again.
+    RouterReached {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+    },
+    /// A cut was confirmed and recorded.
+    Cut {
+        /// The row.
+        task: TaskId,
+        /// The router it was on.
+        router: RouterId,
+        /// Who was cut; a removed device has no name.
+        username: Option<Username>,
+        /// When access ended.
+        due_at: DateTime<Utc>,
+        /// From then until the confirmation.
+        lag: Duration,
+        /// Whether it waited for a router that was down.
+        outage: bool,
+    },
+    /// A restore was confirmed and recorded.
+    Restored {
+        /// The row.
+        task: TaskId,
+        /// The router it was on.
+        router: RouterId,
+        /// Who can be online again.
+        username: Option<Username>,
+        /// From the payment until the confirmation.
+        lag: Duration,
+    },
+    /// A later look found a result undone.
+    Returned {
+        /// The row.
+        task: TaskId,
+        /// The router it was on.
+        router: RouterId,
+        /// Who came back.
+        username: Option<Username>,
+        /// The suspected way in.
+        way_in: WayIn,
+        /// Whether it has come back so often that it cannot hold.
+        cannot_hold: bool,
+    },
+    /// An attempt ended without confirmation.
+    Unconfirmed {
+        /// The row.
+        task: TaskId,
+        /// The router it was on.
+        router: RouterId,
+        /// Whose task it was.
+        username: Option<Username>,
+        /// What is left or failed.
+        error: String,
+    },
+}
+
+/// Hears of events as they happen.
+pub trait EventSink: Send + Sync {
+    /// Takes one event. Must neither block nor fail.
+    fn record(&self, event: &Event);
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEvents;
+
+impl EventSink for NoEvents {
+    fn record(&self, _event: &Event) {}
+}

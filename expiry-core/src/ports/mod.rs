@@ -1,0 +1,22 @@
+//! What the engine needs from outside: a store, routers, a clock, and somebody who listens.
+
+mod clock;
+mod events;
+mod gateway;
+mod store;
+
+pub use clock::{Clock, SystemClock};
+pub use events::{Event, EventSink, NoEvents};
+pub use gateway::{
+    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
+};
+pub use store::{
+    ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Live, Missing, NewRouter, OpenWork,
+    OwedItem, Planned, RouterChange, RouterState, RouterStatus, Status, StatusStore, Store,
+    StoreError, WatcherStatus, Work,
+};
+#[cfg(feature = "mock")]
+pub use {
+    gateway::MockRouterGateway,
+    store::{MockDirectory, MockEnforcementStore, MockStatusStore},
+};
