@@ -57,4 +57,22 @@ impl Watcher {
             config,
         }
     }
+
+    /// Runs until `stop` is cancelled, then finishes what is on the wire and lets go of its routers,
+    /// within [`WatcherConfig::patience`].
+    ///
+    /// # Errors
+    /// [`WatchError::Store`] when the store failed in a way that waiting does not mend.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WatchError> {
+        todo!()
+    }
+
+    /// Has everything that is owed now tried once, by the watchers that own the routers, or by
+    /// itself where nobody does, and returns within [`WatcherConfig::patience`].
+    ///
+    /// # Errors
+    /// As [`Watcher::run`].
+    pub async fn run_once(self, stop: CancellationToken) -> Result<OnceReport, WatchError> {
+        todo!()
+    }
 }
