@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -101,6 +101,16 @@ pub struct RouterAddress {
     pub username: String,
     /// Its password.
     pub password: SecretString,
+}
+
+impl RouterAddress {
+    /// Tells whether both lead to the same place under the same account and password.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.host == other.host
+            && self.port == other.port
+            && self.username == other.username
+            && self.password.expose_secret() == other.password.expose_secret()
+    }
 }
 
 /// A router, with what is needed to talk to it.

@@ -1,34 +1,39 @@
 //! The engine: naps until the next deadline, plans what is due, and serves its routers.
+//!
+//! A watcher runs three loops. The **heart** beats in the store, claims routers nobody serves, and
+//! keeps one **lane** for each router it owns. The **planner** naps until the next deadline, turns
+//! deadlines into owed cuts and wakes the lanes. The **feed** wakes both when the data changes.
+//! Hints only shorten naps: every loop reads the state of the store anew.
 
 mod config;
+mod cut;
+mod feed;
+mod heart;
+mod lane;
+mod once;
+mod planner;
+mod restore;
+mod tenure;
+mod turn;
 
 pub use config::WatcherConfig;
+pub use once::OnceReport;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EventSink, RouterGateway, Store, StoreError};
+use self::tenure::Tenure;
+use crate::{Clock, Event, EventSink, RouterGateway, RouterId, Store, StoreError, WatcherId};
 
 /// One watcher: everything it needs, ready to run.
 pub struct Watcher {
-    store: Arc<dyn Store>,
-    gateway: Arc<dyn RouterGateway>,
-    clock: Arc<dyn Clock>,
-    events: Arc<dyn EventSink>,
-    config: WatcherConfig,
-}
-
-/// What a single check came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct OnceReport {
-    /// Cuts and restores that were owed at the start.
-    pub owed: u64,
-    /// Of those, how many are confirmed now.
-    pub confirmed: u64,
-    /// Everything that is owed now.
-    pub still_owed: u64,
+    shared: Arc<Shared>,
 }
 
 /// Why a watcher had to stop.
@@ -49,30 +54,97 @@ impl Watcher {
         events: Arc<dyn EventSink>,
         config: WatcherConfig,
     ) -> Self {
-        Self {
+        let tenure = Tenure::new(clock, &config);
+        let shared = Shared {
+            id: WatcherId::fresh(),
             store,
             gateway,
-            clock,
             events,
             config,
+            tenure,
+            changed: Notify::new(),
+            plan: Notify::new(),
+            served: Mutex::new(BTreeSet::new()),
+        };
+        Self {
+            shared: Arc::new(shared),
         }
+    }
+
+    /// Returns the id under which this watcher owns routers.
+    pub fn id(&self) -> WatcherId {
+        self.shared.id
     }
 
     /// Runs until `stop` is cancelled, then finishes what is on the wire and lets go of its routers,
     /// within [`WatcherConfig::patience`].
     ///
+    /// Dropping the future stops at once. Nothing is lost by that: what was not recorded is still
+    /// owed, and another watcher takes the routers over when the heartbeat has run out.
+    ///
     /// # Errors
     /// [`WatchError::Store`] when the store failed in a way that waiting does not mend.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WatchError> {
-        todo!()
+        self.shared.run(&stop).await
     }
 
     /// Has everything that is owed now tried once, by the watchers that own the routers, or by
-    /// itself where nobody does, and returns within [`WatcherConfig::patience`].
+    /// itself where nobody does, and returns within [`WatcherConfig::patience`] and the time that
+    /// the flights then on the wire take. Looks that are overdue are done; none is waited for.
     ///
     /// # Errors
-    /// As [`Watcher::run`].
+    /// As [`Watcher::run`], and any error of the store while it is asked what is owed.
     pub async fn run_once(self, stop: CancellationToken) -> Result<OnceReport, WatchError> {
-        todo!()
+        once::run_once(&self.shared, &stop).await
+    }
+}
+
+/// What all loops of one watcher share.
+struct Shared {
+    id: WatcherId,
+    store: Arc<dyn Store>,
+    gateway: Arc<dyn RouterGateway>,
+    events: Arc<dyn EventSink>,
+    config: WatcherConfig,
+    tenure: Tenure,
+    /// Wakes the heart: the data changed.
+    changed: Notify,
+    /// Wakes the planner: the data changed.
+    plan: Notify,
+    /// Routers whose lane has been through all that was to do at least once.
+    served: Mutex<BTreeSet<RouterId>>,
+}
+
+impl Shared {
+    async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), WatchError> {
+        let lanes = heart::Lanes::default();
+        tokio::select! {
+            result = heart::beat(self, &lanes, stop) => result,
+            result = planner::plan(self, &lanes) => result,
+            () = feed::listen(self) => Ok(()),
+        }
+    }
+
+    fn record(&self, event: &Event) {
+        self.events.record(event);
+    }
+
+    fn served(&self) -> std::sync::MutexGuard<'_, BTreeSet<RouterId>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sorts store failures into those that time can heal and those that end the watcher.
+fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
+    match error {
+        StoreError::SchemaTooNew { .. }
+        | StoreError::SchemaTooOld { .. }
+        | StoreError::Open { .. }
+        | StoreError::Key(_) => Err(WatchError::Store(error)),
+        StoreError::Unavailable(_)
+        | StoreError::Corrupt { .. }
+        | StoreError::Missing(_)
+        | StoreError::Conflict(_)
+        | StoreError::NotOwner(_) => Ok(error),
     }
 }

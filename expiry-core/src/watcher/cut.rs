@@ -1,0 +1,236 @@
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::turn::{Touched, Turn, TurnError};
+use crate::{
+    DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal, RowId, Sighting, State, Task,
+    TaskRef,
+    decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
+    undo_keys,
+};
+
+/// How often connections that came back are removed and read again before the cut is left
+/// unconfirmed.
+const ROUNDS: u32 = 3;
+
+/// A cut under way: what its target has on the router, as far as is known.
+struct Cut {
+    task: Task,
+    left: Leftovers,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl Cut {
+    /// Takes in a new reading; addresses that somebody else uses by now are forgotten.
+    fn update(&mut self, turn: &Turn<'_>, seen: &Sighting, live: &Live) {
+        let claim = Claim::new(&self.task, live, turn.shared.config.comments);
+        let before = std::mem::take(&mut self.left);
+        self.left = Leftovers::find(&claim, seen, &self.addresses);
+        self.left.stations.extend(before.stations);
+        self.addresses.clone_from(&self.left.addresses);
+    }
+}
+
+/// Cuts: look (already done), intend, block, drop, read back, record.
+pub(super) async fn run(
+    turn: &Turn<'_>,
+    tasks: Vec<Task>,
+    seen: Sighting,
+    touched: &mut Touched,
+) -> Result<(), TurnError> {
+    let live = turn.live(&tasks, &seen).await?;
+    let mut cuts = triage(turn, tasks, &seen, &live, touched).await?;
+    if cuts.is_empty() {
+        return Ok(());
+    }
+
+    let intents: Vec<_> = cuts.iter().map(|cut| intent(turn, cut, &live)).collect();
+    let standing = turn.shared.store.intend(turn.fence, &intents).await?;
+    retain(&mut cuts, &standing);
+    if cuts.is_empty() {
+        return Ok(());
+    }
+    turn.trust()?;
+    for cut in &cuts {
+        touched.add(undo_keys(cut.task.username.as_ref(), &cut.task.macs));
+    }
+    let order = block_order(cuts.iter().map(|cut| &cut.left));
+    let (seen, mut refusals) = turn
+        .shared
+        .gateway
+        .block(turn.router, &order, &wide_query(turn, &cuts))
+        .await?;
+
+    let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
+    for cut in &mut cuts {
+        cut.update(turn, &seen, &live);
+    }
+    let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
+    retain(&mut cuts, &standing);
+    let order = drop_order(cuts.iter().map(|cut| &cut.left));
+    refusals.extend(drop_rows(turn, &order).await?);
+    read_back(turn, cuts, order, refusals, touched).await
+}
+
+/// Records what the first look already answers, and returns the cuts that need more.
+async fn triage(
+    turn: &Turn<'_>,
+    tasks: Vec<Task>,
+    seen: &Sighting,
+    live: &Live,
+    touched: &mut Touched,
+) -> Result<Vec<Cut>, TurnError> {
+    let mut cuts = Vec::new();
+    let mut answered = Vec::new();
+    for task in tasks {
+        let claim = Claim::new(&task, live, turn.shared.config.comments);
+        let left = Leftovers::find(&claim, seen, &BTreeSet::new());
+        match task.progress.state {
+            State::Confirmed if left.ways_are_closed() => {
+                answered.push((turn.confirmed(&task), task));
+            }
+            State::Confirmed => {
+                answered.push((turn.returned(&task, suspected_way_in(&left)), task));
+            }
+            State::Owed if left.is_clear() && !left.is_present() => {
+                answered.push((turn.confirmed(&task), task));
+            }
+            State::Owed => {
+                let addresses = left.addresses.clone();
+                cuts.push(Cut {
+                    task,
+                    left,
+                    addresses,
+                });
+            }
+        }
+    }
+    let results = answered
+        .iter()
+        .map(|(outcome, task)| (task, outcome.clone(), Vec::new()));
+    turn.settle(results.collect(), touched).await?;
+    Ok(cuts)
+}
+
+fn intent(turn: &Turn<'_>, cut: &Cut, live: &Live) -> Intent {
+    let claim = Claim::new(&cut.task, live, turn.shared.config.comments);
+    Intent {
+        task: TaskRef::from(&cut.task),
+        undo: undo_of(&claim, &cut.left),
+    }
+}
+
+fn retain(cuts: &mut Vec<Cut>, standing: &BTreeSet<TaskRef>) {
+    cuts.retain(|cut| standing.contains(&TaskRef::from(&cut.task)));
+}
+
+/// Asks also for the devices and addresses that the first look discovered, and for connections.
+fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
+    let tasks: Vec<_> = cuts.iter().map(|cut| cut.task.clone()).collect();
+    let mut query = turn.query(&tasks);
+    for cut in cuts {
+        query.stations.extend(&cut.left.stations);
+        query.addresses.extend(&cut.addresses);
+    }
+    query.connections = true;
+    query
+}
+
+async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, TurnError> {
+    if *order == DropOrder::default() {
+        return Ok(Vec::new());
+    }
+    turn.trust()?;
+    Ok(turn.shared.gateway.drop_rows(turn.router, order).await?)
+}
+
+async fn read_back(
+    turn: &Turn<'_>,
+    mut cuts: Vec<Cut>,
+    dropped: DropOrder,
+    mut refusals: Vec<Refusal>,
+    touched: &mut Touched,
+) -> Result<(), TurnError> {
+    let mut removed: BTreeSet<RowId> = dropped.connections.into_iter().collect();
+    for round in 1.. {
+        if cuts.is_empty() {
+            break;
+        }
+        let back = match turn
+            .shared
+            .gateway
+            .look(turn.router, &wide_query(turn, &cuts))
+            .await
+        {
+            Ok(back) => back,
+            Err(GatewayError::Refused { message, .. }) => {
+                let outcome = |cut: &Cut| turn.unconfirmed(&cut.task, message.clone(), None);
+                let results = cuts.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
+                return turn.settle(results.collect(), touched).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for mut cut in cuts {
+            cut.update(turn, &back, &live);
+            if cut.left.ways_are_closed() && !cut.left.connections.is_empty() && round < ROUNDS {
+                again.push(cut);
+            } else {
+                done.push(cut);
+            }
+        }
+        let results = done.iter().map(|cut| {
+            (
+                &cut.task,
+                verdict(turn, cut, &removed, &refusals),
+                Vec::new(),
+            )
+        });
+        turn.settle(results.collect(), touched).await?;
+        cuts = again;
+        if cuts.is_empty() {
+            break;
+        }
+        let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
+        retain(&mut cuts, &standing);
+        let connections = drop_order(cuts.iter().map(|cut| &cut.left)).connections;
+        removed.extend(connections.iter().cloned());
+        let order = DropOrder {
+            connections,
+            ..DropOrder::default()
+        };
+        refusals.extend(drop_rows(turn, &order).await?);
+    }
+    Ok(())
+}
+
+/// What the last read-back says of one cut.
+///
+/// A client that stays in range keeps knocking at the portal, and each knock is a tracked
+/// connection. Once every way in is closed, connections that appeared after each removal and are
+/// not fasttracked go through the firewall, which rejects them: they are no access.
+fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Refusal]) -> Outcome {
+    let left = &cut.left;
+    let only_knocking = left
+        .connections
+        .iter()
+        .all(|row| !row.fasttrack && !removed.contains(&row.id));
+    if left.is_clear() || left.ways_are_closed() && only_knocking {
+        return turn.confirmed(&cut.task);
+    }
+    let mut error = left.describe();
+    let rows = left
+        .users
+        .iter()
+        .map(|row| &row.id)
+        .chain(left.cookies.iter().map(|row| &row.id));
+    let rows = rows.chain(left.bindings.iter().map(|row| &row.id));
+    let rows = rows.chain(left.actives.iter().map(|row| &row.id));
+    let rows: BTreeSet<_> = rows
+        .chain(left.open_hosts.iter().map(|row| &row.id))
+        .collect();
+    if let Some(refusal) = refusals.iter().find(|refusal| rows.contains(&refusal.row)) {
+        error = format!("{error}; the router refused: {}", refusal.message);
+    }
+    turn.unconfirmed(&cut.task, error, Some(left.is_online()))
+}

@@ -1,0 +1,194 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, WatchError, fatal, feed::log_store_failure, lane::Lane};
+use crate::{Epoch, Event, Fence, Ownership, RouterId};
+
+/// The least time between two heartbeats that changes ask for.
+const SPACING: Duration = Duration::from_millis(200);
+
+/// The lanes of one watcher, to be woken by its planner.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<BTreeMap<RouterId, Handle>>);
+
+struct Handle {
+    epoch: Epoch,
+    name: String,
+    wake: Arc<Notify>,
+    ownership: watch::Sender<Ownership>,
+    stop: CancellationToken,
+}
+
+impl Lanes {
+    /// Has every lane read its work anew.
+    pub(super) fn wake(&self) {
+        for lane in self.all().values() {
+            lane.wake.notify_one();
+        }
+    }
+
+    /// Has every lane end after its present turn.
+    fn stop(&self) {
+        for lane in self.all().values() {
+            lane.stop.cancel();
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<RouterId, Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Beats, claims and keeps the lanes until `stop`; then drains them and lets go of the routers.
+pub(super) async fn beat(
+    shared: &Arc<Shared>,
+    lanes: &Lanes,
+    stop: &CancellationToken,
+) -> Result<(), WatchError> {
+    let mut running = JoinSet::new();
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        let start = shared.tenure.start();
+        let owned = tokio::select! {
+            owned = shared.store.own(shared.id, shared.config.ownership) => owned,
+            () = stop.cancelled() => break,
+        };
+        match owned {
+            Ok(owned) => {
+                failures = 0;
+                shared.tenure.renew(start);
+                keep_lanes(shared, lanes, owned, &mut running);
+            }
+            Err(error) => log_store_failure(&mut failures, "heartbeat", &fatal(error)?),
+        }
+        let pause = if failures == 0 {
+            shared.config.heartbeat
+        } else {
+            Duration::from_secs(1)
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(started + pause) => break,
+                () = shared.changed.notified() => {
+                    tokio::select! {
+                        () = sleep_until(started + SPACING) => break,
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Some(ended) = running.join_next() => note_end(lanes, ended),
+            }
+        }
+    }
+    drain(shared, lanes, running).await;
+    Ok(())
+}
+
+fn keep_lanes(
+    shared: &Arc<Shared>,
+    lanes: &Lanes,
+    owned: Vec<Ownership>,
+    running: &mut JoinSet<(RouterId, Epoch)>,
+) {
+    let mut owned: BTreeMap<_, _> = owned.into_iter().map(|o| (o.router.id, o)).collect();
+    let mut all = lanes.all();
+    all.retain(|id, lane| {
+        let same = owned
+            .get(id)
+            .is_some_and(|ownership| ownership.epoch == lane.epoch);
+        if same {
+            if let Some(ownership) = owned.remove(id) {
+                lane.ownership.send_replace(ownership);
+            }
+        } else {
+            lane.stop.cancel();
+            shared.record(&Event::Disowned {
+                router: *id,
+                name: lane.name.clone(),
+            });
+        }
+        same
+    });
+    for (id, ownership) in owned {
+        let fence = Fence {
+            router: id,
+            watcher: shared.id,
+            epoch: ownership.epoch,
+        };
+        let wake = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
+        let name = ownership.router.name.clone();
+        let (sender, receiver) = watch::channel(ownership);
+        shared.record(&Event::Owned {
+            router: id,
+            name: name.clone(),
+        });
+        let lane = Lane::new(
+            Arc::clone(shared),
+            fence,
+            receiver,
+            Arc::clone(&wake),
+            stop.clone(),
+        );
+        running.spawn(async move {
+            lane.serve().await;
+            (fence.router, fence.epoch)
+        });
+        all.insert(
+            id,
+            Handle {
+                epoch: fence.epoch,
+                name,
+                wake,
+                ownership: sender,
+                stop,
+            },
+        );
+    }
+}
+
+/// A lane that ended by itself is begun anew at the next heartbeat that still owns its router.
+fn note_end(lanes: &Lanes, ended: Result<(RouterId, Epoch), tokio::task::JoinError>) {
+    let mut all = lanes.all();
+    match ended {
+        Ok((router, epoch)) => {
+            if all.get(&router).is_some_and(|lane| lane.epoch == epoch) {
+                all.remove(&router);
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a lane broke");
+            all.retain(|_, lane| !lane.wake_is_orphaned());
+        }
+    }
+}
+
+impl Handle {
+    fn wake_is_orphaned(&self) -> bool {
+        Arc::strong_count(&self.wake) == 1
+    }
+}
+
+async fn drain(shared: &Shared, lanes: &Lanes, mut running: JoinSet<(RouterId, Epoch)>) {
+    lanes.stop();
+    let all = async { while running.join_next().await.is_some() {} };
+    if timeout(shared.config.patience, all).await.is_err() {
+        tracing::warn!("some routers did not finish in time; what is owed there stays owed");
+        running.shutdown().await;
+    }
+    let release = shared.store.release(shared.id);
+    if !matches!(timeout(Duration::from_secs(3), release).await, Ok(Ok(()))) {
+        tracing::warn!("the routers could not be let go; others take them when the heartbeat ends");
+    }
+}

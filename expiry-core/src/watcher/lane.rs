@@ -1,0 +1,292 @@
+use std::{sync::Arc, time::Duration};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    feed::log_store_failure,
+    turn::{Touched, Turn, TurnError},
+};
+use crate::{
+    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, StoreError,
+};
+
+/// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
+/// owed, and backs off while the router is down. Other routers never wait for it.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    fence: Fence,
+    ownership: watch::Receiver<Ownership>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    backoff: Backoff,
+    /// What was written since the last recorded result.
+    touched: Touched,
+    /// Whether the router was told to the store as answering, in this ownership.
+    reached: bool,
+    /// When the connection was last known to work.
+    proven_at: Option<Instant>,
+    /// No backlog before this.
+    paced_until: Instant,
+    /// The state of the ownership that was last taken in.
+    heeded: Ownership,
+    store_failures: u32,
+    rng: StdRng,
+}
+
+/// The wait after the store failed.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The wait while a heartbeat is outstanding and the ownership cannot be trusted.
+const TENURE_AGAIN: Duration = Duration::from_millis(500);
+
+/// When to take the next turn.
+enum Next {
+    Now,
+    /// Not before this: hints do not shorten it, only a request for an immediate try does.
+    Backoff(Instant),
+    /// At this, or at any hint.
+    At(Instant),
+    /// The router is another's.
+    Lost,
+}
+
+impl Lane {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        fence: Fence,
+        mut ownership: watch::Receiver<Ownership>,
+        wake: Arc<Notify>,
+        stop: CancellationToken,
+    ) -> Self {
+        let salt = u64::from_ne_bytes(fence.router.0.to_ne_bytes());
+        let rng = StdRng::seed_from_u64(shared.config.seed ^ salt);
+        let heeded = ownership.borrow_and_update().clone();
+        Self {
+            shared,
+            fence,
+            ownership,
+            wake,
+            stop,
+            backoff: Backoff::default(),
+            touched: Touched::default(),
+            reached: false,
+            proven_at: None,
+            paced_until: Instant::now(),
+            heeded,
+            store_failures: 0,
+            rng,
+        }
+    }
+
+    pub(super) async fn serve(mut self) {
+        let mut next = Next::Now;
+        loop {
+            match self.wait(next).await {
+                Waited::Stop => break,
+                Waited::Turn => {}
+            }
+            next = self.turn().await;
+            if matches!(next, Next::Lost) {
+                break;
+            }
+        }
+        self.owe_rechecks().await;
+        self.shared.gateway.close(self.fence.router).await;
+    }
+
+    async fn wait(&mut self, next: Next) -> Waited {
+        let (until, hints) = match next {
+            Next::Now => (Instant::now(), false),
+            Next::At(until) => (until, true),
+            Next::Backoff(until) => (until, false),
+            Next::Lost => return Waited::Stop,
+        };
+        loop {
+            if self.stop.is_cancelled() {
+                return Waited::Stop;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Waited::Stop,
+                () = self.wake.notified(), if hints => return Waited::Turn,
+                changed = self.ownership.changed() => match changed {
+                    Ok(()) => if self.has_reason_to_try() { return Waited::Turn },
+                    Err(_) => return Waited::Stop,
+                },
+                () = sleep_until(until) => return Waited::Turn,
+            }
+        }
+    }
+
+    /// Takes in the new state of the ownership, and tells whether it asks for an immediate try:
+    /// somebody said so, the address or account was changed, or another box was accepted.
+    fn has_reason_to_try(&mut self) -> bool {
+        let new = self.ownership.borrow_and_update();
+        let nudged = new.nudged_at > self.heeded.nudged_at;
+        let moved = !new.router.address.is_same(&self.heeded.router.address);
+        let accepted = new.router.seen.is_none() && self.heeded.router.seen.is_some();
+        self.heeded = new.clone();
+        self.reached &= !moved && !accepted;
+        nudged || moved || accepted
+    }
+
+    async fn turn(&mut self) -> Next {
+        let ownership = self.heeded.clone();
+        let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
+        if unproven && let Err(error) = self.prove(&ownership.router).await {
+            return self.after(error).await;
+        }
+        let now = Instant::now();
+        let (batch, (backlog, pause)) = (self.shared.config.batch, self.shared.config.backlog);
+        let backlog = if now < self.paced_until { 0 } else { backlog };
+        let work = match self.shared.store.work(&self.fence, batch, backlog).await {
+            Ok(work) => work,
+            Err(error) => return self.after(TurnError::Store(error)).await,
+        };
+        self.store_failures = 0;
+        if work.tasks.is_empty() {
+            self.shared.served().insert(self.fence.router);
+            return Next::At(self.nap(work.next_at.map(|at| at - work.now)));
+        }
+        if work.tasks.iter().any(|task| task.backlog) {
+            self.paced_until = now + pause;
+        }
+        let jitter = self.jitter();
+        let turn = Turn::new(&self.shared, &self.fence, &ownership, jitter);
+        let done = turn.run(work.tasks, &mut self.touched).await;
+        match done {
+            Ok(()) => {
+                self.proven_at = Some(Instant::now());
+                Next::Now
+            }
+            Err(error) => self.after(error).await,
+        }
+    }
+
+    /// Makes sure of the connection and of what answers on it, and tells the store.
+    async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
+        let facts = self.shared.gateway.probe(router).await?;
+        self.proven_at = Some(Instant::now());
+        if !self.reached || self.backoff.is_down() {
+            match self
+                .shared
+                .store
+                .router_state(&self.fence, &RouterState::Reached(facts))
+                .await
+            {
+                Ok(()) => {}
+                Err(StoreError::Conflict(conflict)) => {
+                    return Err(TurnError::Gateway(GatewayError::WrongRouter {
+                        expected: format!("a router of its own named {}", router.name),
+                        found: conflict.to_string(),
+                    }));
+                }
+                Err(error) => return Err(TurnError::Store(error)),
+            }
+            self.reached = true;
+            self.backoff.ended();
+            let event = Event::RouterReached {
+                router: router.id,
+                name: router.name.clone(),
+            };
+            self.shared.record(&event);
+        }
+        Ok(())
+    }
+
+    fn needs_proof(&self) -> bool {
+        self.proven_at
+            .is_none_or(|at| at.elapsed() >= self.shared.config.keepalive)
+    }
+
+    fn nap(&self, ahead: Option<chrono::TimeDelta>) -> Instant {
+        let now = Instant::now();
+        let ahead = ahead.map(|ahead| ahead.to_std().unwrap_or_default());
+        let next = now
+            + ahead.map_or(self.shared.config.interval, |a| {
+                a.min(self.shared.config.interval)
+            });
+        let proof = self.proven_at.unwrap_or(now) + self.shared.config.keepalive;
+        let paced = if self.paced_until > now {
+            self.paced_until
+        } else {
+            next
+        };
+        next.min(proof).min(paced)
+    }
+
+    async fn after(&mut self, error: TurnError) -> Next {
+        match error {
+            TurnError::Gateway(error) => self.router_failed(error).await,
+            TurnError::Store(StoreError::NotOwner(_)) => Next::Lost,
+            TurnError::Store(error) => {
+                log_store_failure(&mut self.store_failures, "a router's lane", &error);
+                Next::Backoff(Instant::now() + STORE_AGAIN)
+            }
+            TurnError::Untrusted => Next::Backoff(Instant::now() + TENURE_AGAIN),
+        }
+    }
+
+    async fn router_failed(&mut self, error: GatewayError) -> Next {
+        let was_down = self.backoff.is_down();
+        let jitter = self.jitter();
+        let wait = self.backoff.failed(
+            &self.shared.config.retry,
+            error.kind(),
+            Instant::now(),
+            jitter,
+        );
+        self.proven_at = None;
+        if error.kind() != FailureKind::Unreachable {
+            self.shared.gateway.close(self.fence.router).await;
+        }
+        let router = self.heeded.router.clone();
+        if !was_down {
+            self.shared.record(&Event::RouterLost {
+                router: router.id,
+                name: router.name,
+                error: error.to_string(),
+            });
+        }
+        self.shared.served().insert(self.fence.router);
+        let failed = RouterState::Failed(error.to_string());
+        match self.shared.store.router_state(&self.fence, &failed).await {
+            Ok(()) => Next::Backoff(Instant::now() + wait),
+            Err(StoreError::NotOwner(_)) => Next::Lost,
+            Err(error) => {
+                log_store_failure(&mut self.store_failures, "a router's lane", &error);
+                Next::Backoff(Instant::now() + wait)
+            }
+        }
+    }
+
+    /// This watcher has written to the router since it last could record anything, and stops
+    /// serving it: whoever serves it next must look at what was touched.
+    async fn owe_rechecks(&mut self) {
+        while !self.touched.is_empty() {
+            let keys = self.touched.keys();
+            match self.shared.store.recheck(self.fence.router, &keys).await {
+                Ok(()) => self.touched.clear(),
+                Err(error) => {
+                    log_store_failure(&mut self.store_failures, "a recheck", &error);
+                    sleep(STORE_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn jitter(&mut self) -> f64 {
+        self.rng.random_range(0.0..1.0)
+    }
+}
+
+enum Waited {
+    Turn,
+    Stop,
+}

@@ -1,0 +1,99 @@
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, WatchError};
+use crate::{Status, StoreError, TaskId};
+
+/// What a single check came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OnceReport {
+    /// Cuts and restores that were owed at the start.
+    pub owed: u64,
+    /// Of those, how many are not owed any more.
+    pub confirmed: u64,
+    /// Everything that is owed now.
+    pub still_owed: u64,
+}
+
+/// How often it is asked whether everything was tried.
+const ASK: Duration = Duration::from_millis(100);
+
+pub(super) async fn run_once(
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+) -> Result<OnceReport, WatchError> {
+    while shared
+        .store
+        .plan_due(500)
+        .await
+        .map_err(WatchError::Store)?
+        .subscribers
+        >= 500
+    {}
+    let at_start = status(shared).await?;
+    let owed: BTreeSet<_> = at_start.owed.iter().map(|item| item.task).collect();
+    shared.store.nudge().await.map_err(WatchError::Store)?;
+
+    let ours = stop.child_token();
+    let watched = async {
+        let deadline = Instant::now() + shared.config.patience;
+        while !ours.is_cancelled() && Instant::now() < deadline {
+            sleep(ASK).await;
+            if everything_was_tried(shared, &at_start, &owed)
+                .await
+                .unwrap_or(false)
+            {
+                break;
+            }
+        }
+        ours.cancel();
+    };
+    let (ran, ()) = tokio::join!(shared.run(&ours), watched);
+    ran?;
+
+    let now = status(shared).await?;
+    let still: BTreeSet<_> = now.owed.iter().map(|item| item.task).collect();
+    Ok(OnceReport {
+        owed: count(owed.len()),
+        confirmed: count(owed.difference(&still).count()),
+        still_owed: now.owed_cuts + now.owed_restores,
+    })
+}
+
+async fn everything_was_tried(
+    shared: &Shared,
+    at_start: &Status,
+    owed: &BTreeSet<TaskId>,
+) -> Result<bool, StoreError> {
+    let Ok(now) = timeout(Duration::from_secs(5), shared.store.status(u32::MAX)).await else {
+        return Ok(false);
+    };
+    let now = now?;
+    let tried = now
+        .owed
+        .iter()
+        .filter(|item| owed.contains(&item.task))
+        .all(|item| item.attempted_at.is_some_and(|at| at >= at_start.now));
+    let served = shared.served();
+    let passed = now
+        .routers
+        .iter()
+        .filter(|router| router.enabled)
+        .all(|router| router.owner.is_some_and(|o| o != shared.id) || served.contains(&router.id));
+    Ok(tried && passed)
+}
+
+async fn status(shared: &Shared) -> Result<Status, WatchError> {
+    shared
+        .store
+        .status(u32::MAX)
+        .await
+        .map_err(WatchError::Store)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,83 @@
+use super::turn::{Touched, Turn, TurnError};
+use crate::{
+    GatewayError, Sighting, State, Task, UnblockOrder, Undo, WayIn,
+    decide::{RestorePlan, plan_restore},
+};
+
+/// Undoes what we did, for those who paid: enable, read back, record.
+pub(super) async fn run(
+    turn: &Turn<'_>,
+    tasks: Vec<Task>,
+    seen: &Sighting,
+    touched: &mut Touched,
+) -> Result<(), TurnError> {
+    let mut results = Vec::new();
+    let mut pending = Vec::new();
+    for task in &tasks {
+        let RestorePlan { order, undone } = plan_restore(task, seen);
+        match (order.is_empty(), task.progress.state) {
+            (true, _) => results.push((task, turn.confirmed(task), undone)),
+            (false, State::Owed) => pending.push((task, order)),
+            (false, State::Confirmed) => {
+                results.push((task, turn.returned(task, WayIn::Unknown), undone));
+            }
+        }
+    }
+    turn.settle(results, touched).await?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+
+    let standing = turn.standing(pending.iter().map(|(task, _)| *task)).await?;
+    pending.retain(|(task, _)| standing.contains(&(*task).into()));
+    let order = merged(pending.iter().map(|(_, order)| order));
+    turn.trust()?;
+    let keys = |undo: &Undo| undo.key.clone();
+    touched.add(
+        pending
+            .iter()
+            .flat_map(|(task, _)| task.undo.iter().map(keys)),
+    );
+    let refusals = turn.shared.gateway.unblock(turn.router, &order).await?;
+
+    let pending: Vec<Task> = pending.into_iter().map(|(task, _)| task.clone()).collect();
+    let back = match turn
+        .shared
+        .gateway
+        .look(turn.router, &turn.query(&pending))
+        .await
+    {
+        Ok(back) => back,
+        Err(GatewayError::Refused { message, .. }) => {
+            let outcome = |task| turn.unconfirmed(task, message.clone(), None);
+            let results = pending.iter().map(|task| (task, outcome(task), Vec::new()));
+            return turn.settle(results.collect(), touched).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let results = pending.iter().map(|task| {
+        let RestorePlan { order, undone } = plan_restore(task, &back);
+        if order.is_empty() {
+            return (task, turn.confirmed(task), undone);
+        }
+        let error = refusals.first().map_or_else(
+            || "still disabled after it was enabled".into(),
+            |refusal| format!("the router refused to enable: {}", refusal.message),
+        );
+        (task, turn.unconfirmed(task, error, None), Vec::new())
+    });
+    turn.settle(results.collect(), touched).await
+}
+
+fn merged<'a>(orders: impl Iterator<Item = &'a UnblockOrder>) -> UnblockOrder {
+    let mut all = UnblockOrder::default();
+    for order in orders {
+        all.users.extend(order.users.iter().cloned());
+        all.bindings.extend(order.bindings.iter().cloned());
+    }
+    for ids in [&mut all.users, &mut all.bindings] {
+        ids.sort();
+        ids.dedup();
+    }
+    all
+}

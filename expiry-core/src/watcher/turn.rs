@@ -1,0 +1,284 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{Shared, cut, restore};
+use crate::{
+    Event, Fence, GatewayError, Live, Outcome, Ownership, Progress, Query, Router, Settled,
+    Settlement, Sighting, StoreError, Task, TaskRef, UndoKey, Want, decide::logins_and_devices,
+};
+
+/// One batch of tasks on one router, from the first look to the record.
+pub(super) struct Turn<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) fence: &'a Fence,
+    pub(super) router: &'a Router,
+    /// Restores are looked at again, too: an earlier owner may still wake and write.
+    taken_over: bool,
+    jitter: f64,
+}
+
+/// Why a turn ended early. What was not recorded is still owed.
+#[derive(Debug)]
+pub(super) enum TurnError {
+    Gateway(GatewayError),
+    Store(StoreError),
+    /// The ownership cannot be trusted right now.
+    Untrusted,
+}
+
+impl From<GatewayError> for TurnError {
+    fn from(error: GatewayError) -> Self {
+        Self::Gateway(error)
+    }
+}
+
+impl From<StoreError> for TurnError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The undo keys under which rows were written since the last recorded result.
+#[derive(Default)]
+pub(super) struct Touched(BTreeSet<UndoKey>);
+
+impl Touched {
+    pub(super) fn add(&mut self, keys: impl IntoIterator<Item = UndoKey>) {
+        self.0.extend(keys);
+    }
+
+    pub(super) fn keys(&self) -> Vec<UndoKey> {
+        self.0.iter().cloned().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        fence: &'a Fence,
+        ownership: &'a Ownership,
+        jitter: f64,
+    ) -> Self {
+        let taken_over = ownership.taken_over;
+        Self {
+            shared,
+            fence,
+            router: &ownership.router,
+            taken_over,
+            jitter,
+        }
+    }
+
+    pub(super) async fn run(
+        &self,
+        tasks: Vec<Task>,
+        touched: &mut Touched,
+    ) -> Result<(), TurnError> {
+        let seen = match self
+            .shared
+            .gateway
+            .look(self.router, &self.query(&tasks))
+            .await
+        {
+            Ok(seen) => seen,
+            Err(GatewayError::Refused { command, message }) => {
+                let error = GatewayError::Refused { command, message }.to_string();
+                return self.all_unconfirmed(&tasks, &error).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (restores, cuts): (Vec<_>, Vec<_>) = tasks
+            .into_iter()
+            .partition(|task| task.want == Want::Restore);
+        if !restores.is_empty() {
+            restore::run(self, restores, &seen, touched).await?;
+        }
+        if !cuts.is_empty() {
+            cut::run(self, cuts, seen, touched).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for everything that may belong to the tasks.
+    pub(super) fn query(&self, tasks: &[Task]) -> Query {
+        let undo = tasks.iter().flat_map(|task| &task.undo);
+        let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());
+        for key in undo.map(|undo| &undo.key) {
+            match key {
+                UndoKey::Name(name) => drop(names.insert(name.clone())),
+                UndoKey::Mac(mac) => drop(macs.insert(*mac)),
+            }
+        }
+        names.extend(tasks.iter().filter_map(|task| task.username.clone()));
+        macs.extend(tasks.iter().flat_map(|task| task.macs.iter().copied()));
+        Query {
+            names,
+            macs,
+            comments: self.shared.config.comments,
+            ..Query::default()
+        }
+    }
+
+    /// Asks who of the tasks, and of all that stands in a reading, is live.
+    pub(super) async fn live(
+        &self,
+        tasks: impl IntoIterator<Item = &Task>,
+        seen: &Sighting,
+    ) -> Result<Live, TurnError> {
+        let (mut names, mut macs) = logins_and_devices(seen);
+        for task in tasks {
+            names.extend(task.username.clone());
+            macs.extend(&task.macs);
+        }
+        Ok(self
+            .shared
+            .store
+            .live(self.router.id, &names, &macs)
+            .await?)
+    }
+
+    /// Must hold before each flight of writes.
+    pub(super) fn trust(&self) -> Result<(), TurnError> {
+        if self.shared.tenure.holds() {
+            Ok(())
+        } else {
+            Err(TurnError::Untrusted)
+        }
+    }
+
+    /// Returns which tasks still stand.
+    pub(super) async fn standing<'t>(
+        &self,
+        tasks: impl IntoIterator<Item = &'t Task>,
+    ) -> Result<BTreeSet<TaskRef>, TurnError> {
+        let refs: Vec<_> = tasks.into_iter().map(TaskRef::from).collect();
+        Ok(self.shared.store.standing(self.fence, &refs).await?)
+    }
+
+    /// The confirmation of a task, with its next look.
+    pub(super) fn confirmed(&self, task: &Task) -> Outcome {
+        let looks = &self.shared.config.looks;
+        let look_again = task.want == Want::Cut || self.taken_over;
+        let done = match task.progress.state {
+            crate::State::Owed => 0,
+            crate::State::Confirmed => {
+                usize::try_from(task.progress.looks + 1).unwrap_or(usize::MAX)
+            }
+        };
+        let next_look = looks.get(done).copied().filter(|_| look_again);
+        Outcome::Confirmed { next_look }
+    }
+
+    /// The finding of a look that the target is back.
+    pub(super) fn returned(&self, task: &Task, way_in: crate::WayIn) -> Outcome {
+        let next = Progress {
+            returns: task.progress.returns + 1,
+            ..task.progress.clone()
+        };
+        let retry_in = if next.cannot_hold() {
+            self.shared.config.interval
+        } else {
+            Duration::ZERO
+        };
+        Outcome::Returned { way_in, retry_in }
+    }
+
+    /// An attempt that did not confirm.
+    pub(super) fn unconfirmed(&self, task: &Task, error: String, online: Option<bool>) -> Outcome {
+        let retry_in = if task.progress.cannot_hold() {
+            self.shared.config.interval
+        } else {
+            self.shared
+                .config
+                .retry
+                .unconfirmed(task.progress.attempts, self.jitter)
+        };
+        Outcome::Unconfirmed {
+            error,
+            online,
+            retry_in,
+        }
+    }
+
+    async fn all_unconfirmed(&self, tasks: &[Task], error: &str) -> Result<(), TurnError> {
+        let outcomes = tasks
+            .iter()
+            .map(|t| (t, self.unconfirmed(t, error.into(), None), vec![]));
+        self.settle(outcomes.collect(), &mut Touched::default())
+            .await
+    }
+
+    /// Records results, and tells of them.
+    pub(super) async fn settle(
+        &self,
+        results: Vec<(&Task, Outcome, Vec<crate::Undo>)>,
+        touched: &mut Touched,
+    ) -> Result<(), TurnError> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        let settlements: Vec<_> = results
+            .iter()
+            .map(|(task, outcome, undone)| Settlement {
+                task: TaskRef::from(*task),
+                outcome: outcome.clone(),
+                undone: undone.clone(),
+            })
+            .collect();
+        let settled = self.shared.store.settle(self.fence, &settlements).await?;
+        touched.clear();
+        for ((task, outcome, _), settled) in results.into_iter().zip(settled) {
+            if let Some(event) = self.event(task, &outcome, settled) {
+                self.shared.record(&event);
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, task: &Task, outcome: &Outcome, settled: Settled) -> Option<Event> {
+        let recorded = match settled {
+            Settled::Recorded(recorded) => recorded,
+            Settled::Superseded => return None,
+        };
+        let (id, router, username) = (task.id, self.router.id, task.username.clone());
+        match (outcome, task.want) {
+            (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
+                task: id,
+                router,
+                username,
+                due_at: task.due_at,
+                lag,
+                outage: recorded.outage,
+            }),
+            (Outcome::Confirmed { .. }, Want::Restore) => recorded.lag.map(|lag| Event::Restored {
+                task: id,
+                router,
+                username,
+                lag,
+            }),
+            (Outcome::Returned { way_in, .. }, _) => Some(Event::Returned {
+                task: id,
+                router,
+                username,
+                way_in: *way_in,
+                cannot_hold: recorded.progress.cannot_hold(),
+            }),
+            (Outcome::Unconfirmed { error, .. }, _) => {
+                let error = error.clone();
+                Some(Event::Unconfirmed {
+                    task: id,
+                    router,
+                    username,
+                    error,
+                })
+            }
+        }
+    }
+}
