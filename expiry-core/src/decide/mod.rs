@@ -5,6 +5,8 @@
 mod attribution;
 mod cut;
 mod restore;
+#[cfg(test)]
+mod tests;
 mod way_in;
 
 pub use attribution::{Claim, logins_and_devices};

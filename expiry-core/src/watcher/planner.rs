@@ -29,9 +29,8 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
                 }
                 let ahead = planned.next_deadline.map(|next| next - planned.now);
                 let ahead = ahead.map(|ahead| ahead.to_std().unwrap_or_default());
-                ahead.map_or(shared.config.interval, |ahead| {
-                    ahead.min(shared.config.interval)
-                })
+                let interval = shared.config.interval;
+                ahead.unwrap_or(interval).max(LEAST_NAP).min(interval)
             }
             Err(error) => {
                 log_store_failure(&mut failures, "planning", &fatal(error)?);

@@ -1,0 +1,376 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use crate::{
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, MacAddr, Query, RowId,
+    Sighting, UserRow,
+};
+
+/// How a simulated device is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// By its account: form, and then cookie.
+    Account,
+    /// By a bypass binding of its MAC.
+    Bypass,
+}
+
+/// The hotspot of one simulated router: the tables, and the devices that use them.
+///
+/// Devices are persistent: whenever something changes, each tries every way back in. The tables
+/// are what a gateway sees; [`Hotspot::can_move`] is the truth.
+#[derive(Clone, Debug, Default)]
+pub struct Hotspot {
+    next_id: u32,
+    /// Accounts by row id.
+    pub users: BTreeMap<RowId, UserRow>,
+    /// Bindings by row id.
+    pub bindings: BTreeMap<RowId, BindingRow>,
+    /// Cookies by row id.
+    pub cookies: BTreeMap<RowId, CookieRow>,
+    /// Sessions by row id.
+    pub actives: BTreeMap<RowId, ActiveRow>,
+    /// Hosts by row id.
+    pub hosts: BTreeMap<RowId, HostRow>,
+    /// Tracked connections by row id.
+    pub connections: BTreeMap<RowId, ConnectionRow>,
+    devices: BTreeMap<MacAddr, Device>,
+    /// Whether devices that are refused otherwise get a trial session.
+    pub trial: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Device {
+    account: String,
+    address: IpAddr,
+    fasttrack: bool,
+    present: bool,
+}
+
+impl Hotspot {
+    /// Adds an account.
+    pub fn add_user(&mut self, name: &str, disabled: bool) -> RowId {
+        let id = self.fresh_id();
+        let row = UserRow {
+            id: id.clone(),
+            name: name.into(),
+            server: None,
+            disabled,
+        };
+        self.users.insert(id.clone(), row);
+        self.admit();
+        id
+    }
+
+    /// Adds a bypass binding.
+    pub fn add_binding(&mut self, mac: MacAddr, comment: &str, disabled: bool) -> RowId {
+        let id = self.fresh_id();
+        let row = BindingRow {
+            id: id.clone(),
+            mac: Some(mac),
+            address: None,
+            to_address: None,
+            server: None,
+            kind: BindingKind::Bypassed,
+            comment: Some(comment.into()),
+            disabled,
+        };
+        self.bindings.insert(id.clone(), row);
+        self.admit();
+        id
+    }
+
+    /// Brings a device into range, with the account or binding it comes in by.
+    pub fn add_device(&mut self, mac: MacAddr, account: &str, by: Admission, fasttrack: bool) {
+        match by {
+            Admission::Account if !self.users.values().any(|row| row.name == account) => {
+                self.add_user(account, false);
+            }
+            Admission::Account => {}
+            Admission::Bypass => drop(self.add_binding(mac, account, false)),
+        }
+        let [.., a, b] = mac.octets();
+        let address = IpAddr::V4(Ipv4Addr::new(10, 5, a, b));
+        let device = Device {
+            account: account.into(),
+            address,
+            fasttrack,
+            present: true,
+        };
+        self.devices.insert(mac, device);
+        self.admit();
+    }
+
+    /// Tells whether a device can move bytes through the router now.
+    pub fn can_move(&self, mac: MacAddr) -> bool {
+        let Some(device) = self.devices.get(&mac) else {
+            return false;
+        };
+        self.hosts
+            .values()
+            .any(|row| row.mac == Some(mac) && (row.authorized || row.bypassed))
+            || self
+                .connections
+                .values()
+                .any(|row| row.fasttrack && row.addresses.contains(&device.address))
+    }
+
+    /// Takes a device out of range, or back.
+    pub fn set_present(&mut self, mac: MacAddr, present: bool) {
+        if let Some(device) = self.devices.get_mut(&mac) {
+            device.present = present;
+        }
+        self.admit();
+    }
+
+    /// Gives every row a new id, as a reboot does.
+    pub fn renumber(&mut self) {
+        let users: Vec<_> = std::mem::take(&mut self.users).into_values().collect();
+        for mut row in users {
+            row.id = self.fresh_id();
+            self.users.insert(row.id.clone(), row);
+        }
+        let bindings: Vec<_> = std::mem::take(&mut self.bindings).into_values().collect();
+        for mut row in bindings {
+            row.id = self.fresh_id();
+            self.bindings.insert(row.id.clone(), row);
+        }
+    }
+
+    pub(super) fn disable_user(&mut self, id: &RowId, disabled: bool) {
+        if let Some(row) = self.users.get_mut(id) {
+            row.disabled = disabled;
+        }
+        self.admit();
+    }
+
+    pub(super) fn disable_binding(&mut self, id: &RowId, disabled: bool) {
+        if let Some(row) = self.bindings.get_mut(id) {
+            row.disabled = disabled;
+        }
+        self.admit();
+    }
+
+    pub(super) fn remove_cookie(&mut self, id: &RowId) {
+        self.cookies.remove(id);
+    }
+
+    pub(super) fn remove_active(&mut self, id: &RowId) {
+        if let Some(active) = self.actives.remove(id) {
+            let host = self.hosts.values_mut().find(|row| row.mac == active.mac);
+            if let Some(host) = host {
+                host.authorized = false;
+            }
+            self.end_tracked(active.address);
+        }
+        self.admit();
+    }
+
+    pub(super) fn remove_host(&mut self, id: &RowId) {
+        if let Some(host) = self.hosts.remove(id) {
+            self.actives.retain(|_, row| row.mac != host.mac);
+            self.end_tracked(host.address);
+        }
+        self.admit();
+    }
+
+    pub(super) fn remove_connection(&mut self, id: &RowId) {
+        self.connections.remove(id);
+        self.admit();
+    }
+
+    pub(super) fn read(&self, query: &Query) -> Sighting {
+        let login = |name: &str| {
+            query.names.iter().any(|n| n.matches(name))
+                || MacAddr::from_login(name).is_some_and(|mac| query.macs.contains(&mac))
+        };
+        let near = |mac: Option<MacAddr>, address: Option<IpAddr>| {
+            mac.is_some_and(|mac| query.macs.contains(&mac) || query.stations.contains(&mac))
+                || address.is_some_and(|address| query.addresses.contains(&address))
+        };
+        let mut seen = Sighting {
+            users: select(&self.users, |row| login(&row.name)),
+            actives: select(&self.actives, |row| {
+                login(&row.user) || near(row.mac, row.address)
+            }),
+            hosts: select(&self.hosts, |row| near(row.mac, row.address)),
+            cookies: select(&self.cookies, |row| {
+                login(&row.user) || row.mac.is_some_and(|mac| query.macs.contains(&mac))
+            }),
+            bindings: select(&self.bindings, |row| {
+                row.mac.is_some_and(|mac| query.macs.contains(&mac))
+                    || query.comments
+                        && row
+                            .comment
+                            .as_deref()
+                            .is_some_and(|c| query.names.iter().any(|name| name.matches(c)))
+            }),
+            connections: Vec::new(),
+        };
+        if query.connections {
+            let shown = seen.actives.iter().filter_map(|row| row.address);
+            let hosts = seen
+                .hosts
+                .iter()
+                .flat_map(|row| row.address.into_iter().chain(row.to_address));
+            let addresses: BTreeSet<_> = query
+                .addresses
+                .iter()
+                .copied()
+                .chain(shown)
+                .chain(hosts)
+                .collect();
+            seen.connections = select(&self.connections, |row| {
+                !row.addresses.is_disjoint(&addresses)
+            });
+        }
+        seen
+    }
+
+    pub(super) fn read_sessions(&self) -> Sighting {
+        Sighting {
+            actives: self.actives.values().cloned().collect(),
+            hosts: select(&self.hosts, |row| row.bypassed),
+            bindings: self.bindings.values().cloned().collect(),
+            ..Sighting::default()
+        }
+    }
+
+    /// Lets every device in that has a way in.
+    fn admit(&mut self) {
+        let devices: Vec<_> = self
+            .devices
+            .iter()
+            .map(|(mac, d)| (*mac, d.clone()))
+            .collect();
+        for (mac, device) in devices {
+            if device.present {
+                self.admit_one(mac, &device);
+            } else {
+                self.actives.retain(|_, row| row.mac != Some(mac));
+                self.hosts.retain(|_, row| row.mac != Some(mac));
+                self.connections
+                    .retain(|_, row| !row.addresses.contains(&device.address));
+            }
+        }
+    }
+
+    fn admit_one(&mut self, mac: MacAddr, device: &Device) {
+        let host = match self.hosts.values().find(|row| row.mac == Some(mac)) {
+            Some(host) => host.id.clone(),
+            None => self.add_host(mac, device.address),
+        };
+        let online = self
+            .hosts
+            .get(&host)
+            .is_some_and(|row| row.authorized || row.bypassed);
+        if !online {
+            let user = self.login_of(mac, device);
+            if let Some((user, login_by)) = user {
+                self.log_in(mac, device, &user, login_by);
+                if let Some(host) = self.hosts.get_mut(&host) {
+                    host.authorized = true;
+                }
+            }
+        }
+        let online = self
+            .hosts
+            .get(&host)
+            .is_some_and(|row| row.authorized || row.bypassed);
+        let tracked = self
+            .connections
+            .values()
+            .any(|row| row.addresses.contains(&device.address));
+        if online && !tracked {
+            let id = self.fresh_id();
+            let server = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
+            let addresses = BTreeSet::from([device.address, server]);
+            let row = ConnectionRow {
+                id: id.clone(),
+                addresses,
+                fasttrack: device.fasttrack,
+            };
+            self.connections.insert(id, row);
+        }
+    }
+
+    fn add_host(&mut self, mac: MacAddr, address: IpAddr) -> RowId {
+        let id = self.fresh_id();
+        let binding = self
+            .bindings
+            .values()
+            .find(|row| !row.disabled && row.mac == Some(mac));
+        let row = HostRow {
+            id: id.clone(),
+            mac: Some(mac),
+            address: Some(address),
+            to_address: Some(address),
+            authorized: false,
+            bypassed: binding.is_some_and(|row| row.kind == BindingKind::Bypassed),
+        };
+        self.hosts.insert(id.clone(), row);
+        id
+    }
+
+    fn login_of(&self, mac: MacAddr, device: &Device) -> Option<(String, &'static str)> {
+        let enabled = |name: &str| {
+            self.users
+                .values()
+                .any(|row| row.name == name && !row.disabled)
+        };
+        let cookie = self
+            .cookies
+            .values()
+            .find(|row| row.mac == Some(mac) && enabled(&row.user));
+        if let Some(cookie) = cookie {
+            return Some((cookie.user.clone(), "cookie"));
+        }
+        if enabled(&mac.to_string()) {
+            return Some((mac.to_string(), "mac"));
+        }
+        if enabled(&device.account) {
+            return Some((device.account.clone(), "http-chap"));
+        }
+        self.trial.then(|| (format!("T-{mac}"), "trial"))
+    }
+
+    fn log_in(&mut self, mac: MacAddr, device: &Device, user: &str, login_by: &str) {
+        let id = self.fresh_id();
+        let row = ActiveRow {
+            id: id.clone(),
+            user: user.into(),
+            mac: Some(mac),
+            address: Some(device.address),
+            login_by: Some(login_by.into()),
+            radius: false,
+        };
+        self.actives.insert(id, row);
+        if login_by == "http-chap" {
+            let id = self.fresh_id();
+            let cookie = CookieRow {
+                id: id.clone(),
+                user: user.into(),
+                mac: Some(mac),
+            };
+            self.cookies.insert(id, cookie);
+        }
+    }
+
+    fn end_tracked(&mut self, address: Option<IpAddr>) {
+        let ends = |row: &ConnectionRow| {
+            !row.fasttrack && address.is_some_and(|address| row.addresses.contains(&address))
+        };
+        self.connections.retain(|_, row| !ends(row));
+    }
+
+    fn fresh_id(&mut self) -> RowId {
+        self.next_id += 1;
+        RowId::new(format!("*{:X}", self.next_id)).expect("an id is never empty")
+    }
+}
+
+fn select<T: Clone>(table: &BTreeMap<RowId, T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+    table.values().filter(|row| wanted(row)).cloned().collect()
+}

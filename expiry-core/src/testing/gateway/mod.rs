@@ -1,0 +1,309 @@
+//! A gateway to simulated routers, without a wire.
+
+mod hotspot;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+pub use hotspot::{Admission, Hotspot};
+
+use crate::{
+    BlockOrder, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
+    RouterGateway, RouterId, Sighting, UnblockOrder,
+};
+
+/// What goes wrong with a simulated router.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Connections are refused at once.
+    Down,
+    /// Nothing answers: every flight times out after 5 s and does nothing.
+    BlackHole,
+    /// Flights happen, and their answers are lost.
+    LostAnswers,
+    /// The account is refused.
+    Login,
+    /// Writes are answered with an error, and do nothing.
+    NoPermission,
+}
+
+/// One flight, for tests that count or interrupt them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flight {
+    /// `look`
+    Look,
+    /// `block`
+    Block,
+    /// `drop_rows`
+    Drop,
+    /// `unblock`
+    Unblock,
+    /// `sessions`
+    Sessions,
+    /// `probe`
+    Probe,
+}
+
+/// A [`RouterGateway`] to [`Hotspot`]s in memory. Each flight takes [`SimGateway::latency`], and
+/// what it writes happens in the middle of it.
+pub struct SimGateway {
+    routers: Mutex<BTreeMap<RouterId, SimHotspot>>,
+    latency: Duration,
+}
+
+#[derive(Default)]
+struct SimHotspot {
+    hotspot: Hotspot,
+    fault: Fault,
+    connected: bool,
+    flights: Vec<Flight>,
+    hook: Option<Hook>,
+}
+
+type Hook = Box<dyn FnMut(Flight, &mut Hotspot) + Send>;
+
+impl SimGateway {
+    /// Makes a gateway whose flights take `latency`.
+    pub fn new(latency: Duration) -> Self {
+        Self {
+            routers: Mutex::default(),
+            latency,
+        }
+    }
+
+    /// Reads or changes a router's hotspot.
+    pub fn with<R>(&self, router: RouterId, f: impl FnOnce(&mut Hotspot) -> R) -> R {
+        f(&mut self.lock().entry(router).or_default().hotspot)
+    }
+
+    /// Sets what goes wrong from now on. A router that goes down loses its connection.
+    pub fn set_fault(&self, router: RouterId, fault: Fault) {
+        let mut routers = self.lock();
+        let sim = routers.entry(router).or_default();
+        sim.fault = fault;
+        sim.connected &= fault != Fault::Down;
+    }
+
+    /// Runs `hook` in the middle of every flight to a router, after its writes and before its
+    /// reads.
+    pub fn on_flight(
+        &self,
+        router: RouterId,
+        hook: impl FnMut(Flight, &mut Hotspot) + Send + 'static,
+    ) {
+        self.lock().entry(router).or_default().hook = Some(Box::new(hook));
+    }
+
+    /// Returns the flights so far.
+    pub fn flights(&self, router: RouterId) -> Vec<Flight> {
+        self.lock().entry(router).or_default().flights.clone()
+    }
+
+    async fn fly<R>(
+        &self,
+        router: &Router,
+        flight: Flight,
+        write: impl FnOnce(&mut Hotspot),
+        read: impl FnOnce(&Hotspot) -> R,
+    ) -> Result<(R, bool), GatewayError> {
+        sleep(self.latency / 2).await;
+        let (result, fault) = {
+            let mut routers = self.lock();
+            let sim = routers.entry(router.id).or_default();
+            sim.flights.push(flight);
+            let dials = matches!(flight, Flight::Look | Flight::Sessions | Flight::Probe);
+            match sim.fault {
+                Fault::Down => {
+                    sim.connected = false;
+                    let address = router.name.clone();
+                    return Err(GatewayError::Connect {
+                        address,
+                        reason: "refused".into(),
+                    });
+                }
+                Fault::Login => {
+                    let message = "invalid user name or password (6)".into();
+                    return Err(GatewayError::Login { message });
+                }
+                Fault::BlackHole => (None, sim.fault),
+                Fault::None | Fault::LostAnswers | Fault::NoPermission => {
+                    if !sim.connected && !dials {
+                        return Err(GatewayError::Disconnected {
+                            reason: "not connected".into(),
+                        });
+                    }
+                    sim.connected = true;
+                    if sim.fault != Fault::NoPermission {
+                        write(&mut sim.hotspot);
+                    }
+                    if let Some(hook) = &mut sim.hook {
+                        hook(flight, &mut sim.hotspot);
+                    }
+                    (Some(read(&sim.hotspot)), sim.fault)
+                }
+            }
+        };
+        sleep(self.latency / 2).await;
+        if let (Some(result), Fault::None | Fault::NoPermission) = (result, fault) {
+            return Ok((result, fault == Fault::NoPermission));
+        }
+        sleep(Duration::from_secs(5)).await;
+        self.lock().entry(router.id).or_default().connected = false;
+        Err(GatewayError::TimedOut {
+            after: Duration::from_secs(5),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RouterId, SimHotspot>> {
+        self.routers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusals<'a>(refused: bool, rows: impl IntoIterator<Item = &'a crate::RowId>) -> Vec<Refusal> {
+    let message = "not enough permissions (9)";
+    let rows = rows.into_iter().filter(|_| refused);
+    rows.map(|row| Refusal {
+        row: row.clone(),
+        message: message.into(),
+    })
+    .collect()
+}
+
+#[async_trait]
+impl RouterGateway for SimGateway {
+    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+        let flown = self
+            .fly(router, Flight::Look, |_| {}, |hotspot| hotspot.read(query))
+            .await?;
+        Ok(flown.0)
+    }
+
+    async fn block(
+        &self,
+        router: &Router,
+        order: &BlockOrder,
+        query: &Query,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        let write = |hotspot: &mut Hotspot| {
+            order
+                .users
+                .iter()
+                .for_each(|id| hotspot.disable_user(id, true));
+            order
+                .cookies
+                .iter()
+                .for_each(|id| hotspot.remove_cookie(id));
+            order
+                .bindings
+                .iter()
+                .for_each(|id| hotspot.disable_binding(id, true));
+        };
+        let read = |hotspot: &Hotspot| {
+            let seen = hotspot.read(query);
+            Sighting {
+                users: vec![],
+                cookies: vec![],
+                bindings: vec![],
+                ..seen
+            }
+        };
+        let (seen, refused) = self.fly(router, Flight::Block, write, read).await?;
+        let rows = order
+            .users
+            .iter()
+            .chain(&order.cookies)
+            .chain(&order.bindings);
+        Ok((seen, refusals(refused, rows)))
+    }
+
+    async fn drop_rows(
+        &self,
+        router: &Router,
+        order: &DropOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        let write = |hotspot: &mut Hotspot| {
+            order
+                .actives
+                .iter()
+                .for_each(|id| hotspot.remove_active(id));
+            order.hosts.iter().for_each(|id| hotspot.remove_host(id));
+            order
+                .connections
+                .iter()
+                .for_each(|id| hotspot.remove_connection(id));
+        };
+        let ((), refused) = self.fly(router, Flight::Drop, write, |_| ()).await?;
+        Ok(refusals(
+            refused,
+            order
+                .actives
+                .iter()
+                .chain(&order.hosts)
+                .chain(&order.connections),
+        ))
+    }
+
+    async fn unblock(
+        &self,
+        router: &Router,
+        order: &UnblockOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        let write = |hotspot: &mut Hotspot| {
+            order
+                .users
+                .iter()
+                .for_each(|id| hotspot.disable_user(id, false));
+            order
+                .bindings
+                .iter()
+                .for_each(|id| hotspot.disable_binding(id, false));
+        };
+        let ((), refused) = self.fly(router, Flight::Unblock, write, |_| ()).await?;
+        Ok(refusals(refused, order.users.iter().chain(&order.bindings)))
+    }
+
+    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+        Ok(self
+            .fly(router, Flight::Sessions, |_| {}, Hotspot::read_sessions)
+            .await?
+            .0)
+    }
+
+    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+        self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
+        let serial = Some(format!("SIM{:06}", router.id.0));
+        let hardware = Hardware {
+            identity: router.name.clone(),
+            serial,
+        };
+        if let Some(seen) = router
+            .seen
+            .as_ref()
+            .filter(|seen| !seen.is_same_box(&hardware))
+        {
+            let name =
+                |h: &Hardware| format!("{} {}", h.identity, h.serial.as_deref().unwrap_or("-"));
+            let (expected, found) = (name(seen), name(&hardware));
+            return Err(GatewayError::WrongRouter { expected, found });
+        }
+        Ok(RouterFacts {
+            hardware,
+            version: Some("7.18.2 (stable)".into()),
+            board: Some("simulated".into()),
+            uptime: Some("1d02:03:04".into()),
+        })
+    }
+
+    async fn close(&self, router: RouterId) {
+        self.lock().entry(router).or_default().connected = false;
+    }
+}
