@@ -1,9 +1,4 @@
-//! Ending network access on time.
-//!
-//! This crate knows when access ends, what that means on a router, and how to make sure of it. It
-//! opens no socket and no database: those are ports ([`Store`], [`RouterGateway`], [`Clock`]) that
-//! other crates, or you, implement.
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 mod access;

@@ -13,7 +13,7 @@ pub use gateway::{
 pub use store::{
     ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Live, Missing, NewRouter, OpenWork,
     OwedItem, Planned, RouterChange, RouterState, RouterStatus, Status, StatusStore, Store,
-    StoreError, WatcherStatus, Work,
+    StoreError, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

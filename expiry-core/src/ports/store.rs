@@ -317,10 +317,15 @@ pub trait StatusStore: Send + Sync {
     async fn status(&self, limit: u32) -> Result<Status, StoreError>;
 }
 
-/// All roles of a store.
-pub trait Store: Directory + EnforcementStore + StatusStore {}
+/// The roles that a watcher needs.
+pub trait WatcherStore: EnforcementStore + StatusStore {}
 
-impl<T: Directory + EnforcementStore + StatusStore> Store for T {}
+impl<T: EnforcementStore + StatusStore> WatcherStore for T {}
+
+/// All roles of a store.
+pub trait Store: Directory + WatcherStore {}
+
+impl<T: Directory + WatcherStore> Store for T {}
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -29,7 +29,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::tenure::Tenure;
-use crate::{Clock, Event, EventSink, RouterGateway, RouterId, Store, StoreError, WatcherId};
+use crate::{
+    Clock, Event, EventSink, RouterGateway, RouterId, StoreError, WatcherId, WatcherStore,
+};
 
 /// One watcher: everything it needs, ready to run.
 pub struct Watcher {
@@ -48,7 +50,7 @@ pub enum WatchError {
 impl Watcher {
     /// Puts a watcher together. Nothing runs yet.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn WatcherStore>,
         gateway: Arc<dyn RouterGateway>,
         clock: Arc<dyn Clock>,
         events: Arc<dyn EventSink>,
@@ -102,7 +104,7 @@ impl Watcher {
 /// What all loops of one watcher share.
 struct Shared {
     id: WatcherId,
-    store: Arc<dyn Store>,
+    store: Arc<dyn WatcherStore>,
     gateway: Arc<dyn RouterGateway>,
     events: Arc<dyn EventSink>,
     config: WatcherConfig,
