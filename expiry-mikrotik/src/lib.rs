@@ -1,7 +1,9 @@
 //! Speaking to MikroTik routers over the RouterOS API.
 //!
-//! [`wire`] turns bytes into sentences and back, without any I/O.
+//! [`wire`] turns bytes into sentences and back, [`proto`] sentences into commands and answers; both
+//! without I/O.
 
 #![warn(missing_docs)]
 
+pub mod proto;
 pub mod wire;
