@@ -5,5 +5,10 @@
 
 #![warn(missing_docs)]
 
+mod client;
+mod dial;
 pub mod proto;
 pub mod wire;
+
+pub use client::{Client, ClientError};
+pub use dial::{Dialer, Stream, TcpDialer};
