@@ -1,6 +1,7 @@
 //! A logged-in conversation with a router over any byte stream.
 
 use std::{
+    fmt,
     future::poll_fn,
     io,
     pin::Pin,
@@ -27,7 +28,6 @@ const READ_BUFFER: usize = 16 << 10;
 ///
 /// Whatever fails, and whoever drops a future half way, ends it: methods that talk take the client
 /// and give it back only when every command was answered. So no answer ever comes late.
-#[derive(Debug)]
 pub struct Client<S> {
     stream: S,
     connection: Connection,
@@ -147,6 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok((self, answers.into_iter().flatten().collect()))
     }
 
+    /// Changes how many commands may be outstanding.
+    pub fn set_window(&mut self, window: usize) {
+        self.connection.set_window(window);
+    }
+
     /// Tells, without waiting, whether the connection is still good while nothing is outstanding.
     /// A half-open one looks good.
     pub async fn is_open(&mut self) -> bool {
@@ -221,6 +226,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut buffer = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+/// Shows nothing of what is on its way, which may be a password.
+impl<S> fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
     }
 }
 

@@ -120,6 +120,11 @@ impl Connection {
         }
     }
 
+    /// Changes how many commands may be outstanding.
+    pub fn set_window(&mut self, window: usize) {
+        self.config.window = window;
+    }
+
     /// Takes a command, without a tag. It goes out with the next [`Self::transmit`] that finds
     /// room in the window.
     pub fn submit(&mut self, command: Sentence) -> CommandId {
