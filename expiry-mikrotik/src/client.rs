@@ -43,7 +43,7 @@ pub struct Client<S> {
 pub enum ClientError {
     /// Reading or writing failed.
     #[error("reading or writing failed")]
-    Io(#[source] io::Error),
+    Io(#[from] io::Error),
     /// The router closed the connection.
     #[error("{}", closed_reason(*.heard))]
     Closed {
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 Ok(received)
             }
             Err(error) if is_hang_up(&error) => Err(ClientError::Closed { heard: self.heard }),
-            Err(error) => Err(ClientError::Io(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -258,7 +258,8 @@ impl From<ClientError> for GatewayError {
     }
 }
 
-fn is_hang_up(error: &io::Error) -> bool {
+/// Tells whether the other side ended the connection.
+pub(crate) fn is_hang_up(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionReset

@@ -5,7 +5,12 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::GatewayConfig;
-use crate::{client::Client, dial::Stream, proto::ConnectionConfig, system};
+use crate::{
+    client::{Client, ClientError, is_hang_up},
+    dial::Stream,
+    proto::ConnectionConfig,
+    system,
+};
 
 /// A logged-in connection to a box that was checked.
 pub(super) struct Line {
@@ -65,6 +70,10 @@ async fn connect(
     let dialed = timeout(config.connect, config.dialer.dial(address)).await;
     let reason = match dialed {
         Ok(Ok(stream)) => return Ok(stream),
+        // The handshake was done, or it would have been refused.
+        Ok(Err(error)) if is_hang_up(&error) => {
+            return Err(ClientError::Closed { heard: false }.into());
+        }
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no connection after {} s", config.connect.as_secs_f32()),
     };

@@ -4,6 +4,8 @@ mod config;
 mod flight;
 mod line;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
