@@ -4,4 +4,6 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod wire;
