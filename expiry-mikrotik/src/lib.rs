@@ -12,6 +12,8 @@ mod gateway;
 mod hotspot;
 pub mod proto;
 mod system;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod wire;
 
 pub use client::{Client, ClientError};
