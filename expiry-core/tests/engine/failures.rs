@@ -1,0 +1,231 @@
+use std::time::Duration;
+
+use expiry_core::{
+    Event, StatusStore,
+    testing::{
+        gateway::{Admission, Fault, Flight},
+        memory,
+    },
+};
+use rstest::rstest;
+use tokio::time::sleep;
+
+use crate::world::{World, is_cut, is_restored, username};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[rstest]
+#[case(Fault::Down)]
+#[case(Fault::BlackHole)]
+#[tokio::test(start_paused = true)]
+async fn r2_a_cut_owed_by_a_dead_router_is_made_when_it_answers(#[case] fault: Fault) {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world.gateway.set_fault(router.id, fault);
+    sleep(60 * SECOND).await;
+    assert!(world.can_move(router.id, 1));
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.owed_cuts, 1);
+    assert!(status.routers[0].down_since.is_some());
+
+    world.gateway.set_fault(router.id, Fault::None);
+    let (lag, outage) = world.events.cut(8 * SECOND).await;
+
+    assert!(outage && lag > 58 * SECOND);
+    assert!(!world.can_move(router.id, 1));
+    assert_eq!(
+        world
+            .events
+            .count(|e| matches!(e, Event::RouterLost { .. })),
+        1
+    );
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_writes_whose_answers_are_lost_are_made_sure_of() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let gateway = std::sync::Arc::clone(&world.gateway);
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world.gateway.set_fault(router.id, Fault::LostAnswers);
+    sleep(20 * SECOND).await;
+    assert_eq!(world.events.count(is_cut), 0);
+    gateway.set_fault(router.id, Fault::None);
+
+    world.events.cut(10 * SECOND).await;
+    world.pay(subscriber.id).await;
+    world.events.wait_for(5 * SECOND, 1, is_restored).await;
+
+    assert!(!world.is_disabled(router.id, &username(1)));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_dead_router_delays_nobody_elses_cut() {
+    let world = World::new();
+    let dead = world.router("dead").await;
+    let healthy = world.router("healthy").await;
+    world.gateway.set_fault(dead.id, Fault::BlackHole);
+    for number in 1..=20 {
+        let ends_in = 5 * SECOND + Duration::from_millis(100) * u32::from(number);
+        world
+            .subscriber(&dead, number, ends_in, Admission::Account)
+            .await;
+        world
+            .subscriber(&healthy, number + 20, ends_in, Admission::Account)
+            .await;
+    }
+    let running = world.start();
+
+    let cuts = world.events.wait_for(30 * SECOND, 20, is_cut).await;
+
+    for cut in cuts {
+        let Event::Cut { router, lag, .. } = cut else {
+            unreachable!("matched")
+        };
+        assert_eq!(router, healthy.id);
+        assert!(lag < Duration::from_millis(50), "lag {lag:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_refused_login_is_not_hammered() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world.gateway.set_fault(router.id, Fault::Login);
+    let running = world.start();
+
+    sleep(Duration::from_mins(5)).await;
+
+    let tries = world.gateway.flights(router.id).len();
+    assert!((5..=8).contains(&tries), "{tries} tries in five minutes");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_refused_write_is_reported_and_never_taken_for_done() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    world.gateway.set_fault(router.id, Fault::NoPermission);
+    let running = world.start();
+
+    let refused = |e: &Event| matches!(e, Event::Unconfirmed { error, .. } if error.contains("not enough permissions"));
+    world.events.wait_for(20 * SECOND, 2, refused).await;
+
+    let status = world.store.status(10).await.expect("status");
+    assert!(status.owed[0].online);
+    assert!(
+        status.owed[0]
+            .last_error
+            .as_deref()
+            .is_some_and(|e| e.contains("permissions"))
+    );
+    assert_eq!(world.events.count(is_cut), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_away_and_comes_back_is_survived() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world.store.fail_when(|_| memory::Fault::Before);
+    sleep(60 * SECOND).await;
+    assert!(world.can_move(router.id, 1));
+
+    world.store.heal();
+    world.events.cut(10 * SECOND).await;
+
+    assert!(!world.can_move(router.id, 1));
+    running.stop().await;
+}
+
+#[rstest]
+#[case("plan_due")]
+#[case("intend")]
+#[case("standing")]
+#[case("settle")]
+#[case("own")]
+#[tokio::test(start_paused = true)]
+async fn r2_a_commit_whose_answer_is_lost_loses_nothing(#[case] call: &'static str) {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    let mut left = 3;
+    world.store.fail_when(move |name| {
+        if name == call && left > 0 {
+            left -= 1;
+            memory::Fault::After
+        } else {
+            memory::Fault::None
+        }
+    });
+
+    sleep(40 * SECOND).await;
+    assert!(!world.can_move(router.id, 1));
+    let confirmed = world
+        .store
+        .audit_events()
+        .iter()
+        .filter(|e| e.lag.is_some())
+        .count();
+    assert_eq!(confirmed, 1, "confirmed once");
+    world.pay(subscriber.id).await;
+    world.events.wait_for(5 * SECOND, 1, is_restored).await;
+    assert!(!world.is_disabled(router.id, &username(1)));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_a_watcher_killed_at_any_flight_leaves_the_cut_owed() {
+    for killed_at in [Flight::Look, Flight::Block, Flight::Drop] {
+        let world = World::new();
+        let router = world.router("r1").await;
+        let subscriber = world
+            .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+            .await;
+        let first = world.start();
+        let (kill, killed) = (first.task.abort_handle(), first.task);
+        world.gateway.on_flight(router.id, move |flight, _| {
+            if flight == killed_at {
+                kill.abort();
+            }
+        });
+        assert!(killed.await.expect_err("it was killed").is_cancelled());
+        world.gateway.on_flight(router.id, |_, _| {});
+        assert_eq!(world.store.status(10).await.expect("status").owed_cuts, 1);
+
+        let second = world.start();
+        world.events.cut(20 * SECOND).await;
+        assert!(!world.can_move(router.id, 1), "killed at {killed_at:?}");
+        world.pay(subscriber.id).await;
+        world.events.wait_for(5 * SECOND, 1, is_restored).await;
+        assert!(
+            !world.is_disabled(router.id, &username(1)),
+            "killed at {killed_at:?}"
+        );
+        second.stop().await;
+    }
+}

@@ -1,0 +1,178 @@
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use expiry_core::{
+    BlockOrder, DropOrder, Event, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
+    RouterId, Sighting, StatusStore, UnblockOrder,
+    testing::{SimGateway, gateway::Admission},
+    watcher::WatcherConfig,
+};
+use tokio::{sync::Notify, time::sleep};
+
+use crate::world::{World, is_cut, is_restored, username};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn r8_each_router_has_exactly_one_owner_and_a_death_costs_at_most_20_s() {
+    let world = World::new();
+    let mut routers = Vec::new();
+    for n in 1..=4 {
+        routers.push(world.router(&format!("r{n}")).await);
+    }
+    let first = world.start();
+    sleep(SECOND).await;
+    let second = world.start();
+    for (number, router) in (1..).zip(&routers) {
+        world
+            .subscriber(router, number, 20 * SECOND, Admission::Account)
+            .await;
+    }
+    sleep(9 * SECOND).await;
+    assert_eq!(world.events.count(|e| matches!(e, Event::Owned { .. })), 4);
+
+    sleep(5 * SECOND).await;
+    first.task.abort();
+    let cuts = world.events.wait_for(60 * SECOND, 4, is_cut).await;
+
+    for cut in cuts {
+        let Event::Cut { lag, .. } = cut else {
+            unreachable!("matched")
+        };
+        assert!(lag < 20 * SECOND, "lag {lag:?}");
+    }
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_what_a_thawed_watcher_wrote_too_late_is_undone() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let frozen = Arc::new(Frozen {
+        inner: Arc::clone(&world.gateway),
+        thaw: Notify::new(),
+    });
+    let heartless = WatcherConfig {
+        heartbeat: Duration::from_hours(1),
+        ..WatcherConfig::default()
+    };
+    let first = World::start_watcher(world.watcher_with(Arc::clone(&frozen) as _, heartless));
+    sleep(6 * SECOND).await;
+    let second = world.start();
+
+    world.events.cut(30 * SECOND).await;
+    world.pay(subscriber.id).await;
+    world.events.wait_for(5 * SECOND, 1, is_restored).await;
+    sleep(60 * SECOND).await;
+    frozen.thaw.notify_one();
+    sleep(5 * SECOND).await;
+
+    assert!(!world.is_disabled(router.id, &username(1)));
+    assert!(world.can_move(router.id, 1), "and is able to be online");
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_single_check_has_the_owner_try_and_waits_for_it() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world
+        .gateway
+        .set_fault(router.id, expiry_core::testing::gateway::Fault::Down);
+    sleep(Duration::from_mins(10)).await;
+    world
+        .gateway
+        .set_fault(router.id, expiry_core::testing::gateway::Fault::None);
+
+    let stop = tokio_util::sync::CancellationToken::new();
+    let report = world.watcher().run_once(stop).await.expect("a check");
+
+    assert_eq!(
+        (report.owed, report.confirmed, report.still_owed),
+        (1, 1, 0)
+    );
+    assert!(!world.can_move(router.id, 1));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_single_check_says_what_is_still_owed() {
+    let world = World::new();
+    let up = world.router("up").await;
+    let down = world.router("down").await;
+    world.subscriber(&up, 1, SECOND, Admission::Account).await;
+    world.subscriber(&down, 3, SECOND, Admission::Account).await;
+    world
+        .gateway
+        .set_fault(down.id, expiry_core::testing::gateway::Fault::Down);
+    sleep(2 * SECOND).await;
+
+    let stop = tokio_util::sync::CancellationToken::new();
+    let report = world.watcher().run_once(stop).await.expect("a check");
+
+    assert_eq!(
+        (report.owed, report.confirmed, report.still_owed),
+        (2, 1, 1)
+    );
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.owed[0].router, "down");
+    assert!(status.watchers.is_empty(), "it let go");
+}
+
+/// A gateway whose first `block` is frozen until it is thawed, and then writes.
+struct Frozen {
+    inner: Arc<SimGateway>,
+    thaw: Notify,
+}
+
+#[async_trait]
+impl RouterGateway for Frozen {
+    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+        self.inner.look(router, query).await
+    }
+
+    async fn block(
+        &self,
+        router: &Router,
+        order: &BlockOrder,
+        query: &Query,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        self.thaw.notified().await;
+        self.inner.block(router, order, query).await
+    }
+
+    async fn drop_rows(
+        &self,
+        router: &Router,
+        order: &DropOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        self.inner.drop_rows(router, order).await
+    }
+
+    async fn unblock(
+        &self,
+        router: &Router,
+        order: &UnblockOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        self.inner.unblock(router, order).await
+    }
+
+    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+        self.inner.sessions(router).await
+    }
+
+    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+        self.inner.probe(router).await
+    }
+
+    async fn close(&self, _router: RouterId) {}
+}

@@ -1,0 +1,199 @@
+//! The `expiry` binary as a user runs it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+/// The longest that anything is waited for before a test fails.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The command line against one database, with a home of its own.
+#[derive(Clone, Debug)]
+pub struct Expiry {
+    database: String,
+    home: PathBuf,
+}
+
+/// What a command that ended came to.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code; −1 if a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+}
+
+/// A command that runs until it is told to stop.
+#[derive(Debug)]
+pub struct Service {
+    child: Child,
+    lines: watch::Receiver<Vec<String>>,
+}
+
+impl Expiry {
+    /// Uses the database at this URL, and `home` for everything else.
+    pub fn new(database: impl Into<String>, home: &Path) -> Self {
+        Self { database: database.into(), home: home.into() }
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started or does not end.
+    pub async fn ended(&self, arguments: &[&str]) -> Ended {
+        let output = timeout(PATIENCE, self.command(arguments).output());
+        let output = output.await.expect("the command ends").expect("the command starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+        Ended {
+            code: code(output.status),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn ok(&self, arguments: &[&str]) -> String {
+        let ended = self.ended(arguments).await;
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        ended.stdout
+    }
+
+    /// Runs a command that must succeed and print one JSON value.
+    ///
+    /// # Panics
+    /// If it fails or prints something else.
+    pub async fn json(&self, arguments: &[&str]) -> Value {
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
+        let printed = self.ok(&arguments).await;
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    }
+
+    /// Starts a command that runs until it is told to stop.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn service(&self, arguments: &[&str]) -> Service {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let (sender, lines) = watch::channel(Vec::new());
+        let sender = Arc::new(sender);
+        collect(child.stdout.take().expect("piped"), Arc::clone(&sender));
+        collect(child.stderr.take().expect("piped"), sender);
+        Service { child, lines }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", &self.home)
+            .env("XDG_DATA_HOME", self.home.join("data"))
+            .env("EXPIRY_DATABASE", &self.database)
+            .env("EXPIRY_KEY_FILE", self.home.join("expiry.key"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Service {
+    /// Waits for a line, on either stream, that contains `text`, and returns it.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub async fn line(&mut self, text: &str) -> String {
+        let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        let waited = timeout(PATIENCE, self.lines.wait_for(found)).await;
+        let lines = match waited {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(_)) => panic!("it ended without saying {text:?}: {:#?}", self.lines.borrow()),
+            Err(_) => panic!("it never said {text:?}: {:#?}", self.lines.borrow()),
+        };
+        lines.iter().find(|line| line.contains(text)).cloned().expect("it was found")
+    }
+
+    /// Returns all lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// Kills it at once, as a power cut does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it is gone already.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it was running");
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub async fn terminate(mut self) -> i32 {
+        let pid = self.child.id().expect("it was running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.expect("kill runs").success());
+        self.wait().await
+    }
+
+    /// Waits for its end, and returns its exit code.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn wait(&mut self) -> i32 {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        code(ended.expect("it ends").expect("it can be waited for"))
+    }
+}
+
+fn collect(stream: impl AsyncRead + Send + Unpin + 'static, lines: Arc<watch::Sender<Vec<String>>>) {
+    tokio::spawn(async move {
+        let mut stream = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = stream.next_line().await {
+            lines.send_modify(|lines| lines.push(line));
+        }
+    });
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(-1)
+}
+
+/// Builds the binary once, beside the tests, and returns where it is.
+fn binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    BUILT.get_or_init(|| {
+        let test = env::current_exe().expect("this test has a path");
+        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let mut build = std::process::Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "-p", "expiry-cli", "--bin", "expiry"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the binary cannot be built");
+        profile.join("expiry")
+    })
+}
