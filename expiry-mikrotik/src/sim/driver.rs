@@ -235,7 +235,10 @@ async fn keep_time(shared: Arc<Shared>) {
 /// command takes; the last stretch can be waited for more exactly, at the price of some work.
 async fn sleep_to(deadline: Instant, exactly: bool) {
     let mut now = Instant::now();
-    while exactly && now < deadline && deadline - now < Duration::from_millis(2) {
+    while exactly && deadline.saturating_duration_since(now) < Duration::from_millis(2) {
+        if now >= deadline {
+            return;
+        }
         tokio::task::yield_now().await;
         let before = std::mem::replace(&mut now, Instant::now());
         if now == before {
