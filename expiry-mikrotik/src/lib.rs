@@ -1,9 +1,21 @@
 //! Speaking to MikroTik routers over the RouterOS API.
 //!
-//! [`wire`] turns bytes into sentences and back, without any I/O.
+//! [`MikrotikGateway`] is what the engine of `expiry-core` works with. Below it, [`wire`] turns
+//! bytes into sentences and back and [`proto`] sentences into commands and answers, both without
+//! I/O; [`Client`] drives them over a byte stream.
 
 #![warn(missing_docs)]
 
+mod client;
+mod dial;
+mod gateway;
+mod hotspot;
+pub mod proto;
+mod system;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod wire;
+
+pub use client::{Client, ClientError};
+pub use dial::{Dialer, Stream, TcpDialer};
+pub use gateway::{GatewayConfig, MikrotikGateway};

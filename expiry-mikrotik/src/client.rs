@@ -1,0 +1,280 @@
+//! A logged-in conversation with a router over any byte stream.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use expiry_core::GatewayError;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    proto::{Answer, CommandId, Connection, ConnectionConfig, Event, ProtocolError},
+    wire::Sentence,
+};
+
+const READ_BUFFER: usize = 16 << 10;
+
+/// A connection to a router.
+///
+/// Whatever fails, and whoever drops a future half way, ends it: methods that talk take the client
+/// and give it back only when every command was answered. So no answer ever comes late.
+pub struct Client<S> {
+    stream: S,
+    connection: Connection,
+    buffer: Box<[u8]>,
+    outbound: Vec<u8>,
+    written: usize,
+    heard: bool,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Reading or writing failed.
+    #[error("reading or writing failed")]
+    Io(#[from] io::Error),
+    /// The router closed the connection.
+    #[error("{}", closed_reason(*.heard))]
+    Closed {
+        /// Whether it had said anything before.
+        heard: bool,
+    },
+    /// Something outstanding was not answered in time.
+    #[error("no answer for {} s", after.as_secs_f32())]
+    TimedOut {
+        /// What was waited for it.
+        after: Duration,
+    },
+    /// The router said something that is not to be understood, or its last word.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The router refused the account.
+    #[error("login refused: {message}")]
+    Login {
+        /// Why.
+        message: String,
+    },
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Starts on a stream on which nothing was said yet.
+    pub fn new(stream: S, config: ConnectionConfig) -> Self {
+        Self {
+            stream,
+            connection: Connection::new(config),
+            buffer: vec![0; READ_BUFFER].into(),
+            outbound: Vec::new(),
+            written: 0,
+            heard: false,
+        }
+    }
+
+    /// Logs in, in the way of RouterOS 6.43 and later.
+    ///
+    /// # Errors
+    /// [`ClientError::Login`] if the account is refused or the router is too old; the others as
+    /// for [`Self::flight`].
+    pub async fn login(self, name: &str, password: &SecretString) -> Result<Self, ClientError> {
+        let command = Sentence::new("/login")
+            .attribute("name", name)
+            .attribute("password", password.expose_secret());
+        let (client, answers) = self.flight(vec![command], |_, _| ()).await?;
+        match answers.into_iter().next() {
+            Some(Ok(None)) => Ok(client),
+            Some(Ok(Some(_))) => Err(ClientError::Login {
+                message: "the router asks for the challenge login of RouterOS before 6.43, \
+                          which is too old"
+                    .into(),
+            }),
+            Some(Err(trap)) => Err(ClientError::Login {
+                message: trap.message,
+            }),
+            None => Err(ClientError::Closed { heard: true }),
+        }
+    }
+
+    /// Sends all `commands` without waiting in between, as far as the window allows, and returns
+    /// their answers in the same order once each has ended. `on_row` gets every row with the
+    /// index of its command. A trap is an answer.
+    ///
+    /// # Errors
+    /// The connection is closed, and whatever was sent may have been done.
+    pub async fn flight(
+        mut self,
+        commands: Vec<Sentence>,
+        mut on_row: impl FnMut(usize, Sentence),
+    ) -> Result<(Self, Vec<Answer>), ClientError> {
+        let ids: Vec<_> = commands
+            .into_iter()
+            .map(|command| self.connection.submit(command))
+            .collect();
+        let mut answers: Vec<Option<Answer>> = ids.iter().map(|_| None).collect();
+        let mut open = ids.len();
+        let place = |id: CommandId| ids.first().and_then(|first| id.since(*first));
+        while open > 0 {
+            let now = Instant::now().into_std();
+            self.connection.transmit(now, &mut self.outbound);
+            let received = self.exchange().await?;
+            let now = Instant::now().into_std();
+            let mut input = &self.buffer[..received];
+            while let Some(event) = self.connection.receive(now, &mut input)? {
+                match event {
+                    Event::Row { command, row } => {
+                        if let Some(at) = place(command) {
+                            on_row(at, row);
+                        }
+                    }
+                    Event::Done { command, answer } => {
+                        if let Some(slot) = place(command).and_then(|at| answers.get_mut(at)) {
+                            *slot = Some(answer);
+                            open -= 1;
+                        }
+                    }
+                }
+            }
+        }
+        Ok((self, answers.into_iter().flatten().collect()))
+    }
+
+    /// Changes how many commands may be outstanding.
+    pub fn set_window(&mut self, window: usize) {
+        self.connection.set_window(window);
+    }
+
+    /// Tells, without waiting, whether the connection is still good while nothing is outstanding.
+    /// A half-open one looks good.
+    pub async fn is_open(&mut self) -> bool {
+        loop {
+            match poll_fn(|cx| Poll::Ready(self.poll_read(cx))).await {
+                Poll::Pending => return true,
+                Poll::Ready(Ok(0) | Err(_)) => return false,
+                Poll::Ready(Ok(received)) => {
+                    let now = Instant::now().into_std();
+                    let mut input = &self.buffer[..received];
+                    if self.connection.receive(now, &mut input).is_err() {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what there is to write until something was read.
+    async fn exchange(&mut self) -> Result<usize, ClientError> {
+        let deadline = self.connection.deadline();
+        let received = match deadline {
+            None => poll_fn(|cx| self.poll_exchange(cx)).await,
+            Some(deadline) => {
+                let exchanged = poll_fn(|cx| self.poll_exchange(cx));
+                timeout_at(Instant::from_std(deadline.at), exchanged)
+                    .await
+                    .map_err(|_| ClientError::TimedOut {
+                        after: deadline.after,
+                    })?
+            }
+        };
+        match received {
+            Ok(0) => Err(ClientError::Closed { heard: self.heard }),
+            Ok(received) => {
+                self.heard = true;
+                Ok(received)
+            }
+            Err(error) if is_hang_up(&error) => Err(ClientError::Closed { heard: self.heard }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // A router that hangs up may have said why: read before giving up on a failed write.
+        let written = self.poll_write(cx);
+        match self.poll_read(cx) {
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending => match ready!(written) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while self.written < self.outbound.len() {
+            let rest = &self.outbound[self.written..];
+            let written = ready!(stream.as_mut().poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        self.outbound.clear();
+        self.written = 0;
+        stream.poll_flush(cx)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+/// Shows nothing of what is on its way, which may be a password.
+impl<S> fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl From<ClientError> for GatewayError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::TimedOut { after } => Self::TimedOut { after },
+            ClientError::Login { message } => Self::Login { message },
+            ClientError::Io(error) => Self::Disconnected {
+                reason: error.to_string(),
+            },
+            ClientError::Closed { .. } => Self::Disconnected {
+                reason: error.to_string(),
+            },
+            ClientError::Protocol(ProtocolError::Fatal { reason }) => Self::Disconnected { reason },
+            ClientError::Protocol(ProtocolError::Wire(error)) => Self::Protocol {
+                reason: error.to_string(),
+            },
+            ClientError::Protocol(error) => Self::Protocol {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Tells whether the other side ended the connection.
+pub(crate) fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::NotConnected
+    )
+}
+
+fn closed_reason(heard: bool) -> &'static str {
+    if heard {
+        "the router closed the connection"
+    } else {
+        "the router closed the connection without a word: \
+         the address list of its API service (/ip/service) probably leaves this machine out"
+    }
+}

@@ -1,0 +1,83 @@
+//! Opening byte streams to routers.
+
+use std::{fmt, io, time::Duration};
+
+use async_trait::async_trait;
+use expiry_core::RouterAddress;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// A byte stream to a router.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens streams. [`TcpDialer`] is the one for real routers; tests and the demo have others.
+#[async_trait]
+pub trait Dialer: fmt::Debug + Send + Sync {
+    /// Opens a stream to the API service at `address`, of which only host and port matter. The
+    /// caller limits the time by dropping the future.
+    ///
+    /// # Errors
+    /// The name is unknown, or nothing answers there.
+    async fn dial(&self, address: &RouterAddress) -> io::Result<Box<dyn Stream>>;
+}
+
+/// Opens plain TCP connections.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpDialer {
+    /// How long a connection may be idle before the system asks whether the peer is still there.
+    pub keepalive_after: Duration,
+    /// How often it asks again.
+    pub keepalive_interval: Duration,
+}
+
+impl Default for TcpDialer {
+    /// After 10 s, every 3 s.
+    fn default() -> Self {
+        Self {
+            keepalive_after: Duration::from_secs(10),
+            keepalive_interval: Duration::from_secs(3),
+        }
+    }
+}
+
+impl TcpDialer {
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new()
+            .with_time(self.keepalive_after)
+            .with_interval(self.keepalive_interval);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Ok(stream)
+    }
+}
+
+#[async_trait]
+impl Dialer for TcpDialer {
+    async fn dial(&self, address: &RouterAddress) -> io::Result<Box<dyn Stream>> {
+        let stream = self.connect(&address.host, address.port).await?;
+        Ok(Box::new(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_sends_at_once_and_notices_a_dead_peer() -> io::Result<()> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let stream = TcpDialer::default().connect("127.0.0.1", port).await?;
+        assert!(stream.nodelay()?);
+        assert!(SockRef::from(&stream).keepalive()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    dial::{Dialer, TcpDialer},
+    proto::ConnectionConfig,
+};
+
+/// How the gateway behaves. The defaults are made for routers behind VPN links.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// How long connecting may take, name lookup included.
+    pub connect: Duration,
+    /// Time-outs and limits of a connection.
+    pub connection: ConnectionConfig,
+    /// The window of outstanding commands halves with every time-out, down to this, and grows by
+    /// one with every flight that filled it and was answered.
+    pub min_window: usize,
+    /// What opens streams to routers.
+    pub dialer: Arc<dyn Dialer>,
+}
+
+impl Default for GatewayConfig {
+    /// 3 s to connect over TCP, at least 4 outstanding commands.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            connection: ConnectionConfig::default(),
+            min_window: 4,
+            dialer: Arc::new(TcpDialer::default()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+
+use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use super::GatewayConfig;
+use crate::{
+    client::{Client, ClientError, is_hang_up},
+    dial::Stream,
+    proto::ConnectionConfig,
+    system,
+};
+
+/// A logged-in connection to a box that was checked.
+pub(super) struct Line {
+    pub(super) client: Client<Box<dyn Stream>>,
+    pub(super) facts: RouterFacts,
+    address: RouterAddress,
+}
+
+impl Line {
+    /// Connects, logs in, and checks which box it is.
+    pub(super) async fn dial(
+        config: &GatewayConfig,
+        router: &Router,
+        window: usize,
+    ) -> Result<Self, GatewayError> {
+        let stream = connect(config, &router.address).await?;
+        let connection = ConnectionConfig {
+            window,
+            ..config.connection
+        };
+        let client = Client::new(stream, connection);
+        let RouterAddress {
+            username, password, ..
+        } = &router.address;
+        let client = client.login(username, password).await?;
+        let (client, facts) = system::read(client).await?;
+        let facts = facts?;
+        check_box(router, &facts)?;
+        tracing::debug!(router.id = router.id.0, router.name, "connected");
+        Ok(Self {
+            client,
+            facts,
+            address: router.address.clone(),
+        })
+    }
+
+    /// Tells whether it leads to where `router` is reached now, and to the box on record.
+    pub(super) fn leads_to(&self, router: &Router) -> bool {
+        is_same_address(&self.address, &router.address) && check_box(router, &self.facts).is_ok()
+    }
+}
+
+/// Shows neither what is on its way nor the password.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("address", &self.address)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn connect(
+    config: &GatewayConfig,
+    address: &RouterAddress,
+) -> Result<Box<dyn Stream>, GatewayError> {
+    let dialed = timeout(config.connect, config.dialer.dial(address)).await;
+    let reason = match dialed {
+        Ok(Ok(stream)) => return Ok(stream),
+        // The handshake was done, or it would have been refused.
+        Ok(Err(error)) if is_hang_up(&error) => {
+            return Err(ClientError::Closed { heard: false }.into());
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no connection after {} s", config.connect.as_secs_f32()),
+    };
+    Err(GatewayError::Connect {
+        address: place(address),
+        reason,
+    })
+}
+
+fn place(address: &RouterAddress) -> String {
+    let RouterAddress { host, port, .. } = address;
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn is_same_address(a: &RouterAddress, b: &RouterAddress) -> bool {
+    a.host == b.host
+        && a.port == b.port
+        && a.username == b.username
+        && a.password.expose_secret() == b.password.expose_secret()
+}
+
+/// Checks that the box on record answered.
+pub(super) fn check_box(router: &Router, found: &RouterFacts) -> Result<(), GatewayError> {
+    let found = &found.hardware;
+    match &router.seen {
+        Some(expected) if !expected.is_same_box(found) => Err(GatewayError::WrongRouter {
+            expected: describe(expected),
+            found: describe(found),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn describe(hardware: &Hardware) -> String {
+    match &hardware.serial {
+        Some(serial) => format!("`{}`, serial number {serial}", hardware.identity),
+        None => format!("`{}`, without serial number", hardware.identity),
+    }
+}

@@ -1,0 +1,142 @@
+//! The gateway: flights over at most one warm connection for each router.
+
+mod config;
+mod flight;
+mod line;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use expiry_core::{
+    BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
+    RouterId, Sighting, UnblockOrder,
+};
+
+pub use self::config::GatewayConfig;
+use self::{flight::Flight, slot::Slot};
+use crate::hotspot;
+
+/// Talks to MikroTik routers over their API service.
+///
+/// Calls for one router wait for each other; calls for different routers do not.
+#[derive(Debug)]
+pub struct MikrotikGateway {
+    config: GatewayConfig,
+    slots: Mutex<BTreeMap<RouterId, Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+impl MikrotikGateway {
+    /// Makes a gateway without any connection.
+    pub fn new(config: GatewayConfig) -> Self {
+        Self {
+            config,
+            slots: Mutex::default(),
+        }
+    }
+
+    fn slot(&self, router: RouterId) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(router).or_insert_with(|| {
+            let window = self.config.connection.window;
+            Arc::new(tokio::sync::Mutex::new(Slot::new(window)))
+        });
+        Arc::clone(slot)
+    }
+
+    async fn read(&self, router: &Router, flight: Flight<'_>) -> Result<Sighting, GatewayError> {
+        let slot = self.slot(router.id);
+        let mut slot = slot.lock().await;
+        let (seen, _) = slot.fly_or_dial(&self.config, router, &flight).await?;
+        Ok(seen)
+    }
+
+    async fn write(
+        &self,
+        router: &Router,
+        flight: Flight<'_>,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        let slot = self.slot(router.id);
+        let mut slot = slot.lock().await;
+        slot.fly(&self.config, router, &flight).await
+    }
+}
+
+#[async_trait]
+impl RouterGateway for MikrotikGateway {
+    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+        let flight = Flight {
+            writes: Vec::new(),
+            reads: hotspot::matching(query),
+            addresses: &query.addresses,
+        };
+        self.read(router, flight).await
+    }
+
+    async fn block(
+        &self,
+        router: &Router,
+        order: &BlockOrder,
+        query: &Query,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        let flight = Flight {
+            writes: hotspot::block(order),
+            reads: hotspot::matching_sessions(query),
+            addresses: &query.addresses,
+        };
+        self.write(router, flight).await
+    }
+
+    async fn drop_rows(
+        &self,
+        router: &Router,
+        order: &DropOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        let flight = Flight {
+            writes: hotspot::drop_rows(order),
+            reads: Vec::new(),
+            addresses: &BTreeSet::new(),
+        };
+        let (_, refusals) = self.write(router, flight).await?;
+        Ok(refusals)
+    }
+
+    async fn unblock(
+        &self,
+        router: &Router,
+        order: &UnblockOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        let flight = Flight {
+            writes: hotspot::unblock(order),
+            reads: Vec::new(),
+            addresses: &BTreeSet::new(),
+        };
+        let (_, refusals) = self.write(router, flight).await?;
+        Ok(refusals)
+    }
+
+    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+        let flight = Flight {
+            writes: Vec::new(),
+            reads: hotspot::all_sessions(),
+            addresses: &BTreeSet::new(),
+        };
+        self.read(router, flight).await
+    }
+
+    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+        let slot = self.slot(router.id);
+        let mut slot = slot.lock().await;
+        slot.probe(&self.config, router).await
+    }
+
+    async fn close(&self, router: RouterId) {
+        let slot = self.slot(router);
+        slot.lock().await.close();
+    }
+}

@@ -1,0 +1,138 @@
+use expiry_core::{GatewayError, Router, RouterFacts};
+
+use super::{
+    GatewayConfig,
+    flight::{Flight, Landed},
+    line::{Line, check_box},
+};
+use crate::{client::ClientError, proto::ProtocolError, system};
+
+/// The place of a router's one connection.
+///
+/// A flight takes the connection out and puts it back when it has landed, so that one that failed
+/// or was dropped half way is closed.
+#[derive(Debug)]
+pub(super) struct Slot {
+    line: Option<Line>,
+    window: usize,
+}
+
+impl Slot {
+    pub(super) fn new(window: usize) -> Self {
+        Self { line: None, window }
+    }
+
+    /// Flies on the connection that there is.
+    pub(super) async fn fly(
+        &mut self,
+        config: &GatewayConfig,
+        router: &Router,
+        flight: &Flight<'_>,
+    ) -> Landed {
+        let Some(line) = self.take_open(router).await else {
+            return Err(GatewayError::Disconnected {
+                reason: "there is no connection".into(),
+            });
+        };
+        self.fly_on(config, line, flight).await?
+    }
+
+    /// Flies on the connection that there is, or else on a new one. The flight must do no harm if
+    /// it is flown twice: a connection may turn out to be gone only when it is used.
+    pub(super) async fn fly_or_dial(
+        &mut self,
+        config: &GatewayConfig,
+        router: &Router,
+        flight: &Flight<'_>,
+    ) -> Landed {
+        if let Some(line) = self.take_open(router).await {
+            match self.fly_on(config, line, flight).await {
+                Ok(landed) => return landed,
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let line = Line::dial(config, router, self.window).await?;
+        self.fly_on(config, line, flight).await?
+    }
+
+    /// Asks the router what it is, over a new connection if there is none.
+    pub(super) async fn probe(
+        &mut self,
+        config: &GatewayConfig,
+        router: &Router,
+    ) -> Result<RouterFacts, GatewayError> {
+        if let Some(mut line) = self.take_open(router).await {
+            match system::read(line.client).await {
+                Ok((client, facts)) => {
+                    let facts = facts?;
+                    check_box(router, &facts)?;
+                    line.client = client;
+                    line.facts = facts.clone();
+                    self.line = Some(line);
+                    return Ok(facts);
+                }
+                Err(error) if is_gone(&error) => {}
+                Err(error) => {
+                    self.note(config, &error);
+                    return Err(error.into());
+                }
+            }
+        }
+        let line = Line::dial(config, router, self.window).await?;
+        let facts = line.facts.clone();
+        self.line = Some(line);
+        Ok(facts)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.line = None;
+    }
+
+    /// Takes the connection if it is open and leads to where `router` is reached now.
+    async fn take_open(&mut self, router: &Router) -> Option<Line> {
+        let mut line = self.line.take()?;
+        (line.leads_to(router) && line.client.is_open().await).then_some(line)
+    }
+
+    async fn fly_on(
+        &mut self,
+        config: &GatewayConfig,
+        mut line: Line,
+        flight: &Flight<'_>,
+    ) -> Result<Landed, ClientError> {
+        line.client.set_window(self.window);
+        match flight.fly(line.client).await {
+            Ok((client, landed)) => {
+                line.client = client;
+                self.line = Some(line);
+                if flight.len() >= self.window {
+                    self.window = config.connection.window.min(self.window + 1);
+                }
+                Ok(landed)
+            }
+            Err(error) => {
+                self.note(config, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks less of a router that stalled.
+    fn note(&mut self, config: &GatewayConfig, error: &ClientError) {
+        if matches!(error, ClientError::TimedOut { .. }) {
+            let least = config.min_window.min(config.connection.window);
+            self.window = (self.window / 2).max(least);
+        }
+    }
+}
+
+/// Tells whether the connection had ended, rather than the router being silent or confused.
+fn is_gone(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Io(_)
+            | ClientError::Closed { .. }
+            | ClientError::Protocol(ProtocolError::Fatal { .. })
+    )
+}

@@ -1,0 +1,288 @@
+use expiry_core::{BlockOrder, GatewayError, RouterFacts, RouterGateway, UnblockOrder};
+
+use super::{peer::SERIAL, *};
+use crate::{proto::ConnectionConfig, wire::Sentence};
+
+#[tokio::test(start_paused = true)]
+async fn a_look_connects_logs_in_checks_the_box_and_reads() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        let login = peer.next().await.expect("a login");
+        assert_eq!(login.command(), b"/login");
+        assert_eq!(login.get("name"), Some(&b"expiry"[..]));
+        assert_eq!(login.get("password"), Some(PASSWORD.as_bytes()));
+        peer.done(&login).await;
+        peer.introduce(peer::IDENTITY, Some(SERIAL)).await;
+        peer.finish(LOOK).await;
+        peer
+    };
+    let (seen, _peer) = tokio::join!(async { gateway.look(&router(), &query()).await }, play);
+    assert_eq!(seen, Ok(expiry_core::Sighting::default()));
+    assert!(office.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r7_the_next_flight_uses_the_warm_connection() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    for _ in 0..3 {
+        let query = query();
+        let (seen, ()) = tokio::join!(gateway.look(&router, &query), peer.finish(LOOK));
+        assert!(seen.is_ok());
+    }
+    assert!(office.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_never_connect() {
+    let (gateway, office) = gateway();
+    let router = router();
+    let users = rows(1);
+    let block = BlockOrder {
+        users: users.clone(),
+        ..BlockOrder::default()
+    };
+    let unblock = UnblockOrder {
+        users,
+        ..UnblockOrder::default()
+    };
+    let answers = [
+        gateway.block(&router, &block, &query()).await.map(|_| ()),
+        gateway
+            .drop_rows(&router, &drop_actives(1))
+            .await
+            .map(|_| ()),
+        gateway.unblock(&router, &unblock).await.map(|_| ()),
+    ];
+    for answer in answers {
+        assert!(
+            matches!(answer, Err(GatewayError::Disconnected { .. })),
+            "{answer:?}"
+        );
+    }
+    assert!(office.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_do_not_go_to_another_connection_than_the_rows_came_from() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    drop(connected(&gateway, &mut office, &router).await);
+    let answer = gateway.drop_rows(&router, &drop_actives(1)).await;
+    assert!(
+        matches!(answer, Err(GatewayError::Disconnected { .. })),
+        "{answer:?}"
+    );
+    assert!(office.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_read_replaces_a_connection_that_ended_at_once() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    drop(connected(&gateway, &mut office, &router).await);
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.welcome().await;
+        peer.finish(LOOK).await;
+        peer
+    };
+    let query = query();
+    let ((seen, _peer), took) =
+        timed(async { tokio::join!(gateway.look(&router, &query), play) }).await;
+    assert!(seen.is_ok());
+    assert_eq!(took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_read_replaces_a_connection_that_ends_as_it_is_used() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut old = connected(&gateway, &mut office, &router).await;
+    let play = async {
+        old.take(LOOK).await;
+        drop(old);
+        let mut peer = office.accept().await;
+        peer.welcome().await;
+        peer.finish(LOOK).await;
+        peer
+    };
+    let query = query();
+    let (seen, _peer) = tokio::join!(gateway.look(&router, &query), play);
+    assert!(seen.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_address_or_password_is_dialled() {
+    let (gateway, mut office) = gateway();
+    let mut router = router();
+    let mut old = connected(&gateway, &mut office, &router).await;
+    let changes: [fn(&mut RouterAddress); 4] = [
+        |address| address.host = "192.0.2.2".into(),
+        |address| address.port = 1,
+        |address| address.username = "other".into(),
+        |address| address.password = "battery staple".into(),
+    ];
+    for change in changes {
+        change(&mut router.address);
+        let peer = connected(&gateway, &mut office, &router).await;
+        assert!(old.next().await.is_none(), "the old connection is closed");
+        old = peer;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_another_box_at_the_address_is_not_worked_on() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.welcome_as(peer::IDENTITY, Some("HFA0002")).await;
+        peer
+    };
+    let (seen, mut peer) = tokio::join!(async { gateway.look(&router(), &query()).await }, play);
+    let Err(GatewayError::WrongRouter { expected, found }) = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(expected.contains(SERIAL), "{expected}");
+    assert!(found.contains("HFA0002"), "{found}");
+    assert!(
+        peer.next().await.is_none(),
+        "nothing was read, and the connection is closed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_box_that_was_accepted_since_is_looked_for_again() {
+    let (gateway, mut office) = gateway();
+    let mut router = router();
+    let mut old = connected(&gateway, &mut office, &router).await;
+    if let Some(seen) = &mut router.seen {
+        seen.serial = Some("HFA0002".into());
+    }
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.welcome_as("hill-2", Some("HFA0002")).await;
+        peer
+    };
+    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    assert!(probed.is_ok());
+    assert!(old.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_without_routerboard_menu_has_no_serial_number() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.welcome_as(peer::IDENTITY, None).await;
+        peer
+    };
+    let (probed, _peer) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let facts = RouterFacts {
+        hardware: Hardware {
+            identity: peer::IDENTITY.into(),
+            serial: None,
+        },
+        version: Some("7.18.2 (stable)".into()),
+        board: None,
+        uptime: Some("1d02:03:04".into()),
+    };
+    assert_eq!(probed, Ok(facts));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_proves_the_connection_that_there_is() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    let again = peer.introduce(peer::IDENTITY, Some(SERIAL));
+    let (probed, ()) = tokio::join!(gateway.probe(&router), again);
+    assert!(probed.is_ok());
+    let (probed, took) = timed(gateway.probe(&router)).await;
+    assert_eq!((probed, took), (Err(timed_out(5)), Duration::from_secs(5)));
+    assert!(office.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_account_is_a_login_error() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        let login = peer.next().await.expect("a login");
+        peer.trap(&login, "invalid user name or password (6)").await;
+    };
+    let (probed, ()) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let message = "invalid user name or password (6)".into();
+    assert_eq!(probed, Err(GatewayError::Login { message }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_wants_the_old_login_is_not_taken_for_logged_in() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        let login = peer.next().await.expect("a login");
+        let challenge = [("ret", "0123456789abcdef0123456789abcdef")];
+        peer.reply(&login, "!done", &challenge).await;
+    };
+    let (probed, ()) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let Err(GatewayError::Login { message }) = probed else {
+        panic!("{probed:?}");
+    };
+    assert!(message.contains("too old"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_stall_halves_the_window_and_full_flights_widen_it() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    for window in [32, 16, 8, 4, 4] {
+        let mut peer = connected(&gateway, &mut office, &router).await;
+        let order = drop_actives(40);
+        let (dropped, took) = timed(gateway.drop_rows(&router, &order)).await;
+        assert_eq!((dropped, took), (Err(timed_out(5)), Duration::from_secs(5)));
+        assert_eq!(commands_until_closed(&mut peer).await.len(), window);
+    }
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    for window in [4, 5, 6] {
+        let order = drop_actives(40);
+        let play = async {
+            let first = peer.take(window).await;
+            for command in &first {
+                peer.done(command).await;
+            }
+            peer.finish(40 - window).await;
+        };
+        let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+        assert_eq!(dropped, Ok(vec![]));
+    }
+}
+
+async fn commands_until_closed(peer: &mut Peer) -> Vec<Sentence> {
+    let mut commands = Vec::new();
+    while let Some(command) = peer.next().await {
+        commands.push(command);
+    }
+    commands
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_closes() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    gateway.close(router.id).await;
+    assert!(peer.next().await.is_none());
+    gateway.close(router.id).await;
+}
+
+#[test]
+fn the_defaults_are_the_promised_ones() {
+    let config = GatewayConfig::default();
+    assert_eq!(config.connect, Duration::from_secs(3));
+    assert_eq!(config.min_window, 4);
+    let ConnectionConfig { window, answer, .. } = config.connection;
+    assert_eq!((window, answer), (32, 64 * 1024 * 1024));
+}

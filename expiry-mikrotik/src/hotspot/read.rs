@@ -1,0 +1,298 @@
+use std::collections::BTreeSet;
+
+use expiry_core::{MacAddr, Query, Username};
+
+use crate::wire::Sentence;
+
+/// A longer condition is spread over several sentences.
+const TERMS_PER_SENTENCE: usize = 100;
+
+/// A table that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Users,
+    Actives,
+    Hosts,
+    Cookies,
+    Bindings,
+    Connections,
+}
+
+impl Table {
+    fn print(self) -> Sentence {
+        Sentence::new(self.command()).attribute(".proplist", self.columns())
+    }
+
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Users => "/ip/hotspot/user/print",
+            Self::Actives => "/ip/hotspot/active/print",
+            Self::Hosts => "/ip/hotspot/host/print",
+            Self::Cookies => "/ip/hotspot/cookie/print",
+            Self::Bindings => "/ip/hotspot/ip-binding/print",
+            Self::Connections => "/ip/firewall/connection/print",
+        }
+    }
+
+    fn columns(self) -> &'static str {
+        match self {
+            Self::Users => ".id,name,server,disabled",
+            Self::Actives => ".id,user,mac-address,address,login-by,radius",
+            Self::Hosts => ".id,mac-address,address,to-address,authorized,bypassed",
+            Self::Cookies => ".id,user,mac-address",
+            Self::Bindings => {
+                ".id,mac-address,address,to-address,server,type,comment,disabled,bypassed,blocked"
+            }
+            Self::Connections => {
+                ".id,src-address,dst-address,reply-src-address,reply-dst-address,fasttrack"
+            }
+        }
+    }
+}
+
+/// One print command.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) table: Table,
+    pub(crate) command: Sentence,
+}
+
+/// Reads all rows that fit `query`, in every table for which it has criteria.
+pub(crate) fn matching(query: &Query) -> Vec<Read> {
+    let mut reads = select(Table::Users, &users(query));
+    reads.extend(select(Table::Cookies, &cookies(query)));
+    reads.extend(select(Table::Bindings, &bindings(query)));
+    reads.extend(matching_sessions(query));
+    reads
+}
+
+/// Reads the sessions, hosts and (if asked) connections that fit `query`. The connection table
+/// comes last: it is by far the slowest.
+pub(crate) fn matching_sessions(query: &Query) -> Vec<Read> {
+    let mut reads = select(Table::Actives, &actives(query));
+    reads.extend(select(Table::Hosts, &hosts(query)));
+    if query.connections && !reads.is_empty() {
+        // Ports stand in the address columns and queries know no prefix match, so the router
+        // cannot choose the rows.
+        reads.push(Read {
+            table: Table::Connections,
+            command: Table::Connections.print(),
+        });
+    }
+    reads
+}
+
+/// Reads all sessions, bypassed hosts and bindings.
+pub(crate) fn all_sessions() -> Vec<Read> {
+    let whole = |table: Table| Read {
+        table,
+        command: table.print(),
+    };
+    let bypassed = Read {
+        table: Table::Hosts,
+        command: Table::Hosts.print().query("bypassed=true"),
+    };
+    vec![whole(Table::Actives), bypassed, whole(Table::Bindings)]
+}
+
+fn select(table: Table, terms: &BTreeSet<String>) -> Vec<Read> {
+    let terms: Vec<_> = terms.iter().collect();
+    let any_of = |terms: &[&String]| {
+        let mut command = table.print();
+        for (at, term) in terms.iter().enumerate() {
+            command = command.query(term);
+            if at > 0 {
+                command = command.query("#|");
+            }
+        }
+        Read { table, command }
+    };
+    terms.chunks(TERMS_PER_SENTENCE).map(any_of).collect()
+}
+
+fn users(query: &Query) -> BTreeSet<String> {
+    let by_name = names(query).map(|name| format!("name={name}"));
+    let by_mac = query.macs.iter().flat_map(|mac| mac.spellings());
+    by_name
+        .chain(by_mac.map(|name| format!("name={name}")))
+        .collect()
+}
+
+fn actives(query: &Query) -> BTreeSet<String> {
+    let by_address = query.addresses.iter().map(|ip| format!("address={ip}"));
+    let mut terms = logins(query);
+    terms.extend(devices(query.macs.union(&query.stations)));
+    terms.extend(by_address);
+    terms
+}
+
+fn hosts(query: &Query) -> BTreeSet<String> {
+    let mut terms: BTreeSet<_> = devices(query.macs.union(&query.stations)).collect();
+    for ip in &query.addresses {
+        terms.insert(format!("address={ip}"));
+        terms.insert(format!("to-address={ip}"));
+    }
+    terms
+}
+
+fn cookies(query: &Query) -> BTreeSet<String> {
+    let mut terms = logins(query);
+    terms.extend(devices(&query.macs));
+    terms
+}
+
+fn bindings(query: &Query) -> BTreeSet<String> {
+    let mut terms: BTreeSet<_> = devices(&query.macs).collect();
+    if query.comments {
+        terms.extend(names(query).map(|name| format!("comment={name}")));
+    }
+    terms
+}
+
+/// The names of sessions and cookies: the asked ones, and those that MAC logins and trials get.
+fn logins(query: &Query) -> BTreeSet<String> {
+    let of_mac = |mac: &MacAddr| mac.spellings().chain([format!("T-{mac}")]);
+    names(query)
+        .chain(query.macs.iter().flat_map(of_mac))
+        .map(|login| format!("user={login}"))
+        .collect()
+}
+
+fn names(query: &Query) -> impl Iterator<Item = String> {
+    query.names.iter().flat_map(Username::spellings)
+}
+
+fn devices<'a>(macs: impl IntoIterator<Item = &'a MacAddr>) -> impl Iterator<Item = String> {
+    macs.into_iter().map(|mac| format!("mac-address={mac}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query() -> Query {
+        Query {
+            names: ["255700000001".parse().expect("a name")].into(),
+            macs: ["AA:BB:CC:DD:EE:0F".parse().expect("a MAC")].into(),
+            stations: ["02:00:00:00:00:01".parse().expect("a MAC")].into(),
+            addresses: ["10.5.50.7".parse().expect("an address")].into(),
+            comments: false,
+            connections: false,
+        }
+    }
+
+    fn terms(reads: &[Read], table: Table) -> Vec<String> {
+        let of_table = reads.iter().filter(|read| read.table == table);
+        let queries = of_table.flat_map(|read| read.command.queries());
+        queries
+            .filter(|word| *word != b"#|")
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn r1_every_spelling_of_names_and_devices_is_asked_for() {
+        let reads = matching(&query());
+        let users = [
+            "name=+255700000001",
+            "name=255700000001",
+            "name=AA-BB-CC-DD-EE-0F",
+            "name=AA:BB:CC:DD:EE:0F",
+            "name=AABBCCDDEE0F",
+            "name=aa-bb-cc-dd-ee-0f",
+            "name=aa:bb:cc:dd:ee:0f",
+            "name=aabbccddee0f",
+        ];
+        assert_eq!(terms(&reads, Table::Users), users);
+        let cookies = [
+            "mac-address=AA:BB:CC:DD:EE:0F",
+            "user=+255700000001",
+            "user=255700000001",
+            "user=AA-BB-CC-DD-EE-0F",
+            "user=AA:BB:CC:DD:EE:0F",
+            "user=AABBCCDDEE0F",
+            "user=T-AA:BB:CC:DD:EE:0F",
+            "user=aa-bb-cc-dd-ee-0f",
+            "user=aa:bb:cc:dd:ee:0f",
+            "user=aabbccddee0f",
+        ];
+        assert_eq!(terms(&reads, Table::Cookies), cookies);
+        let elsewhere = ["address=10.5.50.7", "mac-address=02:00:00:00:00:01"];
+        let actives: BTreeSet<_> = cookies.into_iter().chain(elsewhere).collect();
+        let asked = terms(&reads, Table::Actives);
+        assert_eq!(
+            asked.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+            actives
+        );
+        let hosts = [
+            "address=10.5.50.7",
+            "mac-address=02:00:00:00:00:01",
+            "mac-address=AA:BB:CC:DD:EE:0F",
+            "to-address=10.5.50.7",
+        ];
+        assert_eq!(terms(&reads, Table::Hosts), hosts);
+        let bindings = ["mac-address=AA:BB:CC:DD:EE:0F"];
+        assert_eq!(terms(&reads, Table::Bindings), bindings);
+    }
+
+    #[test]
+    fn bindings_are_found_by_comment_only_when_asked() {
+        let mut query = query();
+        query.macs.clear();
+        assert!(terms(&matching(&query), Table::Bindings).is_empty());
+        query.comments = true;
+        let by_comment = ["comment=+255700000001", "comment=255700000001"];
+        assert_eq!(terms(&matching(&query), Table::Bindings), by_comment);
+    }
+
+    #[test]
+    fn r7_nothing_is_read_without_criteria() {
+        let nothing = Query {
+            connections: true,
+            comments: true,
+            ..Query::default()
+        };
+        assert!(matching(&nothing).is_empty());
+        let stations = Query {
+            stations: query().stations,
+            ..Query::default()
+        };
+        let tables: Vec<_> = matching(&stations).iter().map(|read| read.table).collect();
+        assert_eq!(tables, [Table::Actives, Table::Hosts]);
+    }
+
+    #[test]
+    fn r7_only_the_connection_table_is_printed_whole() {
+        let query = Query {
+            connections: true,
+            ..query()
+        };
+        let reads = matching(&query);
+        assert_eq!(
+            reads.last().map(|read| read.table),
+            Some(Table::Connections)
+        );
+        for read in reads {
+            let whole = read.command.queries().next().is_none();
+            assert_eq!(whole, read.table == Table::Connections);
+            assert!(read.command.get(".proplist").is_some());
+        }
+    }
+
+    #[test]
+    fn long_conditions_are_spread_over_sentences() {
+        let names = (0..250).map(|n| format!("name-{n:03}").parse().expect("a name"));
+        let query = Query {
+            names: names.collect(),
+            ..Query::default()
+        };
+        let reads = matching(&query);
+        let users: Vec<_> = reads.iter().filter(|r| r.table == Table::Users).collect();
+        assert_eq!(users.len(), 3);
+        assert_eq!(terms(&reads, Table::Users).len(), 250);
+        for read in users {
+            let ors = read.command.queries().filter(|word| *word == b"#|").count();
+            assert_eq!(read.command.queries().count(), 2 * ors + 1);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use crate::wire::{Sentence, Word};
+
+/// How a command ended: well, perhaps with a value (`=ret=`), or with an error.
+pub type Answer = Result<Option<Vec<u8>>, Trap>;
+
+/// A router's error answer to a command. The connection stays good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// The kind of error, 0 to 7; often missing.
+    pub category: Option<u8>,
+    /// What the router said.
+    pub message: String,
+}
+
+impl Trap {
+    /// Tells whether the row of the command does not exist (any more).
+    pub fn is_missing_item(&self) -> bool {
+        self.message.starts_with("no such item")
+    }
+
+    /// Tells whether the menu of the command does not exist on this router.
+    pub fn is_missing_menu(&self) -> bool {
+        self.message.starts_with("no such command")
+    }
+
+    fn read(sentence: &Sentence) -> Self {
+        let category = sentence.get("category").and_then(|digit| match digit {
+            [digit @ b'0'..=b'7'] => Some(digit - b'0'),
+            _ => None,
+        });
+        let message = sentence
+            .get_text("message")
+            .unwrap_or_else(|| "no reason given".to_owned());
+        Self { category, message }
+    }
+}
+
+/// A sentence from a router, by its reply word.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// `!re`, a row of the answer.
+    Row,
+    /// `!done`, the end of the answer.
+    Done { ret: Option<Vec<u8>> },
+    /// `!trap`, an error; `!done` still follows.
+    Trap(Trap),
+    /// `!fatal`, the end of the connection.
+    Fatal { reason: String },
+    /// `!empty`, or a word of a later version.
+    Other,
+}
+
+impl Reply {
+    /// Reads a reply. `None`: the first word is no reply word.
+    pub(super) fn read(sentence: &Sentence) -> Option<Self> {
+        let reply = match sentence.command() {
+            b"!re" => Self::Row,
+            b"!done" => Self::Done {
+                ret: sentence.get("ret").map(<[u8]>::to_vec),
+            },
+            b"!trap" => Self::Trap(Trap::read(sentence)),
+            b"!fatal" => Self::Fatal {
+                reason: fatal_reason(sentence),
+            },
+            [b'!', _, ..] => Self::Other,
+            _ => return None,
+        };
+        Some(reply)
+    }
+}
+
+fn fatal_reason(sentence: &Sentence) -> String {
+    let bare = sentence.parsed().find_map(|word| match word {
+        Word::Bare(reason) => Some(String::from_utf8_lossy(reason).into_owned()),
+        Word::Attribute { .. } | Word::Api { .. } | Word::Query(_) => None,
+    });
+    bare.or_else(|| sentence.get_text("message"))
+        .unwrap_or_else(|| "no reason given".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Sentence::new("!re"), Some(Reply::Row))]
+    #[case(Sentence::new("!empty"), Some(Reply::Other))]
+    #[case(Sentence::new("!later"), Some(Reply::Other))]
+    #[case(Sentence::new("!done"), Some(Reply::Done { ret: None }))]
+    #[case(
+        Sentence::new("!done").attribute("ret", "*1"),
+        Some(Reply::Done { ret: Some(b"*1".to_vec()) })
+    )]
+    #[case(
+        Sentence::new("!fatal").word("session terminated on request"),
+        Some(Reply::Fatal { reason: "session terminated on request".into() })
+    )]
+    #[case(Sentence::new("!"), None)]
+    #[case(Sentence::new("SSH-2.0"), None)]
+    fn replies_are_told_apart(#[case] sentence: Sentence, #[case] expected: Option<Reply>) {
+        assert_eq!(Reply::read(&sentence), expected);
+    }
+
+    #[rstest]
+    #[case("no such item", true, false)]
+    #[case("no such item (4)", true, false)]
+    #[case("no such command prefix", false, true)]
+    #[case("no such command or directory (routerboard)", false, true)]
+    #[case("not enough permissions (9)", false, false)]
+    fn traps_are_classified_by_their_text(
+        #[case] message: &str,
+        #[case] missing_item: bool,
+        #[case] missing_menu: bool,
+    ) {
+        let trap = Trap::read(&Sentence::new("!trap").attribute("message", message));
+        assert_eq!(trap.category, None);
+        assert_eq!(trap.is_missing_item(), missing_item);
+        assert_eq!(trap.is_missing_menu(), missing_menu);
+    }
+}
