@@ -12,6 +12,7 @@ mod world;
 pub mod devices;
 pub mod directory;
 pub mod health;
+pub mod looks;
 pub mod ownership;
 pub mod payment;
 pub mod planning;
@@ -86,6 +87,13 @@ macro_rules! store_conformance {
                 r9_a_router_that_was_never_down_causes_no_outage_lag
                 r9_watchers_are_listed_freshest_first
             }
+            looks {
+                r2_looks_are_work_until_the_last_found_nothing
+                r2_who_came_back_is_owed_again
+                r2_after_three_returns_a_cut_cannot_hold_and_is_not_hurried
+                r2_a_look_that_is_about_to_write_is_owed
+                r3_an_owed_restore_carries_what_is_open_and_its_look_everything
+            }
             ownership {
                 r8_each_router_has_one_owner
                 r8_a_heartbeat_keeps_routers_and_epochs
@@ -140,16 +148,11 @@ macro_rules! store_conformance {
                 r2_what_is_not_confirmed_stays_owed_and_is_tried_again
                 settling_twice_records_no_second_lag
                 intending_twice_commits_the_same
-                r2_looks_are_work_until_the_last_found_nothing
-                r2_who_came_back_is_owed_again
-                r2_after_three_returns_a_cut_cannot_hold_and_is_not_hurried
-                r2_a_look_that_is_about_to_write_is_owed
                 answers_come_in_the_order_of_the_settlements
                 r3_only_tasks_as_they_were_handed_out_stand
                 restores_come_first_then_fresh_cuts_then_backlog
                 a_router_is_given_its_own_work_alone
                 r1_what_is_live_is_asked_by_the_scope_of_the_router
-                r8_a_restore_of_what_was_undone_carries_nothing_twice
             }
             routers {
                 r2_a_router_added_later_owes_what_has_ended_as_backlog
@@ -223,6 +226,7 @@ mod tests {
             include_str!("devices.rs"),
             include_str!("directory.rs"),
             include_str!("health.rs"),
+            include_str!("looks.rs"),
             include_str!("ownership.rs"),
             include_str!("payment.rs"),
             include_str!("planning.rs"),
