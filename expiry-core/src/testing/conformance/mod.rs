@@ -1,0 +1,3 @@
+//! Suites that hold every implementation of a port to the port's contract.
+
+pub mod store;

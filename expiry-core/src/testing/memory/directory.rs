@@ -1,0 +1,137 @@
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::{
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Router, RouterChange,
+    RouterId, StoreError, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username,
+};
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn add_tenant(&self, slug: &str, name: &str) -> Result<Tenant, StoreError> {
+        self.transaction("add_tenant", |tables, _| tables.add_tenant(slug, name))
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        self.transaction("tenants", |tables, _| {
+            let mut tenants: Vec<_> = tables.tenants.values().cloned().collect();
+            tenants.sort_by(|a, b| a.slug.cmp(&b.slug));
+            Ok(tenants)
+        })
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), StoreError> {
+        self.transaction("remove_tenant", |tables, _| tables.remove_tenant(tenant))
+    }
+
+    async fn add_router(&self, new: &NewRouter) -> Result<Router, StoreError> {
+        self.transaction("add_router", |tables, now| tables.add_router(new, now))
+    }
+
+    async fn change_router(
+        &self,
+        router: RouterId,
+        change: &RouterChange,
+    ) -> Result<Router, StoreError> {
+        self.transaction("change_router", |tables, now| {
+            tables.change_router(router, change, now)
+        })
+    }
+
+    async fn accept_router(&self, router: RouterId) -> Result<(), StoreError> {
+        self.transaction("accept_router", |tables, now| {
+            tables.accept_router(router, now)
+        })
+    }
+
+    async fn routers(&self) -> Result<Vec<Router>, StoreError> {
+        self.transaction("routers", |tables, _| {
+            let rows = tables.routers.values();
+            let mut routers: Vec<_> = rows.map(|row| row.router.clone()).collect();
+            routers.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(routers)
+        })
+    }
+
+    async fn open_work(&self, router: RouterId) -> Result<OpenWork, StoreError> {
+        self.transaction("open_work", |tables, _| tables.open_work(router))
+    }
+
+    async fn remove_router(&self, router: RouterId, force: bool) -> Result<(), StoreError> {
+        self.transaction("remove_router", |tables, _| {
+            tables.remove_router(router, force)
+        })
+    }
+
+    async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError> {
+        self.transaction("add_subscriber", |tables, now| {
+            tables.add_subscriber(new, now)
+        })
+    }
+
+    async fn subscriber(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+    ) -> Result<Option<Subscriber>, StoreError> {
+        self.transaction("subscriber", |tables, _| {
+            let key = UndoKey::Name(username.clone());
+            let id = tables.owners.get(&(tenant, key));
+            let row = id.and_then(|id| tables.subscribers.get(id));
+            Ok(row.map(|row| row.subscriber.clone()))
+        })
+    }
+
+    async fn subscribers(
+        &self,
+        tenant: Option<TenantId>,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>, StoreError> {
+        self.transaction("subscribers", |tables, _| {
+            let rows = tables
+                .subscribers
+                .values()
+                .filter(|row| !row.removed && row.subscriber.id > after)
+                .filter(|row| row.subscriber.tenant == tenant);
+            let listed = rows.map(|row| row.subscriber.clone());
+            Ok(listed.take(limit as usize).collect())
+        })
+    }
+
+    async fn change_access(
+        &self,
+        subscriber: SubscriberId,
+        change: AccessChange,
+    ) -> Result<Subscriber, StoreError> {
+        self.transaction("change_access", |tables, now| {
+            tables.change_access(subscriber, change, now)
+        })
+    }
+
+    async fn add_device(
+        &self,
+        subscriber: SubscriberId,
+        mac: MacAddr,
+    ) -> Result<Subscriber, StoreError> {
+        self.transaction("add_device", |tables, now| {
+            tables.add_device(subscriber, mac, now)
+        })
+    }
+
+    async fn remove_device(
+        &self,
+        subscriber: SubscriberId,
+        mac: MacAddr,
+    ) -> Result<Subscriber, StoreError> {
+        self.transaction("remove_device", |tables, now| {
+            tables.remove_device(subscriber, mac, now)
+        })
+    }
+
+    async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<(), StoreError> {
+        self.transaction("remove_subscriber", |tables, now| {
+            tables.remove_subscriber(subscriber, now)
+        })
+    }
+}

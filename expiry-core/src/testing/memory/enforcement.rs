@@ -1,0 +1,264 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{MemoryStore, tables::Tables};
+use crate::{
+    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Live, MacAddr, Ownership,
+    Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, StoreError, Task, TaskRef,
+    UndoKey, Username, Want, WatcherId, Work,
+};
+
+#[async_trait]
+impl EnforcementStore for MemoryStore {
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.transaction("now", |_, now| Ok(now))
+    }
+
+    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>, StoreError> {
+        self.transaction("own", |tables, now| Ok(tables.own(watcher, ttl, now)))
+    }
+
+    async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
+        self.transaction("release", |tables, _| {
+            tables.release(watcher);
+            Ok(())
+        })
+    }
+
+    async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError> {
+        self.transaction("plan_due", |tables, now| Ok(tables.plan_due(limit, now)))
+    }
+
+    async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError> {
+        self.transaction("work", |tables, now| {
+            tables.check(fence)?;
+            Ok(tables.work(fence.router, limit, backlog, now))
+        })
+    }
+
+    async fn live(
+        &self,
+        router: RouterId,
+        names: &BTreeSet<Username>,
+        macs: &BTreeSet<MacAddr>,
+    ) -> Result<Live, StoreError> {
+        self.transaction("live", |tables, now| {
+            let Some(place) = tables.routers.get(&router).map(|row| &row.router) else {
+                return Ok(Live::default());
+            };
+            let owned = |key: UndoKey| tables.live_owner(place, &key, now).is_some();
+            let names = names
+                .iter()
+                .filter(|name| owned(UndoKey::Name((*name).clone())));
+            let macs = macs.iter().filter(|mac| owned(UndoKey::Mac(**mac)));
+            Ok(Live {
+                names: names.cloned().collect(),
+                macs: macs.copied().collect(),
+            })
+        })
+    }
+
+    async fn intend(
+        &self,
+        fence: &Fence,
+        intents: &[Intent],
+    ) -> Result<BTreeSet<TaskRef>, StoreError> {
+        self.transaction("intend", |tables, now| {
+            tables.check(fence)?;
+            let mut standing = BTreeSet::new();
+            for intent in intents {
+                if tables.stands(fence.router, &intent.task) {
+                    tables.commit_intent(fence.router, intent, now);
+                    standing.insert(intent.task);
+                }
+            }
+            Ok(standing)
+        })
+    }
+
+    async fn standing(
+        &self,
+        fence: &Fence,
+        tasks: &[TaskRef],
+    ) -> Result<BTreeSet<TaskRef>, StoreError> {
+        self.transaction("standing", |tables, _| {
+            tables.check(fence)?;
+            let standing = tasks
+                .iter()
+                .filter(|task| tables.stands(fence.router, task));
+            Ok(standing.copied().collect())
+        })
+    }
+
+    async fn settle(
+        &self,
+        fence: &Fence,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.transaction("settle", |tables, now| {
+            tables.check(fence)?;
+            let settled = settlements
+                .iter()
+                .map(|settlement| tables.record(fence.router, settlement, now))
+                .collect();
+            tables.owe_restores(fence.router, now);
+            Ok(settled)
+        })
+    }
+
+    async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError> {
+        self.transaction("recheck", |tables, now| {
+            tables.recheck(router, keys, now);
+            Ok(())
+        })
+    }
+
+    async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError> {
+        self.transaction("router_state", |tables, now| {
+            tables.check(fence)?;
+            match state {
+                RouterState::Reached(facts) => tables.reached(fence.router, facts, now),
+                RouterState::Failed(error) => {
+                    tables.failed(fence.router, error, now);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    async fn nudge(&self) -> Result<(), StoreError> {
+        self.transaction("nudge", |tables, now| {
+            for row in tables.rows_mut() {
+                if row.is_owed() && !row.progress.cannot_hold() {
+                    row.progress.next_attempt_at = row.progress.next_attempt_at.min(Some(now));
+                }
+            }
+            let enabled = tables.routers.values_mut().filter(|row| row.router.enabled);
+            for row in enabled {
+                row.nudged_at = Some(now);
+            }
+            tables.wake();
+            Ok(())
+        })
+    }
+
+    async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        self.transaction("changes", |_, _| Ok(()))?;
+        Ok(self.feed())
+    }
+}
+
+impl Tables {
+    fn plan_due(&mut self, limit: u32, now: DateTime<Utc>) -> Planned {
+        let mut planned = 0;
+        for owner in self.unplanned(now).into_iter().take(limit as usize) {
+            let end = owner.subscriber.access.end().unwrap_or(now);
+            self.plan_cut(&owner, end, now);
+            planned += 1;
+        }
+        let enabled: Vec<_> = self
+            .routers
+            .values()
+            .filter(|row| row.router.enabled)
+            .map(|row| row.router.id)
+            .collect();
+        let mut any = planned > 0;
+        for router in enabled {
+            any |= self.owe_restores(router, now);
+        }
+        self.purge();
+        if any {
+            self.wake();
+        }
+        Planned {
+            now,
+            subscribers: planned,
+            next_deadline: self.next_unplanned(),
+        }
+    }
+
+    fn work(&self, router: RouterId, limit: u32, backlog: u32, now: DateTime<Utc>) -> Work {
+        let on_router = || self.rows().filter(|row| row.router == router);
+        let mut ready: Vec<_> = on_router()
+            .filter(|row| row.wanted_at().is_some_and(|at| at <= now))
+            .collect();
+        ready.sort_by_key(|row| (row.want == Want::Cut, row.backlog, row.due_at, row.id));
+        let mut backlog_left = backlog;
+        ready.retain(|row| {
+            if !row.backlog {
+                return true;
+            }
+            let fits = backlog_left > 0;
+            backlog_left = backlog_left.saturating_sub(1);
+            fits
+        });
+        ready.truncate(limit as usize);
+        let tasks = ready.into_iter().map(|row| Task {
+            id: row.id,
+            want: row.want,
+            revision: row.revision,
+            username: row.username.clone(),
+            macs: row.macs.clone(),
+            due_at: row.due_at,
+            backlog: row.backlog,
+            progress: row.progress.clone(),
+            undo: self.undo_for(row),
+        });
+        Work {
+            now,
+            tasks: tasks.collect(),
+            next_at: on_router()
+                .filter_map(|row| row.wanted_at().filter(|at| *at > now))
+                .min(),
+        }
+    }
+
+    fn reached(
+        &mut self,
+        router: RouterId,
+        facts: &RouterFacts,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let serial = facts.hardware.serial.as_ref();
+        let twin = self.routers.values().find(|row| {
+            let seen = row
+                .router
+                .seen
+                .as_ref()
+                .and_then(|seen| seen.serial.as_ref());
+            row.router.id != router && serial.is_some() && seen == serial
+        });
+        if let (Some(twin), Some(serial)) = (twin, serial) {
+            return Err(StoreError::Conflict(Conflict::RouterSerial {
+                serial: serial.clone(),
+                router: twin.router.name.clone(),
+            }));
+        }
+        if let Some(row) = self.routers.get_mut(&router) {
+            let known = row.router.seen.as_ref();
+            if known.is_none_or(|seen| seen.is_same_box(&facts.hardware)) {
+                let kept = known.and_then(|seen| seen.serial.clone());
+                row.router.seen = Some(Hardware {
+                    identity: facts.hardware.identity.clone(),
+                    serial: facts.hardware.serial.clone().or(kept),
+                });
+            }
+            row.attempted_at = Some(now);
+            row.last_error = None;
+            if row.down_since.take().is_some() {
+                row.back_at = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, router: RouterId, error: &str, now: DateTime<Utc>) {
+        if let Some(row) = self.routers.get_mut(&router) {
+            row.attempted_at = Some(now);
+            row.last_error = Some(error.into());
+            row.down_since.get_or_insert(now);
+        }
+    }
+}

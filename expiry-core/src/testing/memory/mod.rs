@@ -1,0 +1,130 @@
+//! A store in memory: one transaction at a time, on a clock of its choice, failing on demand.
+
+mod claims;
+mod directory;
+mod enforcement;
+mod faults;
+mod feed;
+mod planning;
+mod results;
+mod routers;
+mod status;
+mod subscribers;
+mod tables;
+
+pub use faults::Fault;
+pub use tables::{AuditEvent, AuditKind, Row, Target, UndoRow};
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use self::{
+    faults::{Faults, fault_error},
+    feed::Changes,
+    tables::Tables,
+};
+use crate::{Clock, StoreError, TaskId};
+
+/// Implements every role of a store in memory.
+///
+/// Clones share one content, as watchers share one database. The clock is the database's: give the
+/// watchers others to let them disagree. Ids count up and every listing is ordered, so equal calls
+/// give equal answers. No call waits for anything, so none can be dropped half-way.
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    tables: Mutex<Tables>,
+    faults: Faults,
+    changes: Changes,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                tables: Mutex::default(),
+                faults: Faults::default(),
+                changes: Changes::default(),
+            }),
+        }
+    }
+
+    /// Asks `hook` at each call from now on, by the name of the method, whether it fails.
+    pub fn fail_when(&self, hook: impl FnMut(&'static str) -> Fault + Send + 'static) {
+        self.shared.faults.set(Some(Box::new(hook)));
+    }
+
+    /// Lets calls succeed again.
+    pub fn heal(&self) {
+        self.shared.faults.set(None);
+    }
+
+    /// Returns all enforcement rows by id.
+    pub fn rows(&self) -> Vec<Row> {
+        self.tables().rows().cloned().collect()
+    }
+
+    /// Returns one enforcement row.
+    pub fn row(&self, id: TaskId) -> Option<Row> {
+        self.tables().row(id).cloned()
+    }
+
+    /// Returns all undo rows, open and closed, by router and key.
+    pub fn undo_rows(&self) -> Vec<UndoRow> {
+        self.tables().undo.values().cloned().collect()
+    }
+
+    /// Returns the audit events, oldest first.
+    pub fn audit_events(&self) -> Vec<AuditEvent> {
+        self.tables().events.clone()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        let tables = self.shared.tables.lock();
+        tables.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one transaction. `run` must find what is wrong before it changes anything.
+    fn transaction<T>(
+        &self,
+        call: &'static str,
+        run: impl FnOnce(&mut Tables, DateTime<Utc>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let fault = self.shared.faults.next(call);
+        if fault == Fault::Before {
+            return Err(fault_error(call));
+        }
+        let (result, woke) = {
+            let mut tables = self.tables();
+            let now = self.shared.clock.wall().trunc_subsecs(6);
+            let result = run(&mut tables, now);
+            (result, tables.take_woke())
+        };
+        if woke {
+            self.shared.changes.announce();
+        }
+        match fault {
+            Fault::After => Err(fault_error(call)),
+            Fault::None | Fault::Before => result,
+        }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

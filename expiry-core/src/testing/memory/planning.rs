@@ -1,0 +1,306 @@
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::tables::{Row, SubscriberRow, Tables, Target};
+use crate::{
+    Access, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, UndoKey, Username, Want,
+};
+
+/// A deadline that was passed by more than this when it was planned is backlog.
+const FRESH: TimeDelta = TimeDelta::seconds(30);
+
+impl Tables {
+    /// Plans anew after a change of the subscriber. `due_at` is when an ended access is due.
+    pub(super) fn replan(
+        &mut self,
+        id: SubscriberId,
+        due_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        let Some(owner) = self.subscribers.get(&id).cloned() else {
+            return;
+        };
+        match owner.subscriber.access {
+            Access::None => {
+                let target = owner.target();
+                self.retain_rows(|row| row.target != target);
+            }
+            Access::Until(_) | Access::Forever if owner.is_live(now) => self.plan_live(&owner, now),
+            Access::Forever => {}
+            Access::Until(end) => self.plan_cut(&owner, due_at.unwrap_or(end), now),
+        }
+        self.wake();
+    }
+
+    /// Owes a cut wherever the subscriber may be online.
+    pub(super) fn plan_cut(
+        &mut self,
+        owner: &SubscriberRow,
+        due_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) {
+        let target = owner.target();
+        let routers: Vec<_> = self
+            .routers
+            .values()
+            .map(|row| &row.router)
+            .filter(|router| owner.covers(router))
+            .filter(|router| router.enabled || self.row_of(target, router.id).is_some())
+            .map(|router| router.id)
+            .collect();
+        for router in routers {
+            self.put_cut(owner, router, due_at, now - due_at > FRESH, now);
+        }
+        let id = owner.subscriber.id;
+        if let Some(row) = self.subscribers.get_mut(&id) {
+            row.planned = row.subscriber.revision;
+        }
+    }
+
+    pub(super) fn put_cut(
+        &mut self,
+        owner: &SubscriberRow,
+        router: RouterId,
+        due_at: DateTime<Utc>,
+        backlog: bool,
+        now: DateTime<Utc>,
+    ) {
+        let row = Row {
+            id: TaskId(0),
+            target: owner.target(),
+            router,
+            want: Want::Cut,
+            revision: owner.subscriber.revision,
+            username: Some(owner.subscriber.username.clone()),
+            macs: owner.subscriber.devices.clone(),
+            due_at,
+            backlog,
+            progress: Progress::owed(now),
+            attempted_at: None,
+        };
+        self.put_row(row);
+    }
+
+    fn put_restore(&mut self, owner: &SubscriberRow, router: RouterId, now: DateTime<Utc>) {
+        let row = Row {
+            id: TaskId(0),
+            target: owner.target(),
+            router,
+            want: Want::Restore,
+            revision: owner.subscriber.revision,
+            username: Some(owner.subscriber.username.clone()),
+            macs: owner.subscriber.devices.clone(),
+            due_at: now,
+            backlog: false,
+            progress: Progress::owed(now),
+            attempted_at: None,
+        };
+        self.put_row(row);
+    }
+
+    fn plan_live(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
+        let target = owner.target();
+        let keys = owner.keys();
+        let routers: Vec<_> = self
+            .routers
+            .values()
+            .map(|row| row.router.clone())
+            .collect();
+        for router in &routers {
+            let open = self.is_undo_open(router.id, &keys);
+            let want = self.row_of(target, router.id).map(|row| row.want);
+            match want {
+                Some(_) if open => self.put_restore(owner, router.id, now),
+                None if open && owner.has_in_scope(router) => {
+                    self.put_restore(owner, router.id, now);
+                }
+                Some(Want::Restore) => self.refresh(owner, router.id),
+                Some(Want::Cut) => {
+                    self.retain_rows(|row| row.target != target || row.router != router.id);
+                }
+                None => {}
+            }
+            if owner.covers(router) {
+                self.take_claims(target, router.id, &keys);
+            }
+        }
+    }
+
+    /// Brings a restore with nothing to undo up to date.
+    fn refresh(&mut self, owner: &SubscriberRow, router: RouterId) {
+        let id = self.row_of(owner.target(), router).map(|row| row.id);
+        if let Some(row) = id.and_then(|id| self.row_mut(id)) {
+            row.revision = owner.subscriber.revision;
+            row.username = Some(owner.subscriber.username.clone());
+            row.macs.clone_from(&owner.subscriber.devices);
+        }
+    }
+
+    /// Takes a live subscriber's name and MACs away from everybody else's rows on a router.
+    fn take_claims(&mut self, target: Target, router: RouterId, keys: &[UndoKey]) {
+        let others = self
+            .rows_mut()
+            .filter(|row| row.target != target && row.router == router && row.want == Want::Cut);
+        for row in others {
+            if row.keys().iter().any(|key| keys.contains(key)) {
+                row.revision.0 += 1;
+                let taken = |name: &Username| keys.contains(&UndoKey::Name(name.clone()));
+                row.username = row.username.take().filter(|name| !taken(name));
+                row.macs.retain(|mac| !keys.contains(&UndoKey::Mac(*mac)));
+            }
+        }
+        self.retain_rows(|row| row.username.is_some() || !row.macs.is_empty());
+    }
+
+    /// Ends the cuts of removed devices that `owner` answers for as its own from now on.
+    pub(super) fn adopt_devices(&mut self, id: SubscriberId, macs: &BTreeSet<MacAddr>) {
+        let Some(owner) = self.subscribers.get(&id) else {
+            return;
+        };
+        if owner.subscriber.access == Access::None {
+            return;
+        }
+        let covered: BTreeSet<_> = self
+            .routers
+            .values()
+            .filter(|row| owner.covers(&row.router))
+            .map(|row| row.router.id)
+            .collect();
+        self.retain_rows(|row| {
+            let adopted = row.target.device.is_some_and(|mac| macs.contains(&mac));
+            !(adopted && covered.contains(&row.router))
+        });
+    }
+
+    /// Owes the cut of a device that its subscriber has no longer.
+    pub(super) fn plan_device_cut(
+        &mut self,
+        owner: &SubscriberRow,
+        mac: MacAddr,
+        now: DateTime<Utc>,
+    ) {
+        let target = Target {
+            subscriber: owner.subscriber.id,
+            device: Some(mac),
+        };
+        let routers: Vec<_> = self
+            .routers
+            .values()
+            .filter(|row| owner.has_in_scope(&row.router))
+            .map(|row| row.router.id)
+            .collect();
+        for router in routers {
+            self.put_row(Row {
+                id: TaskId(0),
+                target,
+                router,
+                want: Want::Cut,
+                revision: owner.subscriber.revision,
+                username: None,
+                macs: BTreeSet::from([mac]),
+                due_at: now,
+                backlog: false,
+                progress: Progress::owed(now),
+                attempted_at: None,
+            });
+        }
+    }
+
+    /// Owes everything again on a router of which nothing is known any more.
+    pub(super) fn plan_router(&mut self, router: RouterId, now: DateTime<Utc>) {
+        let Some(place) = self.routers.get(&router).map(|row| row.router.clone()) else {
+            return;
+        };
+        self.wake();
+        if !place.enabled {
+            return;
+        }
+        for row in self.rows_mut().filter(|row| row.router == router) {
+            match row.want {
+                Want::Cut => {
+                    row.due_at = now;
+                    row.backlog = true;
+                    row.progress = Progress::owed(now);
+                }
+                Want::Restore if row.is_owed() => row.progress.next_attempt_at = Some(now),
+                Want::Restore => {}
+            }
+        }
+        let ended: Vec<_> = self
+            .subscribers
+            .values()
+            .filter(|owner| !owner.removed && owner.has_ended(now) && owner.covers(&place))
+            .cloned()
+            .collect();
+        for owner in ended {
+            self.put_cut(&owner, router, now, true, now);
+        }
+        self.owe_restores(router, now);
+    }
+
+    /// Owes the restores that a live access explains and nobody owes; tells whether there were any.
+    pub(super) fn owe_restores(&mut self, router: RouterId, now: DateTime<Utc>) -> bool {
+        let Some(place) = self.routers.get(&router).map(|row| &row.router) else {
+            return false;
+        };
+        let owners: BTreeSet<_> = self
+            .undo
+            .values()
+            .filter(|row| row.router == router && row.open)
+            .filter_map(|row| self.live_owner(place, &row.undo.key, now))
+            .map(|owner| owner.subscriber.id)
+            .collect();
+        let mut any = false;
+        for id in owners {
+            let Some(owner) = self.subscribers.get(&id).cloned() else {
+                continue;
+            };
+            let row = self.row_of(owner.target(), router);
+            let owes = row.is_some_and(|row| row.want == Want::Restore && row.is_owed());
+            if !owes {
+                self.put_restore(&owner, router, now);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Returns whose access has ended and is not planned, oldest deadline first.
+    pub(super) fn unplanned(&self, now: DateTime<Utc>) -> Vec<SubscriberRow> {
+        let mut due: Vec<_> = self
+            .subscribers
+            .values()
+            .filter(|row| row.planned < row.subscriber.revision && row.has_ended(now))
+            .cloned()
+            .collect();
+        due.sort_by_key(|row| row.subscriber.access.end());
+        due
+    }
+
+    /// Returns the first deadline that is not planned.
+    pub(super) fn next_unplanned(&self) -> Option<DateTime<Utc>> {
+        self.subscribers
+            .values()
+            .filter(|row| row.planned < row.subscriber.revision)
+            .filter_map(|row| row.subscriber.access.end())
+            .min()
+    }
+
+    /// Deletes what removed subscribers and devices left behind, once nothing is owed of them.
+    pub(super) fn purge(&mut self) {
+        let open: BTreeSet<_> = self
+            .rows()
+            .filter(|row| row.wanted_at().is_some())
+            .map(|row| row.target)
+            .collect();
+        let busy: BTreeSet<_> = open.iter().map(|target| target.subscriber).collect();
+        self.subscribers
+            .retain(|id, row| !row.removed || busy.contains(id));
+        let kept: BTreeSet<_> = self.subscribers.keys().copied().collect();
+        self.retain_rows(|row| {
+            let finished = row.progress.state == State::Confirmed && row.wanted_at().is_none();
+            kept.contains(&row.target.subscriber) && !(row.target.device.is_some() && finished)
+        });
+    }
+}

@@ -1,0 +1,171 @@
+use chrono::{DateTime, Utc};
+
+use super::tables::{AuditEvent, AuditKind, Row, Tables, UndoRow};
+use crate::{
+    Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskRef, Undo,
+    UndoKey, Want,
+};
+
+impl Tables {
+    pub(super) fn stands(&self, router: RouterId, task: &TaskRef) -> bool {
+        self.row(task.id)
+            .is_some_and(|row| row.router == router && row.reference() == *task)
+    }
+
+    pub(super) fn commit_intent(&mut self, router: RouterId, intent: &Intent, now: DateTime<Utc>) {
+        for found in intent.undo.iter().filter(|undo| !undo.items.is_empty()) {
+            self.merge_undo(router, found);
+        }
+        if let Some(row) = self.row_mut(intent.task.id) {
+            row.attempted_at = Some(now);
+            if row.progress.state == State::Confirmed {
+                row.owe_again(now);
+            }
+        }
+    }
+
+    fn merge_undo(&mut self, router: RouterId, found: &Undo) {
+        let opened = self.next_opening();
+        let place = (router, found.key.clone());
+        match self.undo.get_mut(&place) {
+            Some(row) if row.open => row.undo.add(&found.items),
+            Some(_) | None => {
+                let row = UndoRow {
+                    router,
+                    undo: found.clone(),
+                    open: true,
+                    opened,
+                };
+                self.undo.insert(place, row);
+            }
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        router: RouterId,
+        settlement: &Settlement,
+        now: DateTime<Utc>,
+    ) -> Settled {
+        let standing = self.stands(router, &settlement.task);
+        let Some(before) = self.row(settlement.task.id).filter(|_| standing).cloned() else {
+            return Settled::Superseded;
+        };
+        let mut after = before.clone();
+        after.attempted_at = Some(now);
+        after.progress = before.progress.after(&settlement.outcome, now);
+        match (&settlement.outcome, before.want) {
+            (Outcome::Confirmed { .. }, Want::Restore) => {
+                self.close_undo(&before, &settlement.undone);
+                if self.is_undo_open(router, &before.keys()) {
+                    after.progress = unfinished(&before, now);
+                }
+            }
+            (Outcome::Returned { .. }, Want::Restore) => self.open_undo(router, &before.keys()),
+            (_, _) => {}
+        }
+        let confirmed = after.progress.state == State::Confirmed;
+        let first = confirmed && before.progress.confirmed_at.is_none();
+        let lag = first.then(|| (now - before.due_at).to_std().unwrap_or_default());
+        let back_at = self.routers.get(&router).and_then(|row| row.back_at);
+        let recorded = Recorded {
+            lag,
+            outage: first && back_at.is_some_and(|back| back > before.due_at),
+            progress: after.progress.clone(),
+        };
+        self.audit(&before, &settlement.outcome, &recorded, now);
+        if let Some(row) = self.row_mut(before.id) {
+            *row = after;
+        }
+        Settled::Recorded(recorded)
+    }
+
+    fn audit(&mut self, before: &Row, outcome: &Outcome, recorded: &Recorded, now: DateTime<Utc>) {
+        let newly_confirmed =
+            before.progress.state == State::Owed && recorded.progress.state == State::Confirmed;
+        let kind = match (outcome, before.want) {
+            (Outcome::Returned { .. }, _) => AuditKind::Returned,
+            (Outcome::Confirmed { .. }, Want::Cut) if newly_confirmed => AuditKind::Cut,
+            (Outcome::Confirmed { .. }, Want::Restore) if newly_confirmed => AuditKind::Restored,
+            (Outcome::Confirmed { .. } | Outcome::Unconfirmed { .. }, _) => return,
+        };
+        self.events.push(AuditEvent {
+            kind,
+            at: now,
+            task: before.id,
+            target: before.target,
+            router: before.router,
+            lag: recorded.lag,
+            outage: recorded.outage,
+        });
+    }
+
+    fn close_undo(&mut self, row: &Row, undone: &[Undo]) {
+        let keys = row.keys();
+        for done in undone.iter().filter(|done| keys.contains(&done.key)) {
+            let place = (row.router, done.key.clone());
+            if let Some(open) = self.undo.get_mut(&place)
+                && open.undo.is_covered_by(&done.items)
+            {
+                open.open = false;
+            }
+        }
+    }
+
+    fn open_undo(&mut self, router: RouterId, keys: &[UndoKey]) {
+        for key in keys {
+            if let Some(row) = self.undo.get_mut(&(router, key.clone())) {
+                row.open = true;
+            }
+        }
+    }
+
+    pub(super) fn recheck(&mut self, router: RouterId, keys: &[UndoKey], now: DateTime<Utc>) {
+        self.open_undo(router, keys);
+        self.owe_restores(router, now);
+        let Some(place) = self.routers.get(&router).map(|row| row.router.clone()) else {
+            return;
+        };
+        for key in keys {
+            if self.live_owner(&place, key, now).is_some() {
+                continue;
+            }
+            for row in self.rows_mut().filter(|row| row.router == router) {
+                if row.want == Want::Cut && row.keys().contains(key) {
+                    row.owe_again(now);
+                }
+            }
+            let owner = self.owners.get(&(place.tenant, key.clone()));
+            let owner = owner.and_then(|id| self.subscribers.get(id)).cloned();
+            if let Some(owner) = owner
+                && owner.has_ended(now)
+                && owner.has_in_scope(&place)
+                && self.row_of(owner.target(), router).is_none()
+            {
+                self.put_cut(&owner, router, now, false, now);
+            }
+        }
+        self.wake();
+    }
+
+    /// What a restore answers for: what is open, and once it is confirmed all that ever was.
+    pub(super) fn undo_for(&self, row: &Row) -> Vec<Undo> {
+        if row.want == Want::Cut {
+            return Vec::new();
+        }
+        let keys = row.keys();
+        let mut found: Vec<_> = self
+            .undo_of(row.router, &keys)
+            .filter(|undo| undo.open || !row.is_owed())
+            .collect();
+        found.sort_by_key(|undo| undo.opened);
+        found.into_iter().map(|undo| undo.undo.clone()).collect()
+    }
+}
+
+/// A restore whose read-back agreed, but of which more has come to be undone meanwhile.
+fn unfinished(row: &Row, now: DateTime<Utc>) -> Progress {
+    let mut row = row.clone();
+    row.owe_again(now);
+    row.progress
+}

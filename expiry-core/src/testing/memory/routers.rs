@@ -1,0 +1,182 @@
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::tables::{RouterRow, Tables};
+use crate::{
+    Conflict, Missing, NewRouter, OpenWork, Router, RouterChange, RouterId, StoreError, Tenant,
+    TenantId, Want,
+};
+
+impl Tables {
+    pub(super) fn add_tenant(&mut self, slug: &str, name: &str) -> Result<Tenant, StoreError> {
+        if self.tenants.values().any(|tenant| tenant.slug == slug) {
+            return Err(StoreError::Conflict(Conflict::Tenant(slug.into())));
+        }
+        let tenant = Tenant {
+            id: TenantId(self.next_id()),
+            slug: slug.into(),
+            name: name.into(),
+        };
+        self.tenants.insert(tenant.id, tenant.clone());
+        Ok(tenant)
+    }
+
+    /// Without routers nothing can be owed, so the removed subscribers of the tenant go with it.
+    pub(super) fn remove_tenant(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+        self.check_tenant(Some(tenant))?;
+        let mut subscribers = self.subscribers.values().filter(|row| !row.removed);
+        let used = self
+            .routers
+            .values()
+            .any(|row| row.router.tenant == Some(tenant))
+            || subscribers.any(|row| row.subscriber.tenant == Some(tenant));
+        if used {
+            return Err(StoreError::Conflict(Conflict::TenantInUse));
+        }
+        self.subscribers
+            .retain(|_, row| row.subscriber.tenant != Some(tenant));
+        self.tenants.remove(&tenant);
+        Ok(())
+    }
+
+    pub(super) fn add_router(
+        &mut self,
+        new: &NewRouter,
+        now: DateTime<Utc>,
+    ) -> Result<Router, StoreError> {
+        self.check_tenant(new.tenant)?;
+        if self.routers.values().any(|row| row.router.name == new.name) {
+            let taken = Conflict::RouterName(new.name.clone());
+            return Err(StoreError::Conflict(taken));
+        }
+        self.check_address(None, &new.address.host, new.address.port)?;
+        let router = Router {
+            id: RouterId(self.next_id()),
+            name: new.name.clone(),
+            tenant: new.tenant,
+            address: new.address.clone(),
+            enabled: true,
+            seen: None,
+        };
+        let row = RouterRow::new(router.clone());
+        self.routers.insert(router.id, row);
+        self.plan_router(router.id, now);
+        Ok(router)
+    }
+
+    pub(super) fn change_router(
+        &mut self,
+        id: RouterId,
+        change: &RouterChange,
+        now: DateTime<Utc>,
+    ) -> Result<Router, StoreError> {
+        let before = self.place(id)?.clone();
+        let mut after = before.clone();
+        if let Some(host) = &change.host {
+            after.address.host.clone_from(host);
+        }
+        after.address.port = change.port.unwrap_or(before.address.port);
+        self.check_address(Some(id), &after.address.host, after.address.port)?;
+        if let Some(username) = &change.username {
+            after.address.username.clone_from(username);
+        }
+        if let Some(password) = &change.password {
+            after.address.password = password.clone();
+        }
+        after.enabled = change.enabled.unwrap_or(before.enabled);
+        let moved = (&before.address.host, before.address.port)
+            != (&after.address.host, after.address.port);
+        if moved {
+            after.seen = None;
+        }
+        self.place(id)?.clone_from(&after);
+        if !after.enabled {
+            self.disown(id);
+        }
+        if moved || after.enabled && !before.enabled {
+            self.plan_router(id, now);
+        }
+        self.wake();
+        Ok(after)
+    }
+
+    pub(super) fn accept_router(
+        &mut self,
+        id: RouterId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.place(id)?.seen = None;
+        self.plan_router(id, now);
+        Ok(())
+    }
+
+    pub(super) fn open_work(&mut self, id: RouterId) -> Result<OpenWork, StoreError> {
+        self.place(id)?;
+        let mut work = OpenWork::default();
+        let mut restored = BTreeSet::new();
+        for row in self.rows().filter(|row| row.router == id && row.is_owed()) {
+            let owner = self.subscribers.get(&row.target.subscriber);
+            let label = match row.target.device {
+                Some(mac) => mac.to_string(),
+                None => owner.map_or_else(String::new, |row| row.subscriber.username.to_string()),
+            };
+            match row.want {
+                Want::Cut => work.cuts.push(label),
+                Want::Restore => {
+                    restored.extend(row.keys());
+                    work.restores.push(label);
+                }
+            }
+        }
+        let open = self
+            .undo
+            .values()
+            .filter(|row| row.router == id && row.open);
+        let unowed = open.filter(|row| !restored.contains(&row.undo.key));
+        work.undo = unowed.map(|row| row.undo.key.to_string()).collect();
+        for list in [&mut work.cuts, &mut work.restores, &mut work.undo] {
+            list.sort();
+        }
+        Ok(work)
+    }
+
+    pub(super) fn remove_router(&mut self, id: RouterId, force: bool) -> Result<(), StoreError> {
+        let busy = !self.open_work(id)?.is_empty();
+        if busy && !force {
+            return Err(StoreError::Conflict(Conflict::RouterBusy));
+        }
+        self.retain_rows(|row| row.router != id);
+        self.undo.retain(|_, row| row.router != id);
+        self.routers.remove(&id);
+        self.wake();
+        Ok(())
+    }
+
+    fn place(&mut self, id: RouterId) -> Result<&mut Router, StoreError> {
+        let row = self.routers.get_mut(&id);
+        row.map(|row| &mut row.router)
+            .ok_or(StoreError::Missing(Missing::Router))
+    }
+
+    fn check_address(
+        &self,
+        own: Option<RouterId>,
+        host: &str,
+        port: u16,
+    ) -> Result<(), StoreError> {
+        let taken = self
+            .routers
+            .values()
+            .map(|row| &row.router)
+            .filter(|router| Some(router.id) != own)
+            .find(|router| router.address.host == host && router.address.port == port);
+        match taken {
+            None => Ok(()),
+            Some(router) => Err(StoreError::Conflict(Conflict::RouterAddress {
+                address: format!("{host}:{port}"),
+                router: router.name.clone(),
+            })),
+        }
+    }
+}

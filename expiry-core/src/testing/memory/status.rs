@@ -1,0 +1,128 @@
+use std::{cmp::Reverse, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    MemoryStore,
+    claims::is_younger,
+    tables::{RouterRow, Row, Tables},
+};
+use crate::{
+    OwedItem, RouterStatus, Status, StatusStore, StoreError, TenantId, Want, WatcherId,
+    WatcherStatus,
+};
+
+/// How long a watcher counts as alive after a heartbeat.
+const ALIVE: Duration = Duration::from_secs(15);
+
+#[async_trait]
+impl StatusStore for MemoryStore {
+    async fn status(&self, limit: u32) -> Result<Status, StoreError> {
+        self.transaction("status", |tables, now| Ok(tables.status(limit, now)))
+    }
+}
+
+impl Tables {
+    fn status(&self, limit: u32, now: DateTime<Utc>) -> Status {
+        let live = self.subscribers.values().filter(|row| row.is_live(now));
+        let mut owed: Vec<_> = self.rows().filter(|row| self.counts(row)).collect();
+        owed.sort_by_key(|row| (row.due_at, row.id));
+        let mut routers: Vec<_> = self
+            .routers
+            .values()
+            .map(|row| self.router_status(row, now))
+            .collect();
+        routers.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut watchers: Vec<_> = self
+            .watchers
+            .iter()
+            .map(|(id, beat)| WatcherStatus {
+                id: *id,
+                heartbeat_at: *beat,
+                alive: is_younger(*beat, ALIVE, now),
+            })
+            .collect();
+        watchers.sort_by_key(|row| (Reverse(row.heartbeat_at), row.id));
+        Status {
+            now,
+            live_subscribers: live.clone().count() as u64,
+            owed_cuts: count(&owed, Want::Cut),
+            owed_restores: count(&owed, Want::Restore),
+            next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
+            watchers,
+            routers,
+            owed: owed
+                .iter()
+                .take(limit as usize)
+                .filter_map(|row| self.owed_item(row))
+                .collect(),
+        }
+    }
+
+    /// Tells whether a row is owed where anybody serves it.
+    fn counts(&self, row: &Row) -> bool {
+        let router = self.routers.get(&row.router);
+        row.is_owed() && router.is_some_and(|router| router.router.enabled)
+    }
+
+    fn router_status(&self, row: &RouterRow, now: DateTime<Utc>) -> RouterStatus {
+        let id = row.router.id;
+        let owed: Vec<_> = self
+            .rows()
+            .filter(|owed| owed.router == id && self.counts(owed))
+            .collect();
+        let alive = |owner: &WatcherId| {
+            let beat = self.watchers.get(owner);
+            beat.is_some_and(|beat| is_younger(*beat, ALIVE, now))
+        };
+        let address = &row.router.address;
+        RouterStatus {
+            id,
+            name: row.router.name.clone(),
+            tenant: self.slug(row.router.tenant),
+            address: format!("{}:{}", address.host, address.port),
+            enabled: row.router.enabled,
+            owner: row.owner.filter(alive),
+            seen: row.router.seen.clone(),
+            down_since: row.down_since,
+            attempted_at: row.attempted_at,
+            last_error: row.last_error.clone(),
+            owed_cuts: count(&owed, Want::Cut),
+            owed_restores: count(&owed, Want::Restore),
+        }
+    }
+
+    fn owed_item(&self, row: &Row) -> Option<OwedItem> {
+        let router = self.routers.get(&row.router)?;
+        let owner = self.subscribers.get(&row.target.subscriber)?;
+        let progress = &row.progress;
+        Some(OwedItem {
+            task: row.id,
+            subscriber: row.target.subscriber,
+            username: owner.subscriber.username.clone(),
+            device: row.target.device,
+            tenant: self.slug(owner.subscriber.tenant),
+            router: router.router.name.clone(),
+            want: row.want,
+            since: row.due_at,
+            online: progress.online,
+            attempts: progress.attempts,
+            attempted_at: row.attempted_at.max(router.attempted_at),
+            last_error: progress
+                .last_error
+                .clone()
+                .or_else(|| router.last_error.clone()),
+            cannot_hold: progress.cannot_hold(),
+            way_in: progress.way_in,
+        })
+    }
+
+    fn slug(&self, tenant: Option<TenantId>) -> Option<String> {
+        Some(self.tenants.get(&tenant?)?.slug.clone())
+    }
+}
+
+fn count(rows: &[&Row], want: Want) -> u64 {
+    rows.iter().filter(|row| row.want == want).count() as u64
+}

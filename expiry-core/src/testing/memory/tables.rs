@@ -1,0 +1,291 @@
+use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Subscriber, SubscriberId, TaskId,
+    TaskRef, Tenant, TenantId, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+};
+
+/// Whose access a row enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The subscriber.
+    pub subscriber: SubscriberId,
+    /// The device, if the target is one that was removed from the subscriber.
+    pub device: Option<MacAddr>,
+}
+
+/// One enforcement row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: TaskId,
+    /// Whose access it enforces.
+    pub target: Target,
+    /// Where.
+    pub router: RouterId,
+    /// The direction.
+    pub want: Want,
+    /// The revision that made it so.
+    pub revision: Revision,
+    /// The name it carries.
+    pub username: Option<Username>,
+    /// The MACs it carries.
+    pub macs: BTreeSet<MacAddr>,
+    /// Since when it is due.
+    pub due_at: DateTime<Utc>,
+    /// Whether it was overdue when first seen.
+    pub backlog: bool,
+    /// How far it has come.
+    pub progress: Progress,
+    /// When it was last tried.
+    pub attempted_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    pub(super) fn keys(&self) -> Vec<UndoKey> {
+        undo_keys(self.username.as_ref(), &self.macs)
+    }
+
+    pub(super) fn reference(&self) -> TaskRef {
+        TaskRef {
+            id: self.id,
+            revision: self.revision,
+            want: self.want,
+        }
+    }
+
+    pub(super) fn is_owed(&self) -> bool {
+        self.progress.state == State::Owed
+    }
+
+    /// When the row wants to be tried or looked at.
+    pub(super) fn wanted_at(&self) -> Option<DateTime<Utc>> {
+        match self.progress.state {
+            State::Owed => self.progress.next_attempt_at,
+            State::Confirmed => self.progress.verify_at,
+        }
+    }
+
+    /// Owed again, without a new deadline.
+    pub(super) fn owe_again(&mut self, now: DateTime<Utc>) {
+        self.progress.state = State::Owed;
+        self.progress.attempts = 0;
+        self.progress.next_attempt_at = Some(now);
+        self.progress.verify_at = None;
+    }
+}
+
+/// One undo row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoRow {
+    /// The router.
+    pub router: RouterId,
+    /// The key, and what we disabled.
+    pub undo: Undo,
+    /// Whether it is still to be undone.
+    pub open: bool,
+    /// Counts the openings: older findings have smaller numbers.
+    pub opened: u64,
+}
+
+/// What an audit event tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditKind {
+    /// A cut was confirmed.
+    Cut,
+    /// A restore was confirmed.
+    Restored,
+    /// A look found a confirmed result undone.
+    Returned,
+}
+
+/// One line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// What happened.
+    pub kind: AuditKind,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// The row.
+    pub task: TaskId,
+    /// Its target.
+    pub target: Target,
+    /// Its router.
+    pub router: RouterId,
+    /// From the deadline to the first confirmation.
+    pub lag: Option<Duration>,
+    /// Whether the lag comes from an outage.
+    pub outage: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RouterRow {
+    pub(super) router: Router,
+    pub(super) owner: Option<WatcherId>,
+    pub(super) epoch: Epoch,
+    pub(super) taken_over: bool,
+    pub(super) nudged_at: Option<DateTime<Utc>>,
+    pub(super) down_since: Option<DateTime<Utc>>,
+    pub(super) back_at: Option<DateTime<Utc>>,
+    pub(super) attempted_at: Option<DateTime<Utc>>,
+    pub(super) last_error: Option<String>,
+}
+
+impl RouterRow {
+    pub(super) fn new(router: Router) -> Self {
+        Self {
+            router,
+            owner: None,
+            epoch: Epoch(0),
+            taken_over: false,
+            nudged_at: None,
+            down_since: None,
+            back_at: None,
+            attempted_at: None,
+            last_error: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SubscriberRow {
+    pub(super) subscriber: Subscriber,
+    pub(super) planned: Revision,
+    pub(super) removed: bool,
+}
+
+impl SubscriberRow {
+    pub(super) fn is_live(&self, now: DateTime<Utc>) -> bool {
+        !self.removed && self.subscriber.access.is_live(now)
+    }
+
+    pub(super) fn has_ended(&self, now: DateTime<Utc>) -> bool {
+        self.subscriber.access.end().is_some_and(|end| end <= now)
+    }
+
+    /// Tells whether the router would be in scope if it were enabled.
+    pub(super) fn covers(&self, router: &Router) -> bool {
+        self.subscriber.tenant == router.tenant
+            && self.subscriber.router.is_none_or(|id| id == router.id)
+    }
+
+    pub(super) fn has_in_scope(&self, router: &Router) -> bool {
+        router.enabled && self.covers(router)
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target {
+            subscriber: self.subscriber.id,
+            device: None,
+        }
+    }
+
+    pub(super) fn keys(&self) -> Vec<UndoKey> {
+        undo_keys(Some(&self.subscriber.username), &self.subscriber.devices)
+    }
+}
+
+/// Who owns a name or MAC within a tenant.
+type Owners = BTreeMap<(Option<TenantId>, UndoKey), SubscriberId>;
+
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) tenants: BTreeMap<TenantId, Tenant>,
+    pub(super) routers: BTreeMap<RouterId, RouterRow>,
+    pub(super) subscribers: BTreeMap<SubscriberId, SubscriberRow>,
+    pub(super) owners: Owners,
+    pub(super) undo: BTreeMap<(RouterId, UndoKey), UndoRow>,
+    pub(super) watchers: BTreeMap<WatcherId, DateTime<Utc>>,
+    pub(super) events: Vec<AuditEvent>,
+    rows: BTreeMap<TaskId, Row>,
+    targets: BTreeMap<(Target, RouterId), TaskId>,
+    last_id: i64,
+    openings: u64,
+    woke: bool,
+}
+
+impl Tables {
+    pub(super) fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn next_opening(&mut self) -> u64 {
+        self.openings += 1;
+        self.openings
+    }
+
+    /// Notes that watchers may have something to do.
+    pub(super) fn wake(&mut self) {
+        self.woke = true;
+    }
+
+    pub(super) fn take_woke(&mut self) -> bool {
+        std::mem::take(&mut self.woke)
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+        self.rows.values_mut()
+    }
+
+    pub(super) fn row(&self, id: TaskId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    pub(super) fn row_mut(&mut self, id: TaskId) -> Option<&mut Row> {
+        self.rows.get_mut(&id)
+    }
+
+    pub(super) fn row_of(&self, target: Target, router: RouterId) -> Option<&Row> {
+        self.rows.get(self.targets.get(&(target, router))?)
+    }
+
+    /// Makes the row of a target on a router, or overwrites the one that is there; it keeps its id.
+    pub(super) fn put_row(&mut self, mut row: Row) {
+        let place = (row.target, row.router);
+        row.id = match self.targets.get(&place) {
+            Some(id) => *id,
+            None => TaskId(self.next_id()),
+        };
+        self.targets.insert(place, row.id);
+        self.rows.insert(row.id, row);
+    }
+
+    pub(super) fn retain_rows(&mut self, mut keep: impl FnMut(&Row) -> bool) {
+        self.rows.retain(|_, row| keep(row));
+        self.targets.retain(|_, id| self.rows.contains_key(id));
+    }
+
+    /// Returns the undo rows of `keys` on a router.
+    pub(super) fn undo_of<'a>(
+        &'a self,
+        router: RouterId,
+        keys: &'a [UndoKey],
+    ) -> impl Iterator<Item = &'a UndoRow> {
+        keys.iter()
+            .filter_map(move |key| self.undo.get(&(router, key.clone())))
+    }
+
+    pub(super) fn is_undo_open(&self, router: RouterId, keys: &[UndoKey]) -> bool {
+        self.undo_of(router, keys).any(|row| row.open)
+    }
+
+    /// Returns who is live in the router's scope and owns `key`.
+    pub(super) fn live_owner(
+        &self,
+        router: &Router,
+        key: &UndoKey,
+        now: DateTime<Utc>,
+    ) -> Option<&SubscriberRow> {
+        let owner = self.owners.get(&(router.tenant, key.clone()))?;
+        self.subscribers
+            .get(owner)
+            .filter(|owner| owner.is_live(now) && owner.has_in_scope(router))
+    }
+}
