@@ -54,7 +54,7 @@ impl Scene {
     fn new(config: SimConfig, target: ClientConfig) -> Self {
         let sim = Arc::new(SimRouter::offline(config));
         let gateway = MikrotikGateway::new(GatewayConfig {
-            dialer: sim.clone(),
+            dialer: Arc::<SimRouter>::clone(&sim),
             ..GatewayConfig::default()
         });
         let router = Router {
