@@ -8,11 +8,10 @@ use std::{
 };
 
 use expiry_core::{
-    GatewayError, Hardware, MacAddr, Query, Router, RouterAddress, RouterGateway, RouterId,
-    UnblockOrder, Username,
+    GatewayError, Hardware, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
+    RouterGateway, RouterId, Task, TaskId, UnblockOrder, Username, Want,
     decide::{Claim, Leftovers, block_order, drop_order},
 };
-use expiry_core::{Live, Progress, Revision, Task, TaskId, Want};
 use expiry_mikrotik::{
     GatewayConfig, MikrotikGateway,
     sim::{

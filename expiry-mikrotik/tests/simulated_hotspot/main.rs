@@ -8,6 +8,7 @@ use expiry_core::{BindingKind, MacAddr};
 use expiry_mikrotik::sim::{
     Access, ClientConfig, ClientId, LoginMethod, SimConfig, Simulator, TrafficEvent,
 };
+
 const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 7]);
 
 /// Long enough for a device to send its next packet.
