@@ -35,6 +35,7 @@ pub mod walk;
 /// }
 ///
 /// expiry_core::store_conformance!(open);
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! store_conformance {
@@ -205,7 +206,7 @@ macro_rules! store_conformance {
             }
             walk {
                 r2_r3_every_store_owes_the_same_after_the_same_changes
-                r2_r3_whatever_happens_nothing_owed_is_lost
+                r3_whatever_happens_nobody_live_stays_disabled
             }
         }
     };

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 
 use super::world::{
-    HOUR, World, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok, recorded, username,
+    HOUR, World, mac, macs, name_undo, names_of, new_subscriber, ok, recorded, username,
 };
 use crate::{
     Access, Intent, Live, Outcome, Revision, RouterId, Settled, Settlement, State, Store, TaskId,
