@@ -11,9 +11,9 @@ mod dial;
 mod gateway;
 mod hotspot;
 pub mod proto;
-mod system;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod system;
 pub mod wire;
 
 pub use client::{Client, ClientError};
