@@ -47,7 +47,10 @@ pub struct Service {
 impl Expiry {
     /// Uses the database at this URL, and `home` for everything else.
     pub fn new(database: impl Into<String>, home: &Path) -> Self {
-        Self { database: database.into(), home: home.into() }
+        Self {
+            database: database.into(),
+            home: home.into(),
+        }
     }
 
     /// Runs a command to its end.
@@ -56,7 +59,10 @@ impl Expiry {
     /// If it cannot be started or does not end.
     pub async fn ended(&self, arguments: &[&str]) -> Ended {
         let output = timeout(PATIENCE, self.command(arguments).output());
-        let output = output.await.expect("the command ends").expect("the command starts");
+        let output = output
+            .await
+            .expect("the command ends")
+            .expect("the command starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
         Ended {
             code: code(output.status),
@@ -125,10 +131,17 @@ impl Service {
         let waited = timeout(PATIENCE, self.lines.wait_for(found)).await;
         let lines = match waited {
             Ok(Ok(lines)) => lines,
-            Ok(Err(_)) => panic!("it ended without saying {text:?}: {:#?}", self.lines.borrow()),
+            Ok(Err(_)) => panic!(
+                "it ended without saying {text:?}: {:#?}",
+                self.lines.borrow()
+            ),
             Err(_) => panic!("it never said {text:?}: {:#?}", self.lines.borrow()),
         };
-        lines.iter().find(|line| line.contains(text)).cloned().expect("it was found")
+        lines
+            .iter()
+            .find(|line| line.contains(text))
+            .cloned()
+            .expect("it was found")
     }
 
     /// Returns all lines so far.
@@ -165,7 +178,10 @@ impl Service {
     }
 }
 
-fn collect(stream: impl AsyncRead + Send + Unpin + 'static, lines: Arc<watch::Sender<Vec<String>>>) {
+fn collect(
+    stream: impl AsyncRead + Send + Unpin + 'static,
+    lines: Arc<watch::Sender<Vec<String>>>,
+) {
     tokio::spawn(async move {
         let mut stream = BufReader::new(stream).lines();
         while let Ok(Some(line)) = stream.next_line().await {
@@ -185,15 +201,29 @@ fn binary() -> &'static Path {
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     BUILT.get_or_init(|| {
         let test = env::current_exe().expect("this test has a path");
-        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let profile = test
+            .ancestors()
+            .nth(2)
+            .expect("target/<profile>/deps/<test>");
         let mut build = std::process::Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "-p", "expiry-cli", "--bin", "expiry"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "expiry-cli",
+            "--bin",
+            "expiry",
+        ]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        assert!(build.status().expect("cargo runs").success(), "the binary cannot be built");
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "the binary cannot be built"
+        );
         profile.join("expiry")
     })
 }
