@@ -152,24 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.connection.set_window(window);
     }
 
-    /// Tells, without waiting, whether the connection is still good while nothing is outstanding.
-    /// A half-open one looks good.
-    pub async fn is_open(&mut self) -> bool {
-        loop {
-            match poll_fn(|cx| Poll::Ready(self.poll_read(cx))).await {
-                Poll::Pending => return true,
-                Poll::Ready(Ok(0) | Err(_)) => return false,
-                Poll::Ready(Ok(received)) => {
-                    let now = Instant::now().into_std();
-                    let mut input = &self.buffer[..received];
-                    if self.connection.receive(now, &mut input).is_err() {
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-
     /// Writes what there is to write until something was read.
     async fn exchange(&mut self) -> Result<usize, ClientError> {
         let deadline = self.connection.deadline();
@@ -276,5 +258,78 @@ fn closed_reason(heard: bool) -> &'static str {
     } else {
         "the router closed the connection without a word: \
          the address list of its API service (/ip/service) probably leaves this machine out"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    fn any_piece() -> impl Strategy<Value = Vec<u8>> {
+        let word = prop_oneof![
+            Just("!re"),
+            Just("!trap"),
+            Just("!empty"),
+            Just("!done"),
+            Just("!fatal")
+        ];
+        let reply = (word, 0_u8..5).prop_map(|(word, tag)| {
+            let mut bytes = Vec::new();
+            let reply = Sentence::new(word).attribute("name", "x");
+            reply.tag(tag.to_string()).encode(&mut bytes);
+            bytes
+        });
+        prop_oneof![8 => reply, 1 => vec(any::<u8>(), 1..8)]
+    }
+
+    /// Says `pieces` with a second between them, then nothing, or hangs up.
+    async fn speak(
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        pieces: &[Vec<u8>],
+        hang_up: bool,
+    ) {
+        for piece in pieces {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if stream.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+        let mut ignored = Vec::new();
+        while !hang_up && matches!(stream.read_buf(&mut ignored).await, Ok(1..)) {}
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn r4_a_flight_ends_in_time_whatever_the_peer_says(
+            pieces in vec(any_piece(), 0..40),
+            hang_up: bool,
+        ) {
+            let paused = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .expect("a runtime");
+            paused.block_on(async {
+                let (ours, theirs) = duplex(64);
+                let client = Client::new(ours, ConnectionConfig::default());
+                let start = Instant::now();
+                let flight = async move {
+                    let commands = vec![Sentence::new("/a"), Sentence::new("/b")];
+                    let ended = client.flight(commands, |_, _| ()).await;
+                    (ended.map(|(_, answers)| answers.len()), start.elapsed())
+                };
+                let ((ended, took), ()) = tokio::join!(flight, speak(theirs, &pieces, hang_up));
+                if let Ok(answers) = ended {
+                    prop_assert_eq!(answers, 2);
+                }
+                prop_assert!(took <= Duration::from_secs(30), "{:?}", took);
+                Ok(())
+            })?;
+        }
     }
 }

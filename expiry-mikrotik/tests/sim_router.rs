@@ -62,7 +62,7 @@ async fn its_clock_is_that_of_the_test() {
         ..config()
     });
     let (mut stream, end) = duplex(1024);
-    router.serve_stream(end);
+    router.serve_stream(end).expect("the link is up");
     let before = Instant::now();
     ask(&mut stream, login()).await.expect("the login works");
     ask(&mut stream, ping()).await.expect("an answer");

@@ -1,1 +1,57 @@
-//! store
+//! The stores of expiry: PostgreSQL for watchers on many machines, SQLite for one.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), expiry_core::StoreError> {
+//! use expiry_store::StoreConfig;
+//!
+//! let config = StoreConfig::parse("sqlite:///var/lib/expiry/expiry.db")?;
+//! let store = expiry_store::open(&config).await?;
+//! println!("{} cuts are owed", store.status(0).await?.owed_cuts);
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(missing_docs)]
+
+mod config;
+mod error;
+mod mode;
+mod postgres;
+mod row;
+mod seal;
+mod sqlite;
+mod version;
+
+use std::sync::Arc;
+
+pub use config::StoreConfig;
+use expiry_core::{Store, StoreError};
+pub use version::Migrated;
+
+use crate::config::Database;
+
+/// Opens a store. An empty database is prepared; processes that open it at the same time do not
+/// get in each other's way. The store outlasts restarts of the database server.
+///
+/// # Errors
+/// [`StoreError::SchemaTooOld`] and [`StoreError::SchemaTooNew`] if another version of this
+/// program prepared it; [`StoreError::Open`] if it cannot be used, or holds tables of something
+/// else; [`StoreError::Key`] if it holds router passwords and the key file is missing, another
+/// one, or readable by others; [`StoreError::Unavailable`] if nobody answers.
+pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.database {
+        Database::Sqlite(path) => Arc::new(sqlite::Backend::open(config, path).await?),
+        Database::Postgres(options) => Arc::new(postgres::Backend::open(config, options).await?),
+    })
+}
+
+/// Brings the database to the schema of this program. Does nothing to one that is there already.
+///
+/// # Errors
+/// As [`open`], but for [`StoreError::SchemaTooOld`] and [`StoreError::Key`].
+pub async fn migrate(config: &StoreConfig) -> Result<Migrated, StoreError> {
+    match &config.database {
+        Database::Sqlite(path) => sqlite::migrate(config, path).await,
+        Database::Postgres(options) => postgres::migrate(config, options).await,
+    }
+}

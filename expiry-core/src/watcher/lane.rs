@@ -151,6 +151,7 @@ impl Lane {
         };
         self.store_failures = 0;
         if work.tasks.is_empty() {
+            self.backoff.ended();
             self.shared.served().insert(self.fence.router);
             return Next::At(self.nap(work.next_at.map(|at| at - work.now)));
         }
@@ -162,6 +163,7 @@ impl Lane {
         let done = turn.run(work.tasks, &mut self.touched).await;
         match done {
             Ok(()) => {
+                self.backoff.ended();
                 self.proven_at = Some(Instant::now());
                 Next::Now
             }
@@ -173,7 +175,7 @@ impl Lane {
     async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
         let facts = self.shared.gateway.probe(router).await?;
         self.proven_at = Some(Instant::now());
-        if !self.reached || self.backoff.is_down() {
+        if !self.reached {
             match self
                 .shared
                 .store
@@ -190,7 +192,6 @@ impl Lane {
                 Err(error) => return Err(TurnError::Store(error)),
             }
             self.reached = true;
-            self.backoff.ended();
             let event = Event::RouterReached {
                 router: router.id,
                 name: router.name.clone(),
@@ -234,7 +235,8 @@ impl Lane {
     }
 
     async fn router_failed(&mut self, error: GatewayError) -> Next {
-        let was_down = self.backoff.is_down();
+        let is_news = self.reached || !self.backoff.is_down();
+        self.reached = false;
         let jitter = self.jitter();
         let wait = self.backoff.failed(
             &self.shared.config.retry,
@@ -247,7 +249,7 @@ impl Lane {
             self.shared.gateway.close(self.fence.router).await;
         }
         let router = self.heeded.router.clone();
-        if !was_down {
+        if is_news {
             self.shared.record(&Event::RouterLost {
                 router: router.id,
                 name: router.name,

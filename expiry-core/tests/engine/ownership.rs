@@ -4,7 +4,11 @@ use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, Event, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
     RouterId, Sighting, StatusStore, UnblockOrder,
-    testing::{SimGateway, gateway::Admission},
+    testing::{
+        SimGateway,
+        gateway::{Admission, Flight},
+        memory,
+    },
     watcher::WatcherConfig,
 };
 use tokio::{sync::Notify, time::sleep};
@@ -73,6 +77,65 @@ async fn r8_what_a_thawed_watcher_wrote_too_late_is_undone() {
     assert!(!world.is_disabled(router.id, &username(1)));
     assert!(world.can_move(router.id, 1), "and is able to be online");
     first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_watcher_whose_heart_fails_writes_nothing() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 20 * SECOND, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(SECOND).await;
+    world.store.fail_when(|call| match call {
+        "own" => memory::Fault::Before,
+        _ => memory::Fault::None,
+    });
+    sleep(25 * SECOND).await;
+    assert!(world.can_move(router.id, 1));
+    let wrote = |f: &&Flight| matches!(f, Flight::Block | Flight::Drop | Flight::Unblock);
+    assert_eq!(
+        world
+            .gateway
+            .flights(router.id)
+            .iter()
+            .filter(wrote)
+            .count(),
+        0
+    );
+
+    world.store.heal();
+    world.events.cut(5 * SECOND).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_restores_on_a_router_taken_over_are_looked_at_again() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let first = world.start();
+    world.events.cut(20 * SECOND).await;
+    first.task.abort();
+    let second = world.start();
+    sleep(20 * SECOND).await;
+    world.pay(subscriber.id).await;
+    world.events.wait_for(SECOND, 1, is_restored).await;
+
+    // The dead one's last write arrives.
+    world.gateway.with(router.id, |hotspot| {
+        hotspot
+            .users
+            .values_mut()
+            .for_each(|row| row.disabled = true);
+    });
+    sleep(3 * SECOND).await;
+
+    assert!(!world.is_disabled(router.id, &username(1)));
     second.stop().await;
 }
 

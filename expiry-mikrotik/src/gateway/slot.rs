@@ -29,7 +29,7 @@ impl Slot {
         router: &Router,
         flight: &Flight<'_>,
     ) -> Landed {
-        let Some(line) = self.take_open(router).await else {
+        let Some(line) = self.take_line(router) else {
             return Err(GatewayError::Disconnected {
                 reason: "there is no connection".into(),
             });
@@ -45,7 +45,7 @@ impl Slot {
         router: &Router,
         flight: &Flight<'_>,
     ) -> Landed {
-        if let Some(line) = self.take_open(router).await {
+        if let Some(line) = self.take_line(router) {
             match self.fly_on(config, line, flight).await {
                 Ok(landed) => return landed,
                 Err(error) if is_gone(&error) => {}
@@ -62,15 +62,11 @@ impl Slot {
         config: &GatewayConfig,
         router: &Router,
     ) -> Result<RouterFacts, GatewayError> {
-        if let Some(mut line) = self.take_open(router).await {
+        if let Some(mut line) = self.take_line(router) {
             match system::read(line.client).await {
                 Ok((client, facts)) => {
-                    let facts = facts?;
-                    check_box(router, &facts)?;
                     line.client = client;
-                    line.facts = facts.clone();
-                    self.line = Some(line);
-                    return Ok(facts);
+                    return self.keep_if_right(line, router, facts);
                 }
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {
@@ -85,14 +81,27 @@ impl Slot {
         Ok(facts)
     }
 
+    fn keep_if_right(
+        &mut self,
+        mut line: Line,
+        router: &Router,
+        facts: Result<RouterFacts, GatewayError>,
+    ) -> Result<RouterFacts, GatewayError> {
+        if let Ok(facts) = &facts {
+            check_box(router, facts)?;
+            line.facts = facts.clone();
+        }
+        self.line = Some(line);
+        facts
+    }
+
     pub(super) fn close(&mut self) {
         self.line = None;
     }
 
-    /// Takes the connection if it is open and leads to where `router` is reached now.
-    async fn take_open(&mut self, router: &Router) -> Option<Line> {
-        let mut line = self.line.take()?;
-        (line.leads_to(router) && line.client.is_open().await).then_some(line)
+    /// Takes the connection if it leads to where `router` is reached now; closes it if not.
+    fn take_line(&mut self, router: &Router) -> Option<Line> {
+        self.line.take().filter(|line| line.leads_to(router))
     }
 
     async fn fly_on(

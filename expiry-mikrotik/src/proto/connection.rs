@@ -5,7 +5,11 @@ use std::{
 
 use thiserror::Error;
 
-use super::{Answer, Deadline, Patience, Trap, patience::Watch, reply::Reply};
+use super::{
+    Answer, Deadline, Patience, Trap,
+    patience::Watch,
+    reply::{Reply, shown},
+};
 use crate::wire::{Decoder, Limits, Sentence, WireError};
 
 /// How a connection behaves.
@@ -186,7 +190,7 @@ impl Connection {
 
     fn take(&mut self, now: Instant, sentence: Sentence) -> Result<Option<Event>, ProtocolError> {
         let Some(reply) = Reply::read(&sentence) else {
-            return Err(ProtocolError::NotAReply(shortened(sentence.command())));
+            return Err(ProtocolError::NotAReply(shown(sentence.command())));
         };
         if let Reply::Fatal { reason } = reply {
             return Err(ProtocolError::Fatal { reason });
@@ -228,10 +232,6 @@ fn read_tag(tag: &[u8]) -> Option<CommandId> {
     let text = std::str::from_utf8(tag).ok()?;
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(CommandId(number))
-}
-
-fn shortened(word: &[u8]) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(40)]).into_owned()
 }
 
 #[cfg(test)]

@@ -28,9 +28,7 @@ impl Trap {
             [digit @ b'0'..=b'7'] => Some(digit - b'0'),
             _ => None,
         });
-        let message = sentence
-            .get_text("message")
-            .unwrap_or_else(|| "no reason given".to_owned());
+        let message = sentence.get("message").map_or_else(no_reason, shown);
         Self { category, message }
     }
 }
@@ -71,11 +69,21 @@ impl Reply {
 
 fn fatal_reason(sentence: &Sentence) -> String {
     let bare = sentence.parsed().find_map(|word| match word {
-        Word::Bare(reason) => Some(String::from_utf8_lossy(reason).into_owned()),
+        Word::Bare(reason) => Some(reason),
         Word::Attribute { .. } | Word::Api { .. } | Word::Query(_) => None,
     });
-    bare.or_else(|| sentence.get_text("message"))
-        .unwrap_or_else(|| "no reason given".to_owned())
+    bare.or_else(|| sentence.get("message"))
+        .map_or_else(no_reason, shown)
+}
+
+fn no_reason() -> String {
+    "no reason given".to_owned()
+}
+
+/// Returns a text for people to read, shortened: it goes into logs and databases.
+pub(super) fn shown(text: &[u8]) -> String {
+    const LONGEST: usize = 300;
+    String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned()
 }
 
 #[cfg(test)]
@@ -101,6 +109,12 @@ mod tests {
     #[case(Sentence::new("SSH-2.0"), None)]
     fn replies_are_told_apart(#[case] sentence: Sentence, #[case] expected: Option<Reply>) {
         assert_eq!(Reply::read(&sentence), expected);
+    }
+
+    #[test]
+    fn what_is_shown_to_people_is_short() {
+        let trap = Trap::read(&Sentence::new("!trap").attribute("message", "x".repeat(1 << 16)));
+        assert_eq!(trap.message.len(), 300);
     }
 
     #[rstest]

@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
+use expiry_core::RouterAddress;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -15,6 +17,7 @@ use tokio::{
 };
 
 use super::{ConnId, Link, SimConfig, Simulator, TrafficEvent};
+use crate::{Dialer, Stream};
 
 /// A simulated router that runs: a [`Simulator`] on Tokio's clock, reached over TCP or any stream.
 ///
@@ -80,7 +83,8 @@ impl SimRouter {
         Ok(router)
     }
 
-    /// Starts a router that is reached only by [`serve_stream`](Self::serve_stream).
+    /// Starts a router that is reached only as a [`Dialer`] and by
+    /// [`serve_stream`](Self::serve_stream).
     pub fn offline(config: SimConfig) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -132,16 +136,20 @@ impl SimRouter {
         receiver
     }
 
-    /// Serves an API client over a stream of any kind. One that would be refused is dropped.
-    pub fn serve_stream<S>(&self, stream: S)
+    /// Serves an API client over a stream of any kind.
+    ///
+    /// # Errors
+    /// The router refuses connections; the stream is dropped.
+    pub fn serve_stream<S>(&self, stream: S) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        if let Some(conn) = self.shared.with(Simulator::connect) {
-            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-            while streams.try_join_next().is_some() {}
-            streams.spawn(serve(Arc::clone(&self.shared), conn, stream));
-        }
+        let conn = self.shared.with(Simulator::connect);
+        let conn = conn.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        while streams.try_join_next().is_some() {}
+        streams.spawn(serve(Arc::clone(&self.shared), conn, stream));
+        Ok(())
     }
 
     /// Makes the router unreachable: existing connections are reset and new ones refused. Returns
@@ -165,6 +173,16 @@ impl SimRouter {
                 .wait_for(|on| *on == (link != Link::Refused))
                 .await;
         }
+    }
+}
+
+/// Every address leads to this router, without a socket.
+#[async_trait]
+impl Dialer for SimRouter {
+    async fn dial(&self, _: &RouterAddress) -> io::Result<Box<dyn Stream>> {
+        let (ours, theirs) = duplex(64 << 10);
+        self.serve_stream(theirs)?;
+        Ok(Box::new(ours))
     }
 }
 
@@ -235,7 +253,10 @@ async fn keep_time(shared: Arc<Shared>) {
 /// command takes; the last stretch can be waited for more exactly, at the price of some work.
 async fn sleep_to(deadline: Instant, exactly: bool) {
     let mut now = Instant::now();
-    while exactly && now < deadline && deadline - now < Duration::from_millis(2) {
+    while exactly && deadline.saturating_duration_since(now) < Duration::from_millis(2) {
+        if now >= deadline {
+            return;
+        }
         tokio::task::yield_now().await;
         let before = std::mem::replace(&mut now, Instant::now());
         if now == before {

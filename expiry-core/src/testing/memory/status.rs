@@ -109,7 +109,10 @@ impl Tables {
             online: progress.online,
             attempts: progress.attempts,
             attempted_at: row.attempted_at.max(router.attempted_at),
-            last_error: progress.last_error.clone().or(router.last_error.clone()),
+            last_error: progress
+                .last_error
+                .clone()
+                .or_else(|| router.last_error.clone()),
             cannot_hold: progress.cannot_hold(),
             way_in: progress.way_in,
         })

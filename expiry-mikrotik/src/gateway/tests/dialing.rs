@@ -273,6 +273,50 @@ async fn a_router_that_may_not_be_asked_who_it_is_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_serial_number_that_may_not_be_read_is_no_missing_one() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    let play = async {
+        let commands = peer.take(3).await;
+        peer.row(&commands[0], &[("name", peer::IDENTITY)]).await;
+        peer.done(&commands[0]).await;
+        peer.trap(&commands[1], "not enough permissions (9)").await;
+        peer.done(&commands[2]).await;
+        peer.introduce(peer::IDENTITY, Some(SERIAL)).await;
+    };
+    let probes = async {
+        let refused = gateway.probe(&router).await;
+        (refused, gateway.probe(&router).await)
+    };
+    let ((refused, again), ()) = tokio::join!(probes, play);
+    let expected = GatewayError::Refused {
+        command: "/system/routerboard/print".into(),
+        message: "not enough permissions (9)".into(),
+    };
+    assert_eq!(refused, Err(expected));
+    assert!(again.is_ok());
+    assert!(
+        office.is_quiet(),
+        "an error answer does not cost the connection"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_box_that_was_swapped_behind_the_connection_is_noticed() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    let other = peer.introduce("hill-2", Some("HFA0002"));
+    let (probed, ()) = tokio::join!(gateway.probe(&router), other);
+    assert!(
+        matches!(probed, Err(GatewayError::WrongRouter { .. })),
+        "{probed:?}"
+    );
+    assert!(peer.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_account_is_a_login_error() {
     let (gateway, mut office) = gateway();
     let play = async {

@@ -1,10 +1,11 @@
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use expiry_core::RouterAddress;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
 };
 
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
 
 pub(super) const IDENTITY: &str = "hill-1";
 pub(super) const SERIAL: &str = "HFA0001";
+
+/// What has not happened by then never will; a test that waits for it fails instead of hanging.
+const NEVER: Duration = Duration::from_hours(1);
 
 /// Makes a dialer, and the place where its calls arrive.
 pub(super) fn exchange() -> (Arc<dyn Dialer>, Office) {
@@ -39,7 +43,8 @@ pub(super) struct Office(UnboundedReceiver<DuplexStream>);
 
 impl Office {
     pub(super) async fn accept(&mut self) -> Peer {
-        let stream = self.0.recv().await.expect("the dialer lives");
+        let call = timeout(NEVER, self.0.recv()).await;
+        let stream = call.expect("a call").expect("the dialer lives");
         Peer {
             stream,
             decoder: Decoder::default(),
@@ -72,7 +77,8 @@ impl Peer {
                 return decoded;
             }
             let mut buffer = vec![0; 4096];
-            let received = self.stream.read(&mut buffer).await.expect("memory");
+            let read = timeout(NEVER, self.stream.read(&mut buffer)).await;
+            let received = read.expect("something to be sent").expect("memory");
             if received == 0 {
                 return None;
             }

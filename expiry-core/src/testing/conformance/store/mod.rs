@@ -9,9 +9,16 @@
 
 mod world;
 
+pub mod devices;
 pub mod directory;
+pub mod health;
+pub mod looks;
+pub mod ownership;
 pub mod payment;
 pub mod planning;
+pub mod results;
+pub mod routers;
+pub mod status;
 pub mod undo;
 
 /// Makes a `#[tokio::test]` of every case, in one module for each group of cases.
@@ -32,6 +39,25 @@ pub mod undo;
 macro_rules! store_conformance {
     ($open:ident) => {
         $crate::store_conformance! { @tests $open
+            devices {
+                r2_a_removed_device_is_cut_by_itself
+                r2_a_removed_device_is_owed_where_its_subscriber_could_be
+                r2_a_payment_leaves_the_cut_of_a_removed_device
+                r2_an_ended_subscriber_is_cut_without_the_device_it_lost
+                r3_a_device_that_is_added_again_is_not_cut
+                r3_a_device_that_is_made_with_a_live_subscriber_is_not_cut
+                r2_a_removed_device_stays_owed_where_its_new_owner_may_not_be
+                r2_a_removed_device_stays_owed_if_its_new_owner_has_no_access
+                r2_a_removed_device_of_an_ended_owner_is_cut_once
+                r2_a_removed_subscriber_is_owed_until_confirmed
+                r2_the_looks_at_a_removed_subscriber_are_not_forgotten
+                r2_a_removed_subscriber_is_owed_on_a_router_that_is_disabled_for_now
+                r3_a_live_namesake_takes_the_name_out_of_a_cut_in_flight
+                r3_a_cut_ends_when_live_subscribers_have_all_it_was_about
+                r3_a_payment_takes_the_claim_away_too
+                r2_a_namesake_who_is_not_live_takes_nothing_away
+                r1_a_namesake_of_another_tenant_takes_nothing_away
+            }
             directory {
                 tenants_are_listed_by_slug_and_a_slug_is_taken_once
                 a_tenant_in_use_is_not_removed
@@ -49,6 +75,39 @@ macro_rules! store_conformance {
                 every_change_of_a_subscriber_counts_its_revision_up
                 access_is_changed_at_the_clock_of_the_database
                 a_removed_subscriber_leaves_its_name_and_devices_free_at_once
+            }
+            health {
+                r1_first_contact_says_which_box_it_is
+                r1_a_known_box_may_change_its_identity
+                r1_another_box_does_not_replace_the_known_one
+                r1_the_same_box_is_refused_under_a_second_name
+                boxes_without_a_serial_number_are_not_one
+                r9_an_outage_has_one_beginning_and_an_end
+                r9_a_cut_that_waited_for_the_router_has_an_outage_lag
+                r9_a_router_that_was_never_down_causes_no_outage_lag
+                r9_watchers_are_listed_freshest_first
+            }
+            looks {
+                r2_looks_are_work_until_the_last_found_nothing
+                r2_who_came_back_is_owed_again
+                r2_after_three_returns_a_cut_cannot_hold_and_is_not_hurried
+                r2_a_look_that_is_about_to_write_is_owed
+                r3_an_owed_restore_carries_what_is_open_and_its_look_everything
+            }
+            ownership {
+                r8_each_router_has_one_owner
+                r8_a_heartbeat_keeps_routers_and_epochs
+                r8_a_router_that_was_let_go_is_free_at_once
+                r8_releasing_one_watcher_leaves_the_others
+                r8_a_silent_owner_is_replaced_and_fenced_off
+                r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over
+                r8_watchers_who_claim_at_once_share_no_router
+                r8_an_old_epoch_records_nothing
+                r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again
+                r8_a_recheck_owes_the_restore_of_a_live_subscriber_again
+                r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not
+                r8_a_recheck_of_the_unknown_is_harmless
+                r8_a_nudge_hurries_what_waits_and_tells_the_owner
             }
             payment {
                 r3_a_payment_before_anything_was_touched_voids_the_cut
@@ -83,6 +142,40 @@ macro_rules! store_conformance {
                 r1_access_set_to_none_owes_nothing_any_more
                 r2_a_device_added_after_the_end_is_cut_with_the_rest
                 a_subscriber_bound_to_a_removed_router_is_in_no_scope
+            }
+            results {
+                r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag
+                r2_what_is_not_confirmed_stays_owed_and_is_tried_again
+                settling_twice_records_no_second_lag
+                intending_twice_commits_the_same
+                answers_come_in_the_order_of_the_settlements
+                r3_only_tasks_as_they_were_handed_out_stand
+                restores_come_first_then_fresh_cuts_then_backlog
+                a_router_is_given_its_own_work_alone
+                r1_what_is_live_is_asked_by_the_scope_of_the_router
+            }
+            routers {
+                r2_a_router_added_later_owes_what_has_ended_as_backlog
+                r2_a_subscriber_bound_elsewhere_is_not_owed_on_a_new_router
+                r2_an_enabled_router_owes_what_has_ended_again
+                r2_an_accepted_router_is_another_box_and_owes_everything_again
+                r2_a_router_at_another_address_may_be_another_box
+                a_change_that_says_what_is_there_owes_nothing
+                a_disabled_router_is_neither_counted_nor_served
+                open_work_lists_what_a_router_would_leave_behind
+                r2_a_router_is_not_removed_while_a_cut_is_owed
+                r3_a_router_is_not_removed_while_something_is_to_be_undone
+                a_router_removed_by_force_takes_all_that_is_open_with_it
+            }
+            status {
+                r9_status_counts_what_is_true_now
+                r9_everything_owed_is_listed_oldest_first
+                r9_an_intent_is_noted_as_an_attempt
+                r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live
+                r5_changes_of_the_directory_wake_every_feed
+                r5_what_gives_watchers_work_wakes_them
+                r7_records_and_reads_wake_nobody
+                a_refused_change_changes_nothing
             }
             undo {
                 r3_the_first_finding_stands_and_later_ones_only_add
@@ -130,9 +223,16 @@ mod tests {
     fn every_case_is_listed() {
         let listed: BTreeSet<_> = include_str!("mod.rs").lines().map(str::trim).collect();
         let groups = [
+            include_str!("devices.rs"),
             include_str!("directory.rs"),
+            include_str!("health.rs"),
+            include_str!("looks.rs"),
+            include_str!("ownership.rs"),
             include_str!("payment.rs"),
             include_str!("planning.rs"),
+            include_str!("results.rs"),
+            include_str!("routers.rs"),
+            include_str!("status.rs"),
             include_str!("undo.rs"),
         ];
         let lines = groups.iter().flat_map(|group| group.lines());

@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use super::world::{World, account, mac, mac_undo, name_undo, ok, recorded, username};
+use super::world::{
+    HOUR, World, account, mac, mac_undo, name_undo, new_subscriber, ok, recorded, username,
+};
 use crate::{Access, Outcome, State, Store, Undo, UndoKey, Want, WayIn};
 
 const DONE: Outcome = Outcome::Confirmed { next_look: None };
@@ -328,14 +330,12 @@ pub async fn r3_an_open_undo_outlives_the_removed_subscriber(store: Arc<dyn Stor
 pub async fn r3_nobody_restores_what_no_live_access_in_scope_owns(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
-    let other = world.router("other").await;
     let gone = world.ended("s", &[]).await;
-    ok(world.remove_router(other, true).await);
     world.cut(router, &[name_undo("s")]).await;
     ok(world.remove_subscriber(gone.id).await);
     let elsewhere = world.router("elsewhere").await;
-    let end = world.time().await + super::world::HOUR;
-    let mut bound = super::world::new_subscriber("s", Access::Until(end), &[]);
+    let end = world.time().await + HOUR;
+    let mut bound = new_subscriber("s", Access::Until(end), &[]);
     bound.router = Some(elsewhere);
 
     world.add(&bound).await;

@@ -3,10 +3,10 @@ use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Access, AccessChange, Fence, Hardware, Intent, MacAddr, NewRouter, NewSubscriber, Outcome,
-    Planned, Recorded, Router, RouterAddress, RouterFacts, RouterId, Service, Settled, Settlement,
-    Store, StoreError, Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo, UndoItem, UndoKey,
-    Username, WatcherId,
+    Access, AccessChange, Fence, Hardware, Intent, Live, MacAddr, NewRouter, NewSubscriber,
+    Outcome, Planned, Recorded, Router, RouterAddress, RouterFacts, RouterId, Service, Settled,
+    Settlement, Store, StoreError, Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo,
+    UndoItem, UndoKey, Username, WatcherId,
 };
 
 /// Long enough that no ownership lapses during a case.
@@ -179,6 +179,16 @@ impl World {
         let task = self.task(router).await;
         assert!(self.intend_on(router, &task, undo).await, "the cut stands");
         self.confirm(router, &task).await;
+    }
+
+    /// Asks the store what is live; `live` makes a subscriber.
+    pub(super) async fn live_at(
+        &self,
+        router: RouterId,
+        names: &BTreeSet<Username>,
+        macs: &BTreeSet<MacAddr>,
+    ) -> Result<Live, StoreError> {
+        self.store.live(router, names, macs).await
     }
 
     /// Cuts and restores owed on all enabled routers.

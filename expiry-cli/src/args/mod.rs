@@ -1,0 +1,159 @@
+//! The command line.
+
+mod refusal;
+mod router;
+mod subscriber;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use expiry_core::MacAddr;
+
+pub(crate) use refusal::refuse;
+pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
+pub(crate) use subscriber::{AddSubscriber, DeviceCommand, End, SubscriberCommand, Until, Who};
+
+/// Takes Wi-Fi subscribers off MikroTik routers the moment their access ends.
+#[derive(Debug, Parser)]
+#[command(name = "expiry", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct GlobalArgs {
+    /// Database: `sqlite://PATH` (made if absent) or `postgres://…` [env: `EXPIRY_DATABASE`, else
+    /// `DATABASE_URL`] [default: expiry/expiry.db in `XDG_DATA_HOME` or ~/.local/share].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// File of the key that seals router passwords; made at first use [env: `EXPIRY_KEY_FILE`].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Least important lines to log [env: `EXPIRY_LOG_LEVEL`] [default: info as a service, else
+    /// warn].
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+    /// How log lines are written [env: `EXPIRY_LOG_FORMAT`] [default: text].
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch: end access on the routers when its time comes.
+    Run(RunArgs),
+    /// Show what is true now: watchers, routers, what is owed and why.
+    Status,
+    /// Subscribers: who may be online, and until when.
+    #[command(subcommand)]
+    Subscriber(SubscriberCommand),
+    /// Routers: where cuts are made.
+    #[command(subcommand)]
+    Router(RouterCommand),
+    /// Tenants: businesses with their own routers and subscribers.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Bring an older database up to this program.
+    Migrate,
+    /// Show it at work on simulated routers; needs no router and no set-up.
+    Demo(DemoArgs),
+    /// Run the RouterOS simulator by itself.
+    RouterSim(RouterSimArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Try everything owed now, wait at most 20 s, and exit: 3 if something is still owed.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Longest time between two looks at the database, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub(crate) interval: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Make a tenant.
+    Add {
+        /// Short name for the command line.
+        #[arg(value_parser = values::slug)]
+        slug: String,
+        /// Name people read [default: the short name].
+        #[arg(long, value_parser = values::name)]
+        name: Option<String>,
+    },
+    /// List tenants.
+    List,
+    /// Remove a tenant that has neither routers nor subscribers.
+    Remove {
+        /// Its short name.
+        slug: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How long access ends for; at least 5s.
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = values::demo_length)]
+    pub(crate) length: Duration,
+    /// How many routers to simulate.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=200))]
+    pub(crate) routers: u16,
+    /// How many subscribers to simulate.
+    #[arg(long, default_value_t = 30, value_parser = value_parser!(u32).range(5..=2_000))]
+    pub(crate) subscribers: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RouterSimArgs {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8728")]
+    pub(crate) listen: SocketAddr,
+    /// The account that may log in.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: String,
+    /// File that holds its password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: PathBuf,
+    /// A hotspot client that is online and keeps coming back.
+    #[arg(long = "client", value_name = "NAME=MAC", required = true, value_parser = values::client)]
+    pub(crate) clients: Vec<(String, MacAddr)>,
+    /// Time that the router takes for one command.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) delay: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

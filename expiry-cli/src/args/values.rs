@@ -1,0 +1,148 @@
+//! Values on the command line, and what to say about wrong ones.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use expiry_core::MacAddr;
+use thiserror::Error;
+
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(super) enum ValueError {
+    #[error("it has no offset: add Z or an offset such as +03:00")]
+    NoOffset,
+    #[error("not a time such as 2026-12-31T18:00:00Z")]
+    NotATime,
+    #[error("not a duration such as 90s, 2h or 7d")]
+    NotADuration,
+    #[error("it must be longer than 0 s")]
+    ZeroDuration,
+    #[error("it must be between 5s and 1h")]
+    DemoLength,
+    #[error("a name is not empty and has no control character or white space at an end")]
+    NotAName,
+    #[error("a short name has 1 to 64 lower-case letters, digits and `-`, such as `cafe-1`")]
+    NotASlug,
+    #[error("not a host name or an IP address; the port goes to --port")]
+    NotAHost,
+    #[error("not NAME=MAC, such as 255700000001=AA:BB:CC:DD:EE:FF")]
+    NotAClient,
+}
+
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, ValueError> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.to_utc());
+    }
+    let naive = [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+    ];
+    if naive
+        .iter()
+        .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
+    {
+        return Err(ValueError::NoOffset);
+    }
+    Err(ValueError::NotATime)
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err(ValueError::ZeroDuration),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(ValueError::NotADuration),
+    }
+}
+
+pub(super) fn demo_length(text: &str) -> Result<Duration, ValueError> {
+    let allowed = Duration::from_secs(5)..=Duration::from_hours(1);
+    duration(text).and_then(|length| {
+        if allowed.contains(&length) {
+            Ok(length)
+        } else {
+            Err(ValueError::DemoLength)
+        }
+    })
+}
+
+pub(super) fn name(text: &str) -> Result<String, ValueError> {
+    if text.is_empty() || text.trim() != text || text.contains(char::is_control) {
+        return Err(ValueError::NotAName);
+    }
+    Ok(text.into())
+}
+
+pub(super) fn slug(text: &str) -> Result<String, ValueError> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.into())
+    } else {
+        Err(ValueError::NotASlug)
+    }
+}
+
+pub(super) fn host(text: &str) -> Result<String, ValueError> {
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok(text.into());
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if !text.is_empty() && text.bytes().all(allowed) {
+        Ok(text.into())
+    } else {
+        Err(ValueError::NotAHost)
+    }
+}
+
+pub(super) fn client(text: &str) -> Result<(String, MacAddr), ValueError> {
+    let (user, mac) = text.split_once('=').ok_or(ValueError::NotAClient)?;
+    let mac = mac.parse().map_err(|_| ValueError::NotAClient)?;
+    let user = name(user).map_err(|_| ValueError::NotAClient)?;
+    Ok((user, mac))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r12_a_time_without_an_offset_is_refused_with_the_way_out() {
+        for text in [
+            "2026-12-31T18:00:00",
+            "2026-12-31 18:00:00.5",
+            "2026-12-31T18:00",
+        ] {
+            assert_eq!(instant(text), Err(ValueError::NoOffset), "{text}");
+        }
+        assert_eq!(instant("tomorrow"), Err(ValueError::NotATime));
+    }
+
+    #[test]
+    fn r12_offsets_become_utc() {
+        let utc = instant("2026-12-31T18:00:00Z").expect("a time");
+        assert_eq!(instant("2026-12-31T21:00:00+03:00"), Ok(utc));
+    }
+
+    #[test]
+    fn no_time_at_all_cannot_be_bought() {
+        assert_eq!(duration("0s"), Err(ValueError::ZeroDuration));
+        assert_eq!(duration("90"), Err(ValueError::NotADuration));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+    }
+
+    #[test]
+    fn a_host_carries_no_port() {
+        assert_eq!(host("10.0.0.1:8728"), Err(ValueError::NotAHost));
+        assert!(host("fd00::1").is_ok());
+        assert!(host("router-1.example").is_ok());
+    }
+
+    #[test]
+    fn a_client_is_a_name_and_a_mac() {
+        let mac = "AA:BB:CC:DD:EE:FF".parse().expect("a MAC");
+        assert_eq!(client("joe=aa-bb-cc-dd-ee-ff"), Ok(("joe".into(), mac)));
+        for wrong in ["joe", "=AA:BB:CC:DD:EE:FF", "joe=12"] {
+            assert_eq!(client(wrong), Err(ValueError::NotAClient), "{wrong}");
+        }
+    }
+}

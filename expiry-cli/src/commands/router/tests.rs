@@ -1,0 +1,237 @@
+use expiry_core::{
+    Conflict, GatewayError, Hardware, MockDirectory, MockRouterGateway, OpenWork, Router,
+    RouterFacts, RouterId, StoreError,
+};
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::error;
+
+const PASSWORD: &str = "hunter2";
+
+fn router() -> Router {
+    Router {
+        id: RouterId(1),
+        name: "r1".into(),
+        tenant: None,
+        address: RouterAddress {
+            host: "10.0.0.1".into(),
+            port: 8728,
+            username: "expiry".into(),
+            password: PASSWORD.into(),
+        },
+        enabled: true,
+        seen: None,
+    }
+}
+
+fn directory() -> MockDirectory {
+    let mut directory = MockDirectory::new();
+    directory.expect_routers().returning(|| Ok(vec![router()]));
+    directory.expect_tenants().returning(|| Ok(Vec::new()));
+    directory
+}
+
+async fn output(
+    command: RouterCommand,
+    directory: &MockDirectory,
+    gateway: &MockRouterGateway,
+    json: bool,
+) -> (String, Result<(), CliError>) {
+    let mut bytes = Vec::new();
+    let result = run(
+        command,
+        directory,
+        gateway,
+        &mut Output::new(&mut bytes, json),
+    )
+    .await;
+    (String::from_utf8(bytes).expect("text"), result)
+}
+
+async fn directory_only(
+    command: RouterCommand,
+    directory: &MockDirectory,
+) -> (String, Result<(), CliError>) {
+    output(command, directory, &MockRouterGateway::new(), false).await
+}
+
+fn remove(force: bool) -> RouterCommand {
+    RouterCommand::Remove {
+        name: "r1".into(),
+        force,
+    }
+}
+
+fn open() -> OpenWork {
+    OpenWork {
+        cuts: vec!["255700000001".into()],
+        restores: Vec::new(),
+        undo: vec!["AA:BB:CC:DD:EE:01".into(), "joe".into()],
+    }
+}
+
+#[tokio::test]
+async fn a_router_with_open_work_is_kept_and_the_work_is_listed() {
+    let mut directory = directory();
+    directory.expect_open_work().return_once(|_| Ok(open()));
+    directory.expect_remove_router().never();
+    let (text, result) = directory_only(remove(false), &directory).await;
+    let error = result.expect_err("refused");
+    assert_eq!(error.exit_code(), error::OWED);
+    assert!(
+        error
+            .to_string()
+            .contains("1 cut, 2 disabled names or MACs"),
+        "{error}"
+    );
+    assert!(text.contains("255700000001: cut owed"), "{text}");
+}
+
+#[tokio::test]
+async fn work_that_opens_between_the_look_and_the_removal_still_refuses_it() {
+    let mut directory = directory();
+    let mut looks = vec![open(), OpenWork::default()];
+    directory
+        .expect_open_work()
+        .returning(move |_| Ok(looks.pop().unwrap_or_default()));
+    directory
+        .expect_remove_router()
+        .return_once(|_, _| Err(StoreError::Conflict(Conflict::RouterBusy)));
+    let (text, result) = directory_only(remove(false), &directory).await;
+    assert_eq!(result.expect_err("refused").exit_code(), error::OWED);
+    assert!(text.contains("255700000001: cut owed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_forced_removal_lists_who_stays_as_they_are() {
+    let mut directory = directory();
+    directory.expect_open_work().return_once(|_| Ok(open()));
+    directory
+        .expect_remove_router()
+        .withf(|_, force| *force)
+        .return_once(|_, _| Ok(()));
+    let (text, result) = directory_only(remove(true), &directory).await;
+    result.expect("done");
+    let expected = "router r1 removed\n  255700000001: may stay online\n  \
+                    AA:BB:CC:DD:EE:01: stays disabled\n  joe: stays disabled\n";
+    assert_eq!(text, expected);
+}
+
+#[tokio::test]
+async fn set_changes_only_what_is_given() {
+    let mut directory = directory();
+    directory
+        .expect_change_router()
+        .withf(|_, change| {
+            change.port == Some(8729)
+                && change.host.is_none()
+                && change.username.is_none()
+                && change.password.is_none()
+                && change.enabled.is_none()
+        })
+        .return_once(|_, _| Ok(router()));
+    let set = |port| {
+        RouterCommand::Set(SetRouter {
+            name: "r1".into(),
+            host: None,
+            port,
+            username: None,
+            password_file: None,
+        })
+    };
+    let (_, result) = directory_only(set(Some(8729)), &directory).await;
+    result.expect("done");
+    let (_, result) = directory_only(set(None), &directory).await;
+    assert!(matches!(result, Err(CliError::NothingToChange)));
+}
+
+#[tokio::test]
+async fn r11_the_password_comes_from_the_file_and_is_never_printed() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), format!("{PASSWORD}\n")).expect("written");
+    let mut directory = directory();
+    directory
+        .expect_add_router()
+        .withf(|new| new.address.password.expose_secret() == PASSWORD)
+        .return_once(|_| Ok(router()));
+    let add = RouterCommand::Add(AddRouter {
+        name: "r1".into(),
+        host: "10.0.0.1".into(),
+        port: 8728,
+        username: "expiry".into(),
+        password_file: Some(file.path().into()),
+        tenant: None,
+    });
+    let (text, result) = output(add, &directory, &MockRouterGateway::new(), true).await;
+    result.expect("done");
+    assert!(
+        text.contains("10.0.0.1") && !text.contains(PASSWORD),
+        "{text}"
+    );
+    let list = RouterCommand::List;
+    let (text, result) = output(list, &directory, &MockRouterGateway::new(), true).await;
+    result.expect("done");
+    assert!(
+        text.contains("10.0.0.1") && !text.contains(PASSWORD),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_test_says_which_step_failed() {
+    let failures = [
+        (
+            GatewayError::Connect {
+                address: "10.0.0.1:8728".into(),
+                reason: "connection refused".into(),
+            },
+            "connecting failed",
+        ),
+        (
+            GatewayError::Login {
+                message: "invalid user name or password (6)".into(),
+            },
+            "logging in failed",
+        ),
+        (
+            GatewayError::WrongRouter {
+                expected: "a".into(),
+                found: "b".into(),
+            },
+            "recognising the box failed",
+        ),
+    ];
+    for (failure, expected) in failures {
+        let mut gateway = MockRouterGateway::new();
+        gateway.expect_probe().return_once(|_| Err(failure));
+        gateway.expect_close().return_once(|_| ());
+        let name = "r1".into();
+        let (_, result) = output(RouterCommand::Test { name }, &directory(), &gateway, false).await;
+        let error = result.expect_err("failed");
+        assert_eq!(error.exit_code(), error::FAILED);
+        assert!(error::chain(&error).contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_succeeds_says_what_answered() {
+    let facts = RouterFacts {
+        hardware: Hardware {
+            identity: "gw".into(),
+            serial: None,
+        },
+        version: Some("7.18.2 (stable)".into()),
+        board: None,
+        uptime: None,
+    };
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_probe().return_once(|_| Ok(facts));
+    gateway.expect_close().return_once(|_| ());
+    let name = "r1".into();
+    let (text, result) = output(RouterCommand::Test { name }, &directory(), &gateway, false).await;
+    result.expect("done");
+    let expected = "router r1: connected, logged in, read; identity gw, no serial, \
+                    RouterOS 7.18.2 (stable)\n";
+    assert_eq!(text, expected);
+}

@@ -1,0 +1,133 @@
+mod view;
+
+use chrono::{DateTime, Utc};
+use expiry_core::{
+    Access, AccessChange, Directory, NewSubscriber, RouterId, Subscriber, SubscriberId,
+};
+use view::{Names, Removed};
+
+use super::find;
+use crate::{
+    args::{AddSubscriber, DeviceCommand, End, SubscriberCommand, Until},
+    error::CliError,
+    output::Output,
+};
+
+/// How many subscribers are read at a time.
+const PAGE: u32 = 1_000;
+
+pub(super) async fn run(
+    command: SubscriberCommand,
+    directory: &dyn Directory,
+    now: DateTime<Utc>,
+    out: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let (subscriber, tenant) = match command {
+        SubscriberCommand::Add(args) => {
+            let tenant = args.who.tenant.clone();
+            (add(args, directory, now).await?, tenant)
+        }
+        SubscriberCommand::Extend { who, until } => {
+            let change = extension(&until, now)?;
+            let subscriber = find::subscriber(directory, &who).await?;
+            let changed = directory.change_access(subscriber.id, change).await?;
+            (changed, who.tenant)
+        }
+        SubscriberCommand::Revoke(who) => {
+            let subscriber = find::subscriber(directory, &who).await?;
+            let revoked = directory
+                .change_access(subscriber.id, AccessChange::Revoke)
+                .await?;
+            (revoked, who.tenant)
+        }
+        SubscriberCommand::Show(who) => (find::subscriber(directory, &who).await?, who.tenant),
+        SubscriberCommand::Device(DeviceCommand::Add { who, mac }) => {
+            let subscriber = find::subscriber(directory, &who).await?;
+            (directory.add_device(subscriber.id, mac).await?, who.tenant)
+        }
+        SubscriberCommand::Device(DeviceCommand::Remove { who, mac }) => {
+            let subscriber = find::subscriber(directory, &who).await?;
+            let changed = directory.remove_device(subscriber.id, mac).await?;
+            (changed, who.tenant)
+        }
+        SubscriberCommand::Remove(who) => {
+            let subscriber = find::subscriber(directory, &who).await?;
+            directory.remove_subscriber(subscriber.id).await?;
+            let removed = who.username;
+            return Ok(out.show(&Removed { removed })?);
+        }
+        SubscriberCommand::List { tenant } => return list(tenant, directory, now, out).await,
+    };
+    let names = Names::read(directory, tenant).await?;
+    Ok(out.show(&names.view(&subscriber, now))?)
+}
+
+async fn add(
+    args: AddSubscriber,
+    directory: &dyn Directory,
+    now: DateTime<Utc>,
+) -> Result<Subscriber, CliError> {
+    let tenant = find::tenant(directory, args.who.tenant.as_deref()).await?;
+    let new = NewSubscriber {
+        tenant: tenant.map(|tenant| tenant.id),
+        username: args.who.username,
+        service: args.service,
+        access: bought(&args.end, now),
+        router: bound_to(directory, args.router.as_deref()).await?,
+        devices: args.devices.into_iter().collect(),
+    };
+    Ok(directory.add_subscriber(&new).await?)
+}
+
+async fn bound_to(
+    directory: &dyn Directory,
+    name: Option<&str>,
+) -> Result<Option<RouterId>, CliError> {
+    match name {
+        Some(name) => Ok(Some(find::router(directory, name).await?.id)),
+        None => Ok(None),
+    }
+}
+
+fn bought(end: &End, now: DateTime<Utc>) -> Access {
+    match (end.expires_at, end.length) {
+        (Some(at), _) => Access::Until(at),
+        (None, Some(length)) => Access::None.changed(AccessChange::Extend(length), now),
+        (None, None) => Access::Forever,
+    }
+}
+
+fn extension(until: &Until, now: DateTime<Utc>) -> Result<AccessChange, CliError> {
+    match (until.length, until.until) {
+        (Some(length), _) => Ok(AccessChange::Extend(length)),
+        (None, Some(at)) if at <= now => Err(CliError::NotAhead { at }),
+        (None, Some(at)) => Ok(AccessChange::Set(Access::Until(at))),
+        (None, None) => Err(CliError::NothingToExtend),
+    }
+}
+
+async fn list(
+    tenant: Option<String>,
+    directory: &dyn Directory,
+    now: DateTime<Utc>,
+    out: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let id = find::tenant(directory, tenant.as_deref())
+        .await?
+        .map(|tenant| tenant.id);
+    let names = Names::read(directory, tenant).await?;
+    let mut list = out.long_list()?;
+    let mut after = SubscriberId(0);
+    loop {
+        let page = directory.subscribers(id, after, PAGE).await?;
+        let Some(end) = page.last() else { break };
+        after = end.id;
+        for subscriber in &page {
+            list.show(&names.view(subscriber, now))?;
+        }
+    }
+    Ok(list.end()?)
+}
+
+#[cfg(test)]
+mod tests;

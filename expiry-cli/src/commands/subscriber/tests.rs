@@ -1,0 +1,225 @@
+use std::time::Duration;
+
+use expiry_core::{
+    Conflict, MacAddr, MockDirectory, Revision, Service, StoreError, Tenant, TenantId, Username,
+};
+use serde_json::json;
+
+use super::*;
+use crate::{args::Who, error};
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
+}
+
+fn name() -> Username {
+    "255700000001".parse().expect("a name")
+}
+
+fn mac() -> MacAddr {
+    "AA:BB:CC:DD:EE:01".parse().expect("a MAC")
+}
+
+fn who(tenant: Option<&str>) -> Who {
+    Who {
+        username: name(),
+        tenant: tenant.map(Into::into),
+    }
+}
+
+fn subscriber(access: Access) -> Subscriber {
+    Subscriber {
+        id: SubscriberId(1),
+        tenant: None,
+        username: name(),
+        service: Service::Hotspot,
+        access,
+        revision: Revision(1),
+        router: None,
+        devices: [mac()].into(),
+    }
+}
+
+fn add(end: End) -> SubscriberCommand {
+    SubscriberCommand::Add(AddSubscriber {
+        who: who(None),
+        end,
+        devices: vec![mac(), mac()],
+        router: None,
+        service: Service::Hotspot,
+    })
+}
+
+fn lasting(length: Duration) -> End {
+    End {
+        expires_at: None,
+        length: Some(length),
+        forever: false,
+    }
+}
+
+fn directory() -> MockDirectory {
+    let mut directory = MockDirectory::new();
+    directory.expect_routers().returning(|| Ok(Vec::new()));
+    directory
+}
+
+async fn output(
+    command: SubscriberCommand,
+    directory: &MockDirectory,
+    json: bool,
+) -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    run(
+        command,
+        directory,
+        now(),
+        &mut Output::new(&mut bytes, json),
+    )
+    .await?;
+    Ok(String::from_utf8(bytes).expect("text"))
+}
+
+#[tokio::test]
+async fn r1_access_for_a_while_counts_from_the_clock_of_the_database() {
+    let end = now() + Duration::from_hours(2);
+    let mut directory = directory();
+    directory
+        .expect_add_subscriber()
+        .withf(move |new| new.access == Access::Until(end) && new.devices == [mac()].into())
+        .return_once(move |_| Ok(subscriber(Access::Until(end))));
+    let text = output(add(lasting(Duration::from_hours(2))), &directory, true)
+        .await
+        .expect("done");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let expected = json!({
+        "username": "255700000001", "tenant": null, "service": "hotspot", "live": true,
+        "access": "until", "expires_at": "2027-01-15T10:00:00Z", "router": null,
+        "devices": ["AA:BB:CC:DD:EE:01"], "revision": 1,
+    });
+    assert_eq!(value, expected);
+}
+
+#[tokio::test]
+async fn what_is_taken_already_is_a_wrong_value() {
+    let mut directory = directory();
+    directory.expect_add_subscriber().return_once(|_| {
+        Err(StoreError::Conflict(Conflict::Device {
+            mac: mac(),
+            owner: "joe".parse().expect("a name"),
+        }))
+    });
+    let error = output(add(lasting(Duration::from_secs(9))), &directory, false)
+        .await
+        .expect_err("refused");
+    assert_eq!(error.exit_code(), error::USAGE);
+    assert!(
+        error.to_string().contains("belongs to subscriber `joe`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_router_or_a_tenant_that_is_not_there() {
+    let mut directory = directory();
+    directory.expect_tenants().returning(|| Ok(Vec::new()));
+    let mut args = AddSubscriber {
+        who: who(None),
+        end: lasting(Duration::from_secs(9)),
+        devices: Vec::new(),
+        router: Some("r9".into()),
+        service: Service::Hotspot,
+    };
+    let command = SubscriberCommand::Add(args.clone());
+    let error = output(command, &directory, false)
+        .await
+        .expect_err("refused");
+    assert!(matches!(&error, CliError::UnknownRouter(name) if name == "r9"));
+    args.router = None;
+    args.who = who(Some("cafe"));
+    let command = SubscriberCommand::Add(args);
+    let error = output(command, &directory, false)
+        .await
+        .expect_err("refused");
+    assert!(matches!(&error, CliError::UnknownTenant(slug) if slug == "cafe"));
+}
+
+#[tokio::test]
+async fn an_unknown_subscriber_is_named_with_its_tenant() {
+    let mut directory = directory();
+    let tenant = Tenant {
+        id: TenantId(7),
+        slug: "cafe".into(),
+        name: "Café".into(),
+    };
+    directory.expect_tenants().return_once(|| Ok(vec![tenant]));
+    directory
+        .expect_subscriber()
+        .withf(|tenant, _| *tenant == Some(TenantId(7)))
+        .return_once(|_, _| Ok(None));
+    let command = SubscriberCommand::Show(who(Some("cafe")));
+    let error = output(command, &directory, false)
+        .await
+        .expect_err("refused");
+    assert_eq!(error.exit_code(), error::USAGE);
+    let text = error.to_string();
+    assert!(
+        text.contains("255700000001") && text.contains("`cafe`"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn extending_to_the_past_ends_nothing() {
+    let until = Until {
+        length: None,
+        until: Some(now()),
+    };
+    let who = who(None);
+    let command = SubscriberCommand::Extend { who, until };
+    let error = output(command, &directory(), false)
+        .await
+        .expect_err("refused");
+    assert!(matches!(error, CliError::NotAhead { .. }));
+}
+
+#[tokio::test]
+async fn a_list_goes_through_all_pages() {
+    let mut directory = directory();
+    directory
+        .expect_subscribers()
+        .times(3)
+        .returning(|_, after, _| {
+            let ids = if after.0 < 4 {
+                after.0 + 1..after.0 + 3
+            } else {
+                0..0
+            };
+            let one = |id| Subscriber {
+                id: SubscriberId(id),
+                ..subscriber(Access::Forever)
+            };
+            Ok(ids.map(one).collect())
+        });
+    let text = output(SubscriberCommand::List { tenant: None }, &directory, true)
+        .await
+        .expect("done");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("one JSON array");
+    assert_eq!(value.as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test]
+async fn an_ended_access_is_shown_as_ended() {
+    let mut directory = directory();
+    let ended = subscriber(Access::Until(now()));
+    directory
+        .expect_subscriber()
+        .return_once(|_, _| Ok(Some(ended)));
+    let text = output(SubscriberCommand::Show(who(None)), &directory, false)
+        .await
+        .expect("done");
+    assert_eq!(
+        text,
+        "255700000001  ended 2027-01-15T08:00:00Z  on any router  1 device: AA:BB:CC:DD:EE:01\n"
+    );
+}

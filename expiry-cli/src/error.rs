@@ -1,0 +1,229 @@
+//! What went wrong, in one line, and the exit code it earns.
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use chrono::{DateTime, Utc};
+use expiry_core::{Conflict, GatewayError, MacAddr, StoreError, Username, watcher::WatchError};
+use thiserror::Error as ThisError;
+
+use crate::commands::Summary;
+
+/// Something failed at run time.
+pub(crate) const FAILED: u8 = 1;
+/// The command line, the configuration or a value is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// Cuts are still owed.
+pub(crate) const OWED: u8 = 3;
+
+#[derive(Debug, ThisError)]
+pub(crate) enum CliError {
+    #[error("{variable} is `{value}`: it must be one of {allowed}")]
+    Setting {
+        variable: &'static str,
+        value: String,
+        allowed: &'static str,
+    },
+    #[error("no place for the database: give --database sqlite://PATH, or set HOME")]
+    NoDataDirectory,
+    #[error("cannot make directory {}", path.display())]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("database from {origin}")]
+    Database {
+        origin: &'static str,
+        source: StoreError,
+    },
+    #[error("no tenant `{0}`: `expiry tenant list` shows those there are")]
+    UnknownTenant(String),
+    #[error("no router `{0}`: `expiry router list` shows those there are")]
+    UnknownRouter(String),
+    #[error("no subscriber `{username}` {}: check `expiry subscriber list`", of(tenant.as_deref()))]
+    UnknownSubscriber {
+        username: Username,
+        tenant: Option<String>,
+    },
+    #[error("{at} is not ahead: use `expiry subscriber revoke` to end access")]
+    NotAhead { at: DateTime<Utc> },
+    #[error("nothing to extend by: give --for or --until")]
+    NothingToExtend,
+    #[error("nothing to change: give --host, --port, --username or --password-file")]
+    NothingToChange,
+    #[error("no password: give --password-file FILE, there is no terminal to ask on")]
+    NoPassword,
+    #[error("cannot read password file {}", path.display())]
+    PasswordFile { path: PathBuf, source: io::Error },
+    #[error("password file {} is empty", .0.display())]
+    EmptyPasswordFile(PathBuf),
+    #[error("password file {} is not UTF-8 text of one line", .0.display())]
+    PasswordFileText(PathBuf),
+    #[error("the password is empty")]
+    EmptyPassword,
+    #[error("cannot ask for the password")]
+    Prompt(#[source] io::Error),
+    #[error("router `{router}`: {step} failed")]
+    RouterTest {
+        router: String,
+        step: &'static str,
+        source: GatewayError,
+    },
+    #[error(
+        "router `{router}` has open work ({open}): wait for it, or leave it as it is with --force"
+    )]
+    RouterBusy { router: String, open: String },
+    #[error("{0} still owed: `expiry status` says why")]
+    StillOwed(u64),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error("cannot print")]
+    Print(#[from] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("stopped by a signal")]
+    Interrupted,
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    #[error("cannot make a temporary directory")]
+    Temporary(#[source] io::Error),
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: io::Error,
+    },
+    #[error("device {0} is given twice")]
+    DeviceTwice(MacAddr),
+    #[error("the demo did not hold: {}", .0.broken())]
+    Demo(Summary),
+    #[error("the watcher ended by itself")]
+    WatcherEnded,
+    #[error("the watcher panicked")]
+    Panic(#[source] tokio::task::JoinError),
+}
+
+fn of(tenant: Option<&str>) -> String {
+    tenant.map_or_else(
+        || "without a tenant".into(),
+        |tenant| format!("of tenant `{tenant}`"),
+    )
+}
+
+impl CliError {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting { .. }
+            | Self::NoDataDirectory
+            | Self::DataDirectory { .. }
+            | Self::UnknownTenant(_)
+            | Self::UnknownRouter(_)
+            | Self::UnknownSubscriber { .. }
+            | Self::NotAhead { .. }
+            | Self::NothingToExtend
+            | Self::NothingToChange
+            | Self::DeviceTwice(_)
+            | Self::NoPassword
+            | Self::PasswordFile { .. }
+            | Self::EmptyPasswordFile(_)
+            | Self::PasswordFileText(_)
+            | Self::EmptyPassword => USAGE,
+            Self::Database { source, .. }
+            | Self::Store(source)
+            | Self::Watch(WatchError::Store(source)) => store_exit_code(source),
+            Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
+            Self::Watch(_)
+            | Self::RouterTest { .. }
+            | Self::Prompt(_)
+            | Self::Print(_)
+            | Self::Signals(_)
+            | Self::Interrupted
+            | Self::Runtime(_)
+            | Self::Temporary(_)
+            | Self::Listen { .. }
+            | Self::Demo(_)
+            | Self::WatcherEnded
+            | Self::Panic(_) => FAILED,
+        }
+    }
+
+    /// Tells whether whoever read the output went away, which is no failure.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn store_exit_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Conflict(Conflict::RouterBusy) => OWED,
+        StoreError::Open { .. }
+        | StoreError::SchemaTooNew { .. }
+        | StoreError::SchemaTooOld { .. }
+        | StoreError::Key(_)
+        | StoreError::Missing(_)
+        | StoreError::Conflict(_) => USAGE,
+        StoreError::Unavailable(_) | StoreError::Corrupt { .. } | StoreError::NotOwner(_) | _ => {
+            FAILED
+        }
+    }
+}
+
+/// Joins an error and its causes to one line. A cause that the error already tells is left out.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            let _ = write!(line, ": {text}");
+        }
+        cause = error.source();
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Prints one line to stderr.
+pub(crate) fn print(line: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(io::stderr(), "error: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_causes_is_one_line_and_repeats_nothing() {
+        let source: Box<dyn Error + Send + Sync> = "connection refused\n  by peer".into();
+        let error = CliError::from(StoreError::Unavailable(source));
+        assert_eq!(
+            chain(&error),
+            "the database is unavailable: connection refused by peer"
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_2_failures_are_1_and_owed_work_is_3() {
+        let taken = Conflict::Username("joe".parse().expect("a name"));
+        let cases = [
+            (CliError::from(StoreError::Conflict(taken)), USAGE),
+            (
+                StoreError::SchemaTooNew {
+                    found: 9,
+                    supported: 1,
+                }
+                .into(),
+                USAGE,
+            ),
+            (StoreError::Unavailable("gone".into()).into(), FAILED),
+            (StoreError::Conflict(Conflict::RouterBusy).into(), OWED),
+            (CliError::StillOwed(1), OWED),
+            (CliError::UnknownRouter("r".into()), USAGE),
+        ];
+        for (error, code) in cases {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+}

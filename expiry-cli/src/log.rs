@@ -1,0 +1,200 @@
+//! Log lines: how they are written, and which the watcher's events become.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Mutex, PoisonError},
+};
+
+use expiry_core::{Event, EventSink, RouterId, Username};
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::writer::{BoxMakeWriter, MakeWriterExt},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use crate::args::{LogFormat, LogLevel};
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// A service: info and below to stdout, warnings and errors to stderr.
+    Service,
+    /// A command whose results have stdout for themselves.
+    Command,
+}
+
+/// Starts logging. Other crates are heard from warnings on.
+pub(crate) fn start(streams: Streams, level: Option<LogLevel>, format: LogFormat) {
+    let default = match streams {
+        Streams::Service => LogLevel::Info,
+        Streams::Command => LogLevel::Warn,
+    };
+    let level = filter(level.unwrap_or(default));
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("expiry", level);
+    let writer = match streams {
+        Streams::Service => {
+            BoxMakeWriter::new(io::stderr.with_max_level(Level::WARN).or_else(io::stdout))
+        }
+        Streams::Command => BoxMakeWriter::new(io::stderr),
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(writer);
+    let registry = tracing_subscriber::registry().with(targets);
+    match format {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Writes one line for each event.
+#[derive(Debug, Default)]
+pub(crate) struct EventLog {
+    routers: Mutex<BTreeMap<RouterId, String>>,
+}
+
+impl EventLog {
+    fn name(&self, id: RouterId) -> String {
+        let routers = self.routers.lock().unwrap_or_else(PoisonError::into_inner);
+        routers.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    fn learn(&self, id: RouterId, name: &str) {
+        let mut routers = self.routers.lock().unwrap_or_else(PoisonError::into_inner);
+        routers.insert(id, name.into());
+    }
+}
+
+impl EventSink for EventLog {
+    fn record(&self, event: &Event) {
+        match event {
+            Event::Owned { router, name } => {
+                self.learn(*router, name);
+                tracing::info!(router = name, "router is ours");
+            }
+            Event::Disowned { name, .. } => tracing::info!(router = name, "router let go"),
+            Event::RouterLost { name, error, .. } => {
+                tracing::warn!(router = name, error, "router lost");
+            }
+            Event::RouterReached { router, name } => {
+                self.learn(*router, name);
+                tracing::info!(router = name, "router reached");
+            }
+            Event::Cut {
+                task,
+                router,
+                username,
+                lag,
+                outage,
+                ..
+            } => tracing::info!(
+                task = task.0,
+                router = self.name(*router),
+                subscriber = masked(username.as_ref()),
+                lag_ms = millis(*lag),
+                outage,
+                "cut confirmed"
+            ),
+            Event::Restored {
+                task,
+                router,
+                username,
+                lag,
+            } => tracing::info!(
+                task = task.0,
+                router = self.name(*router),
+                subscriber = masked(username.as_ref()),
+                lag_ms = millis(*lag),
+                "restore confirmed"
+            ),
+            Event::Returned {
+                task,
+                router,
+                username,
+                way_in,
+                cannot_hold,
+            } => {
+                let router = self.name(*router);
+                let subscriber = masked(username.as_ref());
+                let way_in = way_in.as_str();
+                if *cannot_hold {
+                    tracing::error!(task = task.0, router, subscriber, way_in, "cut cannot hold");
+                } else {
+                    tracing::warn!(task = task.0, router, subscriber, way_in, "back again");
+                }
+            }
+            Event::Unconfirmed {
+                task,
+                router,
+                username,
+                error,
+            } => tracing::warn!(
+                task = task.0,
+                router = self.name(*router),
+                subscriber = masked(username.as_ref()),
+                error,
+                "not confirmed"
+            ),
+        }
+        if let Some((task, Some(username))) = whose(event) {
+            tracing::debug!(task, username = username.as_str(), "of subscriber");
+        }
+    }
+}
+
+fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
+    match event {
+        Event::Cut { task, username, .. }
+        | Event::Restored { task, username, .. }
+        | Event::Returned { task, username, .. }
+        | Event::Unconfirmed { task, username, .. } => Some((task.0, username.as_ref())),
+        Event::Owned { .. }
+        | Event::Disowned { .. }
+        | Event::RouterLost { .. }
+        | Event::RouterReached { .. } => None,
+    }
+}
+
+/// Keeps the last three characters: enough to tell neighbouring lines apart.
+fn masked(username: Option<&Username>) -> String {
+    let Some(username) = username else {
+        return "removed device".into();
+    };
+    let name = username.as_str();
+    let hidden = name.chars().count().saturating_sub(3).max(1);
+    let tail: String = name.chars().skip(hidden).collect();
+    format!("…{tail}")
+}
+
+fn millis(lag: std::time::Duration) -> u64 {
+    u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r11_a_phone_number_is_never_whole() {
+        let cases = [("255700000001", "…001"), ("joe", "…oe"), ("a", "…")];
+        for (name, expected) in cases {
+            let name = name.parse().expect("a name");
+            assert_eq!(masked(Some(&name)), expected);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Results on stdout: for people, or as JSON.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+/// Where results go, and in which form.
+pub(crate) struct Output<'a> {
+    to: &'a mut (dyn Write + Send),
+    json: bool,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(to: &'a mut (dyn Write + Send), json: bool) -> Self {
+        Self { to, json }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints one result: one line of JSON, or its text.
+    pub(crate) fn show(&mut self, value: &(impl Serialize + Display)) -> io::Result<()> {
+        if self.json {
+            self.json_line(value)
+        } else {
+            self.line(value)
+        }
+    }
+
+    /// Prints a list that is all there: one JSON array, or a line for each.
+    pub(crate) fn list(&mut self, items: &[impl Serialize + Display]) -> io::Result<()> {
+        if self.json {
+            return self.json_line(&items);
+        }
+        items.iter().try_for_each(|item| self.line(item))
+    }
+
+    /// Begins a list that comes piece by piece: one JSON array, or a line for each.
+    pub(crate) fn long_list(&mut self) -> io::Result<LongList<'_, 'a>> {
+        if self.json {
+            write!(self.to, "[")?;
+        }
+        Ok(LongList {
+            out: self,
+            empty: true,
+        })
+    }
+
+    /// Prints one line of text.
+    pub(crate) fn line(&mut self, text: &impl Display) -> io::Result<()> {
+        writeln!(self.to, "{text}")?;
+        self.to.flush()
+    }
+
+    /// Prints one line of JSON.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.to, value)?;
+        writeln!(self.to)?;
+        self.to.flush()
+    }
+}
+
+/// A list under way.
+pub(crate) struct LongList<'o, 'a> {
+    out: &'o mut Output<'a>,
+    empty: bool,
+}
+
+impl LongList<'_, '_> {
+    pub(crate) fn show(&mut self, item: &(impl Serialize + Display)) -> io::Result<()> {
+        let first = std::mem::replace(&mut self.empty, false);
+        if !self.out.json {
+            return writeln!(self.out.to, "{item}");
+        }
+        if !first {
+            write!(self.out.to, ",")?;
+        }
+        Ok(serde_json::to_writer(&mut *self.out.to, item)?)
+    }
+
+    pub(crate) fn end(self) -> io::Result<()> {
+        if self.out.json {
+            writeln!(self.out.to, "]")?;
+        }
+        self.out.to.flush()
+    }
+}
+
+/// Prints text as it is. That nobody reads it is no failure.
+pub(crate) fn plain(text: &str) {
+    let _ = write!(io::stdout(), "{text}");
+}
+
+/// Writes a time as RFC 3339 in UTC, to the second.
+pub(crate) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Writes a count with its noun.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{s}")
+}

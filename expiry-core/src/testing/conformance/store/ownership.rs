@@ -1,0 +1,292 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::world::{
+    HOUR, World, assert_refused, facts, mac, name_undo, new_subscriber, ok, username,
+};
+use crate::{
+    Access, Fence, Intent, Outcome, RouterId, RouterState, Settlement, State, Store, StoreError,
+    Task, UndoKey, Want, WatcherId,
+};
+
+pub async fn r8_each_router_has_one_owner(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (one, two) = (world.router("one").await, world.router("two").await);
+    let first = ok(world.own(world.watcher, HOUR).await);
+    let late = world.router("late").await;
+    let second = WatcherId::fresh();
+
+    let rest = ok(world.own(second, HOUR).await);
+
+    let ids: Vec<_> = first.iter().map(|row| row.router.id).collect();
+    assert_eq!(ids, [one, two]);
+    assert!(
+        first
+            .iter()
+            .all(|row| !row.taken_over && row.nudged_at.is_none())
+    );
+    let ids: Vec<_> = rest.iter().map(|row| row.router.id).collect();
+    assert_eq!(ids, [late]);
+    assert_eq!(rest[0].router.address.host, "late.example");
+}
+
+pub async fn r8_a_heartbeat_keeps_routers_and_epochs(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    world.router("r").await;
+    let before = ok(world.own(world.watcher, Duration::ZERO).await);
+
+    let after = ok(world.own(world.watcher, Duration::ZERO).await);
+
+    assert_eq!(before[0].epoch, after[0].epoch);
+    assert!(!after[0].taken_over);
+}
+
+pub async fn r8_a_router_that_was_let_go_is_free_at_once(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+
+    ok(world.release(world.watcher).await);
+    ok(world.release(world.watcher).await);
+
+    assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+    assert_eq!(ok(world.status(0).await).watchers, []);
+    let owned = ok(world.own(WatcherId::fresh(), HOUR).await);
+    assert_eq!(owned[0].router.id, router);
+    assert!(owned[0].epoch > fence.epoch);
+    assert!(!owned[0].taken_over);
+}
+
+pub async fn r8_releasing_one_watcher_leaves_the_others(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+
+    ok(world.release(WatcherId::fresh()).await);
+
+    ok(world.work(&fence, 9, 9).await);
+}
+
+pub async fn r8_a_silent_owner_is_replaced_and_fenced_off(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let silent = WatcherId::fresh();
+    let old = ok(world.own(silent, Duration::ZERO).await)[0].epoch;
+
+    let taken = ok(world.own(world.watcher, Duration::ZERO).await);
+
+    assert!(taken[0].epoch > old);
+    assert!(taken[0].taken_over);
+    let again = ok(world.own(world.watcher, HOUR).await);
+    assert!(again[0].taken_over, "it is remembered");
+    assert_eq!(ok(world.own(silent, HOUR).await).len(), 0);
+    let fence = Fence {
+        router,
+        watcher: silent,
+        epoch: old,
+    };
+    assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+    ok(world.release(world.watcher).await);
+    let next = ok(world.own(WatcherId::fresh(), HOUR).await);
+    assert!(!next[0].taken_over, "the last owner let go");
+}
+
+pub async fn r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+    world.switch(router, false).await;
+    world.switch(router, true).await;
+
+    assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+    let owned = ok(world.own(WatcherId::fresh(), HOUR).await);
+
+    assert!(owned[0].epoch > fence.epoch);
+    assert!(owned[0].taken_over);
+}
+
+pub async fn r8_watchers_who_claim_at_once_share_no_router(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    for number in 0..6 {
+        world.router(&format!("r{number}")).await;
+    }
+    let claims: Vec<_> = (0..8)
+        .map(|_| {
+            let store = world.store();
+            tokio::spawn(async move { ok(store.own(WatcherId::fresh(), HOUR).await) })
+        })
+        .collect();
+
+    let mut owners = BTreeMap::new();
+    for claim in claims {
+        for ownership in claim.await.expect("no claim fails") {
+            let epoch = owners.insert(ownership.router.id, ownership.epoch);
+            assert_eq!(epoch, None, "one owner for each router");
+        }
+    }
+    assert_eq!(owners.len(), 6);
+}
+
+pub async fn r8_an_old_epoch_records_nothing(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    let silent = WatcherId::fresh();
+    let epoch = ok(world.own(silent, Duration::ZERO).await)[0].epoch;
+    let old = Fence {
+        router,
+        watcher: silent,
+        epoch,
+    };
+    ok(world.own(world.watcher, Duration::ZERO).await);
+    let task = world.task(router).await;
+
+    assert_nothing_goes(&world, &old, &task).await;
+
+    let nobodys = Fence {
+        watcher: WatcherId::fresh(),
+        ..world.fence(router).await
+    };
+    assert_nothing_goes(&world, &nobodys, &task).await;
+    let nowhere = Fence {
+        router: RouterId(4711),
+        ..world.fence(router).await
+    };
+    assert_nothing_goes(&world, &nowhere, &task).await;
+
+    assert_eq!(world.task(router).await, task);
+    assert_eq!(ok(world.open_work(router).await).undo.len(), 0);
+    assert_eq!(world.router_row(router).await.seen, None);
+}
+
+async fn assert_nothing_goes(world: &World, fence: &Fence, task: &Task) {
+    let router = fence.router;
+    let intent = Intent {
+        task: task.into(),
+        undo: vec![name_undo("s")],
+    };
+    let settlement = Settlement {
+        task: task.into(),
+        outcome: Outcome::Confirmed { next_look: None },
+        undone: Vec::new(),
+    };
+    let reached = RouterState::Reached(facts("hotspot", None));
+    assert_refused!(world.work(fence, 9, 9).await, StoreError::NotOwner(r) if r == router);
+    assert_refused!(
+        world.intend(fence, &[intent]).await,
+        StoreError::NotOwner(_)
+    );
+    let standing = world.standing(fence, &[task.into()]).await;
+    assert_refused!(standing, StoreError::NotOwner(_));
+    assert_refused!(
+        world.settle(fence, &[settlement]).await,
+        StoreError::NotOwner(_)
+    );
+    assert_refused!(
+        world.router_state(fence, &reached).await,
+        StoreError::NotOwner(_)
+    );
+}
+
+pub async fn r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    world.pay(ended.id).await;
+    world.confirm(router, &world.task(router).await).await;
+    world.revoke(ended.id).await;
+    world.cut(router, &[]).await;
+    assert_eq!(ok(world.open_work(router).await).undo.len(), 0);
+
+    ok(world.recheck(router, &[UndoKey::Name(username("s"))]).await);
+
+    let cut = world.task(router).await;
+    assert_eq!((cut.want, cut.progress.state), (Want::Cut, State::Owed));
+    assert_eq!(ok(world.open_work(router).await).undo, ["s"]);
+    let done = world.confirm(router, &cut).await;
+    assert_eq!(done.lag, None, "it has one lag for each deadline");
+}
+
+pub async fn r8_a_recheck_owes_the_restore_of_a_live_subscriber_again(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    world.pay(ended.id).await;
+    world.confirm(router, &world.task(router).await).await;
+
+    ok(world.recheck(router, &[UndoKey::Name(username("s"))]).await);
+
+    let restore = world.task(router).await;
+    assert_eq!(
+        (restore.want, restore.progress.state),
+        (Want::Restore, State::Owed)
+    );
+    assert_eq!(restore.undo, [name_undo("s")]);
+    assert_eq!(world.owed().await, (0, 1));
+}
+
+pub async fn r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let made = world
+        .add(&new_subscriber("s", Access::None, &[mac(1)]))
+        .await;
+    world.switch(router, false).await;
+    world.revoke(made.id).await;
+    world.switch(router, true).await;
+    world.confirm(router, &world.task(router).await).await;
+    world.set(made.id, Access::None).await;
+    ok(world.recheck(router, &[UndoKey::Mac(mac(1))]).await);
+    assert_eq!(
+        world.owed().await,
+        (0, 0),
+        "nobody is to be cut who never had access"
+    );
+
+    world.switch(router, false).await;
+    world.revoke(made.id).await;
+    ok(world.recheck(router, &[UndoKey::Mac(mac(1))]).await);
+    assert_eq!(
+        ok(world.open_work(router).await).cuts.len(),
+        0,
+        "out of scope"
+    );
+}
+
+pub async fn r8_a_recheck_of_the_unknown_is_harmless(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.live("live", &[mac(1)]).await;
+    let stranger = [UndoKey::Name(username("stranger")), UndoKey::Mac(mac(9))];
+
+    ok(world.recheck(router, &stranger).await);
+    ok(world.recheck(RouterId(4711), &stranger).await);
+    ok(world.recheck(router, &[]).await);
+
+    assert_eq!(world.owed().await, (0, 0));
+    assert!(ok(world.open_work(router).await).is_empty());
+}
+
+pub async fn r8_a_nudge_hurries_what_waits_and_tells_the_owner(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    let task = world.task(router).await;
+    let later = Outcome::Unconfirmed {
+        error: "refused".into(),
+        online: Some(true),
+        retry_in: HOUR,
+    };
+    world.settle_on(router, &task, later, &[]).await;
+    assert_eq!(world.tasks(router).await, []);
+
+    let before = world.time().await;
+    ok(world.nudge().await);
+
+    let hurried = world.task(router).await;
+    assert_eq!(hurried.progress.attempts, 1, "it is no new deadline");
+    let owned = ok(world.own(world.watcher, HOUR).await);
+    let nudged = owned[0].nudged_at.expect("the owner is told");
+    assert!(nudged >= before && nudged <= world.time().await);
+}

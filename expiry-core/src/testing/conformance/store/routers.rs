@@ -1,0 +1,262 @@
+use std::sync::Arc;
+
+use super::world::{
+    World, assert_refused, facts, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok,
+    username,
+};
+use crate::{
+    Access, Conflict, Hardware, OpenWork, Progress, RouterChange, RouterId, RouterState, State,
+    Store, StoreError, Task,
+};
+
+pub async fn r2_a_router_added_later_owes_what_has_ended_as_backlog(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let tenant = world.tenant("a").await;
+    let ended = world.ended("s", &[mac(1)]).await;
+    world.live("live", &[]).await;
+    world.add(&new_subscriber("none", Access::None, &[])).await;
+
+    let before = world.time().await;
+    let router = world.router("r").await;
+    world.router_of(Some(tenant), "theirs").await;
+
+    let cut = world.task(router).await;
+    assert_eq!(
+        (cut.username.as_ref(), &cut.macs),
+        (Some(&username("s")), &macs(&[mac(1)]))
+    );
+    assert_eq!(cut.revision, ended.revision);
+    assert!(cut.backlog && cut.due_at >= before);
+    assert_eq!(world.owed().await, (1, 0));
+}
+
+pub async fn r2_a_subscriber_bound_elsewhere_is_not_owed_on_a_new_router(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let bound = world.router("bound").await;
+    let mut new = new_subscriber("s", Access::Forever, &[]);
+    new.router = Some(bound);
+    let made = world.add(&new).await;
+    world.revoke(made.id).await;
+
+    world.router("r").await;
+
+    assert_eq!(world.owed().await, (1, 0));
+}
+
+pub async fn r2_an_enabled_router_owes_what_has_ended_again(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let all = cut_all_kinds(&world, router).await;
+    world.switch(router, false).await;
+    let late = world.ended("late", &[]).await;
+
+    world.switch(router, true).await;
+
+    let tasks = world.tasks(router).await;
+    assert_eq!(tasks.len(), all + 1);
+    assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
+    assert!(names_of(&tasks).contains(&late.username.as_str()));
+}
+
+pub async fn r2_an_accepted_router_is_another_box_and_owes_everything_again(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let all = cut_all_kinds(&world, router).await;
+    reach(&world, router).await;
+
+    ok(world.accept_router(router).await);
+
+    assert_eq!(world.router_row(router).await.seen, None);
+    let tasks = world.tasks(router).await;
+    assert_eq!(tasks.len(), all);
+    assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
+}
+
+pub async fn r2_a_router_at_another_address_may_be_another_box(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    for change in [
+        RouterChange {
+            host: Some("elsewhere.example".into()),
+            ..Default::default()
+        },
+        RouterChange {
+            port: Some(8729),
+            ..Default::default()
+        },
+    ] {
+        let all = cut_all_kinds(&world, router).await;
+        reach(&world, router).await;
+
+        let changed = ok(world.change_router(router, &change).await);
+
+        assert_eq!(changed.seen, None);
+        assert_eq!(world.router_row(router).await.seen, None);
+        let tasks = world.tasks(router).await;
+        assert!(tasks.len() >= all);
+        assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
+        for task in tasks {
+            world.confirm(router, &task).await;
+        }
+        world.plan().await;
+    }
+}
+
+pub async fn a_change_that_says_what_is_there_owes_nothing(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    cut_all_kinds(&world, router).await;
+    reach(&world, router).await;
+    let same = RouterChange {
+        host: Some("r.example".into()),
+        port: Some(8728),
+        username: Some("another".into()),
+        enabled: Some(true),
+        ..Default::default()
+    };
+
+    ok(world.change_router(router, &same).await);
+
+    assert_eq!(world.tasks(router).await, []);
+    assert!(world.router_row(router).await.seen.is_some());
+}
+
+pub async fn a_disabled_router_is_neither_counted_nor_served(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    let fence = world.fence(router).await;
+
+    world.switch(router, false).await;
+
+    assert_eq!(world.owed().await, (0, 0));
+    let status = ok(world.status(9).await);
+    assert_eq!(status.owed, []);
+    let row = &status.routers[0];
+    assert_eq!((row.enabled, row.owner, row.owed_cuts), (false, None, 0));
+    assert_refused!(
+        world.work(&fence, 9, 9).await,
+        StoreError::NotOwner(id) if id == router
+    );
+    let owned = ok(world.own(world.watcher, super::world::HOUR).await);
+    assert!(owned.is_empty());
+    assert_eq!(ok(world.open_work(router).await).cuts, ["s"]);
+}
+
+pub async fn open_work_lists_what_a_router_would_leave_behind(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let other = world.router("other").await;
+    assert_eq!(ok(world.open_work(router).await), OpenWork::default());
+
+    let back = world.ended("back", &[]).await;
+    world.cut(router, &[name_undo("back")]).await;
+    world.ended("done", &[mac(9)]).await;
+    world.cut(router, &[mac_undo(mac(9))]).await;
+    world.pay(back.id).await;
+    world.ended("z", &[]).await;
+    world.ended("a", &[]).await;
+    let live = world.live("live", &[mac(1)]).await;
+    ok(world.remove_device(live.id, mac(1)).await);
+
+    let open = ok(world.open_work(router).await);
+    assert_eq!(open.cuts, [mac(1).to_string(), "a".into(), "z".into()]);
+    assert_eq!(open.restores, ["back"]);
+    assert_eq!(open.undo, [mac(9).to_string()]);
+    let elsewhere = ok(world.open_work(other).await);
+    assert_eq!((elsewhere.restores.len(), elsewhere.undo.len()), (0, 0));
+}
+
+pub async fn r2_a_router_is_not_removed_while_a_cut_is_owed(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+
+    assert_busy(&world, router).await;
+    world.cut(router, &[]).await;
+
+    ok(world.remove_router(router, false).await);
+}
+
+pub async fn r3_a_router_is_not_removed_while_something_is_to_be_undone(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+
+    assert_busy(&world, router).await;
+    world.switch(router, false).await;
+    assert_busy(&world, router).await;
+    world.switch(router, true).await;
+    world.pay(ended.id).await;
+    assert_busy(&world, router).await;
+    world.confirm(router, &world.task(router).await).await;
+
+    ok(world.remove_router(router, false).await);
+}
+
+pub async fn a_router_removed_by_force_takes_all_that_is_open_with_it(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let other = world.router("other").await;
+    let ended = world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    world.ended("t", &[]).await;
+    let fence = world.fence(router).await;
+
+    ok(world.remove_router(router, true).await);
+
+    assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+    assert_refused!(world.open_work(router).await, StoreError::Missing(_));
+    assert_eq!(names_of(&world.tasks(other).await), ["s", "t"]);
+    assert_eq!(world.owed().await, (2, 0));
+    let again = world.router("r").await;
+    assert_ne!(again, router);
+    world.pay(ended.id).await;
+    assert_eq!(names_of(&world.tasks(again).await), ["t"]);
+}
+
+/// Cuts a subscriber, a device, and a removed subscriber whose look is ahead; says how many.
+async fn cut_all_kinds(world: &World, router: RouterId) -> usize {
+    let name = format!("s{}", world.time().await.timestamp_micros());
+    let device = mac(7);
+    world.ended(&name, &[]).await;
+    let live = world.live(&format!("{name}-live"), &[device]).await;
+    ok(world.remove_device(live.id, device).await);
+    let gone = world.live(&format!("{name}-gone"), &[]).await;
+    ok(world.remove_subscriber(gone.id).await);
+    let tasks = world.tasks(router).await;
+    let later = crate::Outcome::Confirmed {
+        next_look: Some(super::world::HOUR),
+    };
+    for task in &tasks {
+        world.settle_on(router, task, later.clone(), &[]).await;
+    }
+    assert_eq!(world.tasks(router).await, []);
+    tasks.len()
+}
+
+fn is_owed_anew(task: &Task) -> bool {
+    let since = task.progress.next_attempt_at;
+    task.backlog
+        && task.progress.state == State::Owed
+        && since.is_some_and(|since| task.progress == Progress::owed(since))
+}
+
+async fn reach(world: &World, router: RouterId) {
+    let fence = world.fence(router).await;
+    let seen = facts("hotspot", None);
+    let hardware = Hardware::clone(&seen.hardware);
+    ok(world
+        .router_state(&fence, &RouterState::Reached(seen))
+        .await);
+    assert_eq!(world.router_row(router).await.seen, Some(hardware));
+}
+
+async fn assert_busy(world: &World, router: RouterId) {
+    assert_refused!(
+        world.remove_router(router, false).await,
+        StoreError::Conflict(Conflict::RouterBusy)
+    );
+    assert!(!ok(world.open_work(router).await).is_empty());
+}

@@ -1,0 +1,162 @@
+//! Which database, and where the key to its router passwords lies.
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+};
+
+use expiry_core::StoreError;
+use sqlx::postgres::PgConnectOptions;
+
+/// What is needed to open a store.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// The file that holds the key to the router passwords; made when the first router is added.
+    pub key_file: PathBuf,
+    /// Most connections to the database that are open at once, not counting those of feeds.
+    pub max_connections: u32,
+    pub(crate) database: Database,
+}
+
+#[derive(Clone)]
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl StoreConfig {
+    /// Reads a database URL: `sqlite://PATH` (or `sqlite:PATH`), or `postgres://…`
+    /// (or `postgresql://…`). The key file is expected beside a SQLite file, with `.key` added to
+    /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] if it is neither. The message holds no password.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+        match scheme {
+            "sqlite" => Self::sqlite(rest.strip_prefix("//").unwrap_or(rest)),
+            "postgres" | "postgresql" => Self::postgres(url),
+            _ => Err(StoreError::Open {
+                url: match scheme {
+                    "" => "without a scheme".into(),
+                    scheme => format!("{scheme}:…"),
+                },
+                reason: "expected `sqlite://PATH` or `postgres://USER@HOST/DATABASE`".into(),
+            }),
+        }
+    }
+
+    fn sqlite(path: &str) -> Result<Self, StoreError> {
+        if path.is_empty() || path == ":memory:" {
+            return Err(StoreError::Open {
+                url: format!("sqlite://{path}"),
+                reason: "a database file is needed, as in `sqlite:///var/lib/expiry/expiry.db`"
+                    .into(),
+            });
+        }
+        Ok(Self {
+            key_file: format!("{path}.key").into(),
+            max_connections: 4,
+            database: Database::Sqlite(path.into()),
+        })
+    }
+
+    fn postgres(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse().map_err(|_| StoreError::Open {
+            url: "postgres://…".into(),
+            reason: "the URL is malformed: expected `postgres://USER@HOST:PORT/DATABASE`, with \
+                     special characters percent-encoded"
+                .into(),
+        })?;
+        Ok(Self {
+            key_file: data_directory().join("expiry").join("expiry.key"),
+            max_connections: 8,
+            database: Database::Postgres(Box::new(options)),
+        })
+    }
+
+    /// The URL without its password.
+    pub(crate) fn shown_url(&self) -> String {
+        match &self.database {
+            Database::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Database::Postgres(options) => {
+                let user = options.get_username();
+                let database = options.get_database().unwrap_or(user);
+                let port = options.get_port();
+                match options.get_socket() {
+                    Some(socket) => format!(
+                        "postgres://{user}@/{database}?host={}&port={port}",
+                        socket.display()
+                    ),
+                    None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("url", &self.shown_url())
+            .field("key_file", &self.key_file)
+            .field("max_connections", &self.max_connections)
+            .finish()
+    }
+}
+
+/// `$XDG_DATA_HOME`, which counts only if absolute, else `~/.local/share`.
+fn data_directory() -> PathBuf {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let given = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    given.filter(absolute).unwrap_or_else(|| {
+        let home = env::home_dir().filter(absolute);
+        home.as_deref()
+            .unwrap_or(Path::new("/var/lib"))
+            .join(".local/share")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("sqlite:///var/lib/a.db", "/var/lib/a.db")]
+    #[case("sqlite:a.db", "a.db")]
+    #[case("sqlite://a b?c.db", "a b?c.db")]
+    fn a_sqlite_url_is_a_path_and_its_key_lies_beside(#[case] url: &str, #[case] path: &str) {
+        let config = StoreConfig::parse(url).expect("valid");
+        assert_eq!(config.shown_url(), format!("sqlite://{path}"));
+        assert_eq!(config.key_file, PathBuf::from(format!("{path}.key")));
+    }
+
+    #[rstest]
+    #[case("postgres://me:hidden@db.example:5433/shop")]
+    #[case("postgresql://me@db.example:5433/shop?password=hidden")]
+    fn r11_a_password_is_never_shown(#[case] url: &str) {
+        let config = StoreConfig::parse(url).expect("valid");
+        assert_eq!(config.shown_url(), "postgres://me@db.example:5433/shop");
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[rstest]
+    #[case("mysql://me:hidden@host/db")]
+    #[case("/var/lib/hidden.db")]
+    #[case("postgres://me:hidden@host:port/db")]
+    #[case("")]
+    fn r11_what_is_no_database_url_is_refused_without_showing_it(#[case] url: &str) {
+        let error = StoreConfig::parse(url).expect_err("refused").to_string();
+        assert!(error.contains("postgres://USER@HOST"), "{error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+
+    #[rstest]
+    #[case("sqlite:")]
+    #[case("sqlite::memory:")]
+    fn a_store_outlives_its_process(#[case] url: &str) {
+        assert!(StoreConfig::parse(url).is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! How failures of a driver become failures of the store.
+
+use expiry_core::{Conflict, Missing, StoreError};
+
+/// Why a step of a transaction failed.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The driver or the database said so.
+    Sql(sqlx::Error),
+    /// The store said so.
+    Store(StoreError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Fault>;
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Missing> for Fault {
+    fn from(missing: Missing) -> Self {
+        Self::Store(StoreError::Missing(missing))
+    }
+}
+
+impl From<Conflict> for Fault {
+    fn from(conflict: Conflict) -> Self {
+        Self::Store(StoreError::Conflict(conflict))
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Store(error) => error,
+            Fault::Sql(error) => from_driver(error),
+        }
+    }
+}
+
+/// A value of the wrong type is damage. All else may be over at the next try: a connection that
+/// broke, a server that restarts, a lock that others hold, a disk that is full.
+fn from_driver(error: sqlx::Error) -> StoreError {
+    if let sqlx::Error::ColumnDecode { index, source } = error {
+        return StoreError::Corrupt {
+            table: "query result",
+            column: "value",
+            key: index,
+            source,
+        };
+    }
+    let code = error.as_database_error().and_then(|e| e.code());
+    match code.as_deref() {
+        // SQLite: the image is malformed, or is no database. PostgreSQL: damaged data or index.
+        Some("11" | "26" | "XX001" | "XX002") => StoreError::Corrupt {
+            table: "database",
+            column: "file",
+            key: "any".into(),
+            source: Box::new(error),
+        },
+        _ => StoreError::Unavailable(Box::new(error)),
+    }
+}

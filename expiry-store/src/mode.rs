@@ -1,0 +1,22 @@
+//! What a transaction is for, and so which others it keeps out.
+
+use std::time::Duration;
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Sees one state of the database and changes nothing.
+    Read,
+    /// Changes who may be online or what is owed: alone among `Plan` and `Record`.
+    Plan,
+    /// Records results of one router, whose row it holds: keeps only `Plan` out.
+    Record,
+    /// Changes who serves which router, or which box it is: alone among `Claim`.
+    Claim,
+}
+
+/// How long a step that a router's owner waits for may take.
+pub(crate) const SHORT: Duration = Duration::from_secs(10);
+
+/// How long a change may take that touches all subscribers.
+pub(crate) const LONG: Duration = Duration::from_secs(60);

@@ -1,0 +1,206 @@
+//! One server, any number of watchers on any number of machines.
+
+mod feed;
+#[path = "../sql/mod.rs"]
+mod sql;
+
+use std::time::Duration;
+
+use expiry_core::StoreError;
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
+    query::QueryScalar,
+};
+
+use self::sql::{Tx, schema};
+use crate::{
+    StoreConfig,
+    error::{Fault, Result},
+    mode::{LONG, Mode},
+    seal::Sealer,
+    version::{Found, Migrated, Upgrade},
+};
+
+type Db = sqlx::Postgres;
+type Conn = PgConnection;
+
+const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
+
+/// How long to wait for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+/// Numbers of the advisory locks of this program: "expiry", then which.
+const SCHEMA_LOCK: i64 = 0x6578_7069_7279_00;
+const PLAN_LOCK: i64 = 0x6578_7069_7279_01;
+const CLAIM_LOCK: i64 = 0x6578_7069_7279_02;
+
+/// A PostgreSQL store.
+pub(crate) struct Backend {
+    pool: PgPool,
+    session: PgConnectOptions,
+    sealer: Sealer,
+}
+
+impl Backend {
+    pub(crate) async fn open(
+        config: &StoreConfig,
+        options: &PgConnectOptions,
+    ) -> std::result::Result<Self, StoreError> {
+        prepare(config, options, Upgrade::OnlyEmpty).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections.max(1))
+            .acquire_timeout(ACQUIRE)
+            .idle_timeout(Duration::from_mins(1))
+            .connect_lazy_with(session(options));
+        let backend = Self {
+            pool,
+            session: session(options),
+            sealer: Sealer::new(config.key_file.clone()),
+        };
+        sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
+        Ok(backend)
+    }
+
+    /// Begins a transaction. Its lock is taken by the statement that reads the clock, so every
+    /// later statement sees what those before it in the queue have committed.
+    async fn begin(&self, mode: Mode) -> Result<Tx> {
+        let begin = match mode {
+            Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Plan | Mode::Record | Mode::Claim => "BEGIN",
+        };
+        let mut inner = self.pool.begin_with(begin).await?;
+        let clock = match mode {
+            Mode::Read => sqlx::query_scalar(
+                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
+            ),
+            Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),
+            Mode::Record => locked(SHARED, PLAN_LOCK),
+            Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
+        };
+        let now = clock.fetch_one(&mut *inner).await?;
+        Ok(Tx { inner, now })
+    }
+
+    async fn feed(&self) -> Result<feed::Feed> {
+        feed::Feed::open(self.session.clone()).await
+    }
+}
+
+/// `OFFSET 0` has the lock taken before the clock is read.
+const EXCLUSIVE: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT
+     FROM (SELECT pg_advisory_xact_lock($1) OFFSET 0) AS held";
+const SHARED: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT
+     FROM (SELECT pg_advisory_xact_lock_shared($1) OFFSET 0) AS held";
+
+fn locked(statement: &'static str, lock: i64) -> QueryScalar<'static, Db, i64, PgArguments> {
+    sqlx::query_scalar(statement).bind(lock)
+}
+
+pub(crate) async fn migrate(
+    config: &StoreConfig,
+    options: &PgConnectOptions,
+) -> std::result::Result<Migrated, StoreError> {
+    prepare(config, options, Upgrade::Any).await
+}
+
+/// Wakes all watchers when the transaction commits.
+async fn signal(conn: &mut Conn) -> Result<()> {
+    sqlx::query("SELECT pg_notify($1, '')")
+        .bind(feed::CHANNEL)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What every connection starts with. A transaction whose program fell silent gives its locks up.
+fn session(options: &PgConnectOptions) -> PgConnectOptions {
+    options
+        .clone()
+        .application_name("expiry")
+        .options([
+            ("search_path", "expiry"),
+            ("statement_timeout", "60s"),
+            ("lock_timeout", "8s"),
+            ("idle_in_transaction_session_timeout", "8s"),
+        ])
+        .disable_statement_logging()
+}
+
+async fn prepare(
+    config: &StoreConfig,
+    options: &PgConnectOptions,
+    upgrade: Upgrade,
+) -> std::result::Result<Migrated, StoreError> {
+    let url = config.shown_url();
+    let prepared = async {
+        let mut conn = session(options).connect().await?;
+        let found = found(&mut conn).await?;
+        if let Some(done) = schema::up_to_date(found) {
+            conn.close().await?;
+            return Ok(done);
+        }
+        let mut tx = conn.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(SCHEMA_LOCK)
+            .execute(&mut *tx)
+            .await?;
+        let found = self::found(&mut tx).await?;
+        let from = schema::start(found, upgrade, &url)?;
+        make_schema(&mut tx).await?;
+        let migrated = schema::bring_up(&mut tx, from).await?;
+        tx.commit().await?;
+        conn.close().await?;
+        Ok(migrated)
+    };
+    let answer = tokio::time::timeout(LONG, prepared).await;
+    let fault = match answer {
+        Ok(Ok(migrated)) => return Ok(migrated),
+        Ok(Err(fault)) => fault,
+        Err(elapsed) => return Err(StoreError::Unavailable(Box::new(elapsed))),
+    };
+    Err(match fault {
+        Fault::Sql(error) if !may_heal(&error) => StoreError::Open {
+            url,
+            reason: error.to_string(),
+        },
+        fault => fault.into(),
+    })
+}
+
+/// Tells whether waiting may help where opening failed: nobody listens, the connection broke, the
+/// server starts, stops, or has no connection left.
+fn may_heal(error: &sqlx::Error) -> bool {
+    match error.as_database_error().and_then(|e| e.code()) {
+        Some(code) => ["08", "40", "53", "55", "57"]
+            .iter()
+            .any(|class| code.starts_with(class)),
+        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+    }
+}
+
+/// A schema that somebody else made for us needs no right to make one.
+async fn make_schema(conn: &mut Conn) -> Result<()> {
+    let absent: bool = sqlx::query_scalar("SELECT to_regnamespace('expiry') IS NULL")
+        .fetch_one(&mut *conn)
+        .await?;
+    if absent {
+        sqlx::query("CREATE SCHEMA expiry").execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Looks into the schema `expiry`.
+async fn found(conn: &mut Conn) -> Result<Found> {
+    let (tables, ours): (i64, bool) = sqlx::query_as(
+        "SELECT COUNT(*), COALESCE(bool_or(tablename = 'expiry_schema'), FALSE)
+         FROM pg_catalog.pg_tables WHERE schemaname = 'expiry'",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    match (tables, ours) {
+        (0, _) => Ok(Found::Empty),
+        (_, false) => Ok(Found::Foreign),
+        (_, true) => schema::version(conn).await,
+    }
+}

@@ -1,0 +1,182 @@
+//! Planning cuts: which rows come to be owed, and how they start.
+
+use expiry_core::{MacAddr, RouterId, UndoKey};
+use sqlx::QueryBuilder;
+
+use super::{Db, Tx};
+use crate::{error::Result, row::mac_pattern};
+
+/// Work that was due so long before it was planned is backlog, in microseconds.
+const BACKLOG_AFTER: i64 = 30_000_000;
+
+pub(super) const INSERT: &str = "INSERT INTO enforcement (tenant_id, router_id, subscriber_id, \
+     device, detached, want, revision, username, macs, due_at, backlog, next_at) ";
+
+/// A row that is planned anew starts anew.
+pub(super) const START_ANEW: &str = " ON CONFLICT (subscriber_id, device, router_id) DO UPDATE SET \
+     detached = excluded.detached, want = excluded.want, revision = excluded.revision, \
+     username = excluded.username, macs = excluded.macs, due_at = excluded.due_at, \
+     backlog = excluded.backlog, state = excluded.state, attempts = excluded.attempts, \
+     next_at = excluded.next_at, looks = excluded.looks, returns = excluded.returns, \
+     way_in = excluded.way_in, confirmed_at = excluded.confirmed_at, online = excluded.online, \
+     last_error = excluded.last_error, attempted_at = excluded.attempted_at, \
+     measured = excluded.measured";
+
+/// Routers `r` in the scope of subscriber `s`.
+pub(super) const JOIN_SCOPE: &str = " JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled \
+     AND (s.router_id IS NULL OR s.router_id = r.id) ";
+
+/// Owes the cut of one subscriber on every router in scope.
+pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new(INSERT);
+    query
+        .push(
+            "SELECT s.tenant_id, r.id, s.id, '', s.removed_at IS NOT NULL, 'cut', s.revision, \
+             s.username, s.macs, ",
+        )
+        .push_bind(due_at)
+        .push(", ")
+        .push_bind(due_at < now - BACKLOG_AFTER)
+        .push(", ")
+        .push_bind(now)
+        .push(" FROM subscriber s")
+        .push(JOIN_SCOPE)
+        .push("WHERE s.id = ")
+        .push_bind(subscriber)
+        .push(START_ANEW);
+    query.build().execute(tx.conn()).await?;
+    sqlx::query("UPDATE subscriber SET planned_revision = revision WHERE id = $1")
+        .bind(subscriber)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Owes the cuts of the subscribers whose deadline has passed unplanned, oldest first, at most
+/// `limit`. Returns how many subscribers that were.
+pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new(INSERT);
+    query
+        .push(
+            "SELECT s.tenant_id, r.id, s.id, '', s.removed_at IS NOT NULL, 'cut', s.revision, \
+             s.username, s.macs, s.ends_at, s.ends_at < ",
+        )
+        .push_bind(now - BACKLOG_AFTER)
+        .push(", ")
+        .push_bind(now)
+        .push(" FROM (SELECT * FROM subscriber WHERE planned_revision < revision AND ends_at <= ")
+        .push_bind(now)
+        .push(" ORDER BY ends_at, id LIMIT ")
+        .push_bind(i64::from(limit))
+        .push(") AS s")
+        .push(JOIN_SCOPE)
+        .push("WHERE TRUE")
+        .push(START_ANEW);
+    query.build().execute(tx.conn()).await?;
+    let planned = sqlx::query(
+        "UPDATE subscriber SET planned_revision = revision
+         WHERE id IN (SELECT id FROM subscriber
+                      WHERE planned_revision < revision AND ends_at <= $1
+                      ORDER BY ends_at, id LIMIT $2)",
+    )
+    .bind(now)
+    .bind(i64::from(limit))
+    .execute(tx.conn())
+    .await?;
+    Ok(planned.rows_affected())
+}
+
+/// Owes, as backlog, the cuts of all ended subscribers in the scope of a router, and again the
+/// cuts that stand there.
+pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
+    let now = tx.now;
+    sqlx::query(
+        "UPDATE enforcement SET want = 'cut', due_at = $2, backlog = TRUE, state = 'owed',
+             attempts = 0, next_at = $2, looks = 0, returns = 0, way_in = NULL,
+             confirmed_at = NULL, online = FALSE, last_error = NULL, attempted_at = NULL,
+             measured = FALSE
+         WHERE router_id = $1 AND (want = 'cut' OR detached)",
+    )
+    .bind(router)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    let mut query = QueryBuilder::<Db>::new(INSERT);
+    query
+        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
+        .push_bind(now)
+        .push(", TRUE, ")
+        .push_bind(now)
+        .push(" FROM subscriber s")
+        .push(JOIN_SCOPE)
+        .push("WHERE r.id = ")
+        .push_bind(router)
+        .push(" AND s.removed_at IS NULL AND s.ends_at <= ")
+        .push_bind(now)
+        .push(START_ANEW);
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Owes the cut of a device that was removed from a subscriber, on every router in its scope.
+pub(super) async fn plan_device(tx: &mut Tx, subscriber: i64, mac: MacAddr) -> Result<()> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new(INSERT);
+    query
+        .push("SELECT s.tenant_id, r.id, s.id, ")
+        .push_bind(mac.to_string())
+        .push(", TRUE, 'cut', s.revision, NULL, ")
+        .push_bind(format!("[\"{mac}\"]"))
+        .push(", ")
+        .push_bind(now)
+        .push(", FALSE, ")
+        .push_bind(now)
+        .push(" FROM subscriber s")
+        .push(JOIN_SCOPE)
+        .push("WHERE s.id = ")
+        .push_bind(subscriber)
+        .push(START_ANEW);
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Owes the cut of one ended subscriber on one router in its scope, unless a row stands there.
+pub(super) async fn plan_missing(tx: &mut Tx, subscriber: i64, router: RouterId) -> Result<()> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new(INSERT);
+    query
+        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
+        .push_bind(now)
+        .push(", FALSE, ")
+        .push_bind(now)
+        .push(" FROM subscriber s")
+        .push(JOIN_SCOPE)
+        .push("WHERE r.id = ")
+        .push_bind(router.0)
+        .push(" AND s.id = ")
+        .push_bind(subscriber)
+        .push(" AND s.ends_at <= ")
+        .push_bind(now)
+        .push(" ON CONFLICT (subscriber_id, device, router_id) DO NOTHING");
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Owes again the cuts that stand on a router and carry a name or MAC.
+pub(super) async fn again(tx: &mut Tx, router: RouterId, key: &UndoKey) -> Result<()> {
+    let mut query = QueryBuilder::<Db>::new(
+        "UPDATE enforcement SET state = 'owed', attempts = 0, looks = 0, next_at = ",
+    );
+    query
+        .push_bind(tx.now)
+        .push(" WHERE want = 'cut' AND router_id = ")
+        .push_bind(router.0);
+    match key {
+        UndoKey::Name(name) => query.push(" AND username = ").push_bind(name.to_string()),
+        UndoKey::Mac(mac) => query.push(" AND macs LIKE ").push_bind(mac_pattern(*mac)),
+    };
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}

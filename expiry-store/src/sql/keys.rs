@@ -1,0 +1,39 @@
+//! Lists of undo keys as conditions.
+
+use expiry_core::UndoKey;
+use sqlx::QueryBuilder;
+
+use super::Db;
+use crate::row::key_columns;
+
+/// Adds `(kind, key) IN (…)` for at least one key.
+pub(super) fn push_keys<'a>(
+    query: &mut QueryBuilder<Db>,
+    kind_and_key: &str,
+    keys: impl IntoIterator<Item = &'a UndoKey>,
+) {
+    query.push(kind_and_key).push(" IN (");
+    query.push_values(keys, |mut row, key| {
+        let (kind, key) = key_columns(key);
+        row.push_bind(kind).push_bind(key);
+    });
+    query.push(")");
+}
+
+/// Adds `(?, ?, …)` for at least one text.
+pub(super) fn push_texts(query: &mut QueryBuilder<Db>, texts: impl IntoIterator<Item = String>) {
+    let mut list = query.push("(").separated(", ");
+    for text in texts {
+        list.push_bind(text);
+    }
+    query.push(")");
+}
+
+/// Adds `(?, ?, …)` for at least one number.
+pub(super) fn push_numbers(query: &mut QueryBuilder<Db>, numbers: impl IntoIterator<Item = i64>) {
+    let mut list = query.push("(").separated(", ");
+    for number in numbers {
+        list.push_bind(number);
+    }
+    query.push(")");
+}

@@ -1,0 +1,40 @@
+//! The statements of both stores, compiled once against each driver: the parent module says which
+//! (`Db`, `Conn`), begins transactions, and wakes watchers.
+
+mod cut;
+mod intend;
+mod keys;
+mod ownership;
+mod planning;
+mod recheck;
+mod restore;
+pub(super) mod routers;
+pub(super) mod schema;
+mod settle;
+mod state;
+mod status;
+mod store;
+mod subscribers;
+mod tenants;
+mod undo;
+mod work;
+
+use super::{Backend, Conn, Db, STEPS, signal};
+use crate::error::Result;
+
+/// A transaction, and when it began by the database's clock.
+pub(super) struct Tx {
+    pub(super) inner: sqlx::Transaction<'static, Db>,
+    /// Microseconds.
+    pub(super) now: i64,
+}
+
+impl Tx {
+    fn conn(&mut self) -> &mut Conn {
+        &mut self.inner
+    }
+
+    async fn commit(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+}

@@ -1,0 +1,120 @@
+//! Which watcher serves which router.
+
+use std::time::Duration;
+
+use expiry_core::{Fence, Ownership, StoreError, WatcherId};
+
+use super::{Tx, routers, signal};
+use crate::{
+    error::Result,
+    row::{RouterRow, span},
+    seal::Sealer,
+};
+
+/// A watcher silent for so long is forgotten, in microseconds.
+const FORGOTTEN_AFTER: i64 = 24 * 3_600_000_000;
+
+pub(super) async fn own(
+    tx: &mut Tx,
+    sealer: &Sealer,
+    watcher: WatcherId,
+    ttl: Duration,
+) -> Result<Vec<Ownership>> {
+    let now = tx.now;
+    let watcher = watcher.to_string();
+    sqlx::query(
+        "INSERT INTO watcher (id, heartbeat_at) VALUES ($1, $2)
+         ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
+    )
+    .bind(&watcher)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("DELETE FROM watcher WHERE heartbeat_at < $1")
+        .bind(now - FORGOTTEN_AFTER)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "UPDATE router SET taken_over = owner IS NOT NULL, owner = $1, epoch = epoch + 1
+         WHERE enabled
+           AND (owner IS NULL
+                OR owner <> $1
+                   AND NOT EXISTS (SELECT 1 FROM watcher w
+                                   WHERE w.id = router.owner AND w.heartbeat_at > $2))",
+    )
+    .bind(&watcher)
+    .bind(now.saturating_sub(span(ttl)))
+    .execute(tx.conn())
+    .await?;
+    let rows: Vec<RouterRow> = sqlx::query_as(
+        "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
+             serial, epoch, taken_over, nudged_at
+         FROM router WHERE owner = $1 ORDER BY id",
+    )
+    .bind(&watcher)
+    .fetch_all(tx.conn())
+    .await?;
+    let owned = rows.iter().map(|row| {
+        Ok(Ownership {
+            router: routers::opened(row, sealer)?,
+            epoch: row.epoch(),
+            taken_over: row.taken_over,
+            nudged_at: row.nudged_at()?,
+        })
+    });
+    owned.collect()
+}
+
+pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
+    let watcher = watcher.to_string();
+    let released =
+        sqlx::query("UPDATE router SET owner = NULL, taken_over = FALSE WHERE owner = $1")
+            .bind(&watcher)
+            .execute(tx.conn())
+            .await?;
+    sqlx::query("DELETE FROM watcher WHERE id = $1")
+        .bind(&watcher)
+        .execute(tx.conn())
+        .await?;
+    if released.rows_affected() > 0 {
+        signal(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Fails unless the fence holds.
+pub(super) async fn check(tx: &mut Tx, fence: &Fence) -> Result<()> {
+    let holds: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM router
+                        WHERE id = $1 AND owner = $2 AND epoch = $3 AND enabled)",
+    )
+    .bind(fence.router.0)
+    .bind(fence.watcher.to_string())
+    .bind(fence.epoch.0)
+    .fetch_one(tx.conn())
+    .await?;
+    answer(holds, fence)
+}
+
+/// Fails unless the fence holds, and keeps it so until the transaction ends.
+pub(super) async fn hold(tx: &mut Tx, fence: &Fence) -> Result<()> {
+    let held = sqlx::query(
+        "UPDATE router SET attempted_at = $4
+         WHERE id = $1 AND owner = $2 AND epoch = $3 AND enabled",
+    )
+    .bind(fence.router.0)
+    .bind(fence.watcher.to_string())
+    .bind(fence.epoch.0)
+    .bind(tx.now)
+    .execute(tx.conn())
+    .await?;
+    answer(held.rows_affected() == 1, fence)
+}
+
+fn answer(holds: bool, fence: &Fence) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(StoreError::NotOwner(fence.router).into())
+    }
+}

@@ -1,0 +1,152 @@
+//! What a change of a subscriber, or time passing, makes owed.
+
+use expiry_core::{Planned, Subscriber, undo_keys};
+use sqlx::QueryBuilder;
+
+use super::{Backend, Db, Tx, cut, restore, signal};
+use crate::{
+    error::Result,
+    mode::Mode,
+    row::{Cell, instant, mac_pattern, macs_json, micros, tenant_number},
+};
+
+/// Plans anew after a change of access.
+pub(super) async fn access_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
+    let due_at = subscriber.access.end().map(micros);
+    changed(tx, subscriber, due_at.unwrap_or(tx.now)).await
+}
+
+/// Plans anew after a change of devices.
+pub(super) async fn devices_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
+    changed(tx, subscriber, tx.now).await
+}
+
+async fn changed(tx: &mut Tx, subscriber: &Subscriber, due_at: i64) -> Result<()> {
+    if subscriber.access.is_live(instant(tx.now)?) {
+        strip_others(tx, subscriber).await?;
+        let keys = undo_keys(Some(&subscriber.username), &subscriber.devices);
+        restore::plan(tx, subscriber, &keys).await?;
+    } else if subscriber.access.end().is_some() {
+        cut::plan(tx, subscriber.id.0, due_at).await?;
+    } else {
+        sqlx::query(
+            "DELETE FROM enforcement WHERE subscriber_id = $1 AND device = '' AND want = 'cut'",
+        )
+        .bind(subscriber.id.0)
+        .execute(tx.conn())
+        .await?;
+    }
+    signal(tx.conn()).await
+}
+
+/// A name or device that is live now is no longer to be cut for whoever had it before.
+async fn strip_others(tx: &mut Tx, live: &Subscriber) -> Result<()> {
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT id, username, macs FROM enforcement WHERE detached AND tenant_id = ",
+    );
+    query
+        .push_bind(tenant_number(live.tenant))
+        .push(" AND (username = ")
+        .push_bind(live.username.to_string());
+    for &mac in &live.devices {
+        query.push(" OR macs LIKE ").push_bind(mac_pattern(mac));
+    }
+    query.push(")");
+    let rows: Vec<(i64, Option<String>, String)> =
+        query.build_query_as().fetch_all(tx.conn()).await?;
+    for (id, username, macs) in rows {
+        let cell = Cell {
+            table: "enforcement",
+            column: "macs",
+            key: id,
+        };
+        let macs = &cell.macs(&macs)? - &live.devices;
+        let username = username.filter(|name| name != live.username.as_str());
+        if username.is_none() && macs.is_empty() {
+            sqlx::query("DELETE FROM enforcement WHERE id = $1")
+                .bind(id)
+                .execute(tx.conn())
+                .await?;
+        } else {
+            sqlx::query(
+                "UPDATE enforcement SET username = $2, macs = $3, revision = revision + 1
+                 WHERE id = $1",
+            )
+            .bind(id)
+            .bind(username)
+            .bind(macs_json(&macs))
+            .execute(tx.conn())
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Plans what time has made due. Takes no lock while there is nothing.
+pub(super) async fn plan_due(backend: &Backend, limit: u32) -> Result<Planned> {
+    let mut tx = backend.begin(Mode::Read).await?;
+    if !is_anything_due(&mut tx).await? {
+        return planned(tx, 0).await;
+    }
+    tx.commit().await?;
+    let mut tx = backend.begin(Mode::Plan).await?;
+    let subscribers = cut::plan_ended(&mut tx, limit).await?;
+    if subscribers > 0 {
+        signal(tx.conn()).await?;
+    }
+    restore::owe_explained(&mut tx, None).await?;
+    forget_removed(&mut tx).await?;
+    planned(tx, subscribers).await
+}
+
+async fn planned(mut tx: Tx, subscribers: u64) -> Result<Planned> {
+    let next_deadline: Option<i64> = sqlx::query_scalar(
+        "SELECT ends_at FROM subscriber WHERE planned_revision < revision AND ends_at IS NOT NULL
+         ORDER BY ends_at LIMIT 1",
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let now = tx.now;
+    tx.commit().await?;
+    Ok(Planned {
+        now: instant(now)?,
+        subscribers: u32::try_from(subscribers).unwrap_or(u32::MAX),
+        next_deadline: next_deadline.map(instant).transpose()?,
+    })
+}
+
+async fn is_anything_due(tx: &mut Tx) -> Result<bool> {
+    let now = tx.now;
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM subscriber
+                        WHERE planned_revision < revision AND ends_at <= $1)
+             OR EXISTS (SELECT 1 FROM undo WHERE fresh)
+             OR EXISTS (SELECT 1 FROM enforcement
+                        WHERE detached AND next_at IS NULL AND device <> '')
+             OR EXISTS (SELECT 1 FROM subscriber s
+                        WHERE s.removed_at IS NOT NULL
+                          AND NOT EXISTS (SELECT 1 FROM enforcement e
+                                          WHERE e.subscriber_id = s.id
+                                            AND e.next_at IS NOT NULL))",
+    )
+    .bind(now)
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+/// Forgets removed devices and subscribers once nothing is owed or to be looked at.
+async fn forget_removed(tx: &mut Tx) -> Result<()> {
+    for statement in [
+        "DELETE FROM enforcement WHERE detached AND next_at IS NULL AND device <> ''",
+        "DELETE FROM enforcement WHERE subscriber_id IN (
+             SELECT s.id FROM subscriber s
+             WHERE s.removed_at IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM enforcement e
+                               WHERE e.subscriber_id = s.id AND e.next_at IS NOT NULL))",
+        "DELETE FROM subscriber WHERE removed_at IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = subscriber.id)",
+    ] {
+        sqlx::query(statement).execute(tx.conn()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+use expiry_core::{
+    Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange, RouterId,
+};
+
+use super::{Tx, cut, restore, signal, tenants};
+use crate::{
+    error::Result,
+    row::{RouterRow, tenant_id, tenant_number},
+    seal::Sealer,
+};
+
+/// Fails if passwords are sealed that the key file does not open.
+pub(crate) async fn check_key(tx: &mut Tx, sealer: &Sealer) -> Result<()> {
+    let used = used_keys(tx).await?;
+    if !used.is_empty() {
+        sealer.key(&used)?;
+    }
+    Ok(())
+}
+
+async fn used_keys(tx: &mut Tx) -> Result<Vec<String>> {
+    Ok(
+        sqlx::query_scalar("SELECT DISTINCT key_id FROM router ORDER BY key_id")
+            .fetch_all(tx.conn())
+            .await?,
+    )
+}
+
+pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result<Router> {
+    tenants::require(tx, new.tenant).await?;
+    if find_by_name(tx, &new.name).await?.is_some() {
+        return Err(Conflict::RouterName(new.name.clone()).into());
+    }
+    check_address(tx, 0, &new.address.host, new.address.port).await?;
+    let used = used_keys(tx).await?;
+    let sealed = sealer.key(&used)?.seal(&new.name, &new.address.password)?;
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO router (tenant_id, name, host, port, username, sealed, key_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+    )
+    .bind(tenant_number(new.tenant))
+    .bind(&new.name)
+    .bind(&new.address.host)
+    .bind(i64::from(new.address.port))
+    .bind(&new.address.username)
+    .bind(sealed.bytes)
+    .bind(sealed.key_id)
+    .fetch_one(tx.conn())
+    .await?;
+    entered_scope(tx, id).await?;
+    get(tx, sealer, id).await
+}
+
+pub(super) async fn change(
+    tx: &mut Tx,
+    sealer: &Sealer,
+    router: RouterId,
+    change: &RouterChange,
+) -> Result<Router> {
+    let row = require(tx, router).await?;
+    let host = change.host.as_ref().unwrap_or(&row.host);
+    let port = change.port.map_or_else(|| row.port(), Ok)?;
+    let moved = *host != row.host || port != row.port()?;
+    let enabled = change.enabled.unwrap_or(row.enabled);
+    if moved {
+        check_address(tx, row.id, host, port).await?;
+    }
+    sqlx::query(
+        "UPDATE router SET host = $2, port = $3, username = $4, enabled = $5,
+             identity = CASE WHEN $6 THEN NULL ELSE identity END,
+             serial = CASE WHEN $6 THEN NULL ELSE serial END,
+             owner = CASE WHEN $5 THEN owner ELSE NULL END
+         WHERE id = $1",
+    )
+    .bind(row.id)
+    .bind(host)
+    .bind(i64::from(port))
+    .bind(change.username.as_ref().unwrap_or(&row.username))
+    .bind(enabled)
+    .bind(moved)
+    .execute(tx.conn())
+    .await?;
+    if let Some(password) = &change.password {
+        let used = used_keys(tx).await?;
+        let sealed = sealer.key(&used)?.seal(&row.name, password)?;
+        sqlx::query("UPDATE router SET sealed = $2, key_id = $3 WHERE id = $1")
+            .bind(row.id)
+            .bind(sealed.bytes)
+            .bind(sealed.key_id)
+            .execute(tx.conn())
+            .await?;
+    }
+    if enabled && !row.enabled {
+        entered_scope(tx, row.id).await?;
+    } else {
+        signal(tx.conn()).await?;
+    }
+    get(tx, sealer, row.id).await
+}
+
+pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
+    require(tx, router).await?;
+    sqlx::query("UPDATE router SET identity = NULL, serial = NULL WHERE id = $1")
+        .bind(router.0)
+        .execute(tx.conn())
+        .await?;
+    entered_scope(tx, router.0).await
+}
+
+pub(super) async fn list(tx: &mut Tx, sealer: &Sealer) -> Result<Vec<Router>> {
+    let rows: Vec<RouterRow> = sqlx::query_as(
+        "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
+             serial, epoch, taken_over, nudged_at
+         FROM router ORDER BY name",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter().map(|row| opened(row, sealer)).collect()
+}
+
+pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork> {
+    require(tx, router).await?;
+    let owed: Vec<(bool, Option<String>, String, String)> = sqlx::query_as(
+        "SELECT e.want = 'cut', e.username, e.device, s.username
+         FROM enforcement e JOIN subscriber s ON s.id = e.subscriber_id
+         WHERE e.router_id = $1 AND e.next_at IS NOT NULL AND e.state = 'owed'
+         ORDER BY e.due_at, e.id",
+    )
+    .bind(router.0)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut open = OpenWork::default();
+    for (is_cut, username, device, subscriber) in owed {
+        let list = if is_cut {
+            &mut open.cuts
+        } else {
+            &mut open.restores
+        };
+        let removed_device = (!device.is_empty()).then_some(device);
+        list.push(username.or(removed_device).unwrap_or(subscriber));
+    }
+    open.undo = sqlx::query_scalar(
+        "SELECT u.key FROM undo u
+         WHERE u.router_id = $1 AND u.undone_at IS NULL
+           AND NOT EXISTS (
+               SELECT 1 FROM enforcement e
+               WHERE e.router_id = u.router_id AND e.next_at IS NOT NULL AND e.state = 'owed'
+                 AND e.want = 'restore'
+                 AND (u.kind = 'name' AND e.username = u.key
+                      OR u.kind = 'mac' AND e.macs LIKE '%\"' || u.key || '\"%'))
+         ORDER BY u.opened_at, u.id",
+    )
+    .bind(router.0)
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(open)
+}
+
+pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result<()> {
+    require(tx, router).await?;
+    let busy: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM enforcement
+                        WHERE router_id = $1 AND next_at IS NOT NULL AND state = 'owed')
+             OR EXISTS (SELECT 1 FROM undo WHERE router_id = $1 AND undone_at IS NULL)",
+    )
+    .bind(router.0)
+    .fetch_one(tx.conn())
+    .await?;
+    if busy && !force {
+        return Err(Conflict::RouterBusy.into());
+    }
+    for statement in [
+        "DELETE FROM enforcement WHERE router_id = $1",
+        "DELETE FROM undo WHERE router_id = $1",
+        "DELETE FROM router WHERE id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(router.0)
+            .execute(tx.conn())
+            .await?;
+    }
+    signal(tx.conn()).await
+}
+
+/// Reads a router, or fails if there is none.
+pub(super) async fn require(tx: &mut Tx, router: RouterId) -> Result<RouterRow> {
+    let row: Option<RouterRow> = sqlx::query_as(
+        "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
+             serial, epoch, taken_over, nudged_at
+         FROM router WHERE id = $1",
+    )
+    .bind(router.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.ok_or(Missing::Router)?)
+}
+
+/// Opens the sealed password.
+pub(super) fn opened(row: &RouterRow, sealer: &Sealer) -> Result<Router> {
+    let key = sealer.key(std::slice::from_ref(&row.key_id))?;
+    Ok(Router {
+        id: RouterId(row.id),
+        name: row.name.clone(),
+        tenant: tenant_id(row.tenant_id),
+        address: RouterAddress {
+            host: row.host.clone(),
+            port: row.port()?,
+            username: row.username.clone(),
+            password: key.open(&row.name, &row.sealed)?,
+        },
+        enabled: row.enabled,
+        seen: row.seen(),
+    })
+}
+
+async fn get(tx: &mut Tx, sealer: &Sealer, id: i64) -> Result<Router> {
+    let row = require(tx, RouterId(id)).await?;
+    opened(&row, sealer)
+}
+
+async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<i64>> {
+    Ok(sqlx::query_scalar("SELECT id FROM router WHERE name = $1")
+        .bind(name)
+        .fetch_optional(tx.conn())
+        .await?)
+}
+
+async fn check_address(tx: &mut Tx, own: i64, host: &str, port: u16) -> Result<()> {
+    let other: Option<String> = sqlx::query_scalar(
+        "SELECT name FROM router WHERE lower(host) = lower($1) AND port = $2 AND id <> $3",
+    )
+    .bind(host)
+    .bind(i64::from(port))
+    .bind(own)
+    .fetch_optional(tx.conn())
+    .await?;
+    match other {
+        None => Ok(()),
+        Some(router) => Err(Conflict::RouterAddress {
+            address: format!("{host}:{port}"),
+            router,
+        }
+        .into()),
+    }
+}
+
+/// A router that came into scope, or is another box than before, may have anybody online.
+async fn entered_scope(tx: &mut Tx, router: i64) -> Result<()> {
+    cut::plan_router(tx, router).await?;
+    sqlx::query("UPDATE undo SET fresh = TRUE WHERE router_id = $1 AND undone_at IS NULL")
+        .bind(router)
+        .execute(tx.conn())
+        .await?;
+    restore::owe_explained(tx, Some(router)).await?;
+    signal(tx.conn()).await
+}

@@ -1,0 +1,51 @@
+//! Bringing the schema up, one step after the other.
+
+use expiry_core::StoreError;
+
+use super::{Conn, STEPS};
+use crate::{
+    error::Result,
+    version::{self, Found, Migrated, Upgrade},
+};
+
+/// The version that this program needs.
+fn needed() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// Tells whether nothing is to be done.
+pub(crate) fn up_to_date(found: Found) -> Option<Migrated> {
+    let to = needed();
+    (found == Found::Version(to)).then_some(Migrated { from: to, to })
+}
+
+/// Decides which version to start from.
+pub(crate) fn start(
+    found: Found,
+    upgrade: Upgrade,
+    url: &str,
+) -> std::result::Result<i64, StoreError> {
+    version::start(found, needed(), upgrade, url)
+}
+
+pub(crate) async fn version(conn: &mut Conn) -> Result<Found> {
+    let version: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM expiry_schema")
+        .fetch_one(conn)
+        .await?;
+    Ok(version.map_or(Found::Foreign, Found::Version))
+}
+
+/// Takes all steps after version `from`. The caller keeps everybody else out.
+pub(crate) async fn bring_up(conn: &mut Conn, from: i64) -> Result<Migrated> {
+    let to = needed();
+    for (step, version) in STEPS.iter().zip(1..) {
+        if version > from {
+            sqlx::raw_sql(*step).execute(&mut *conn).await?;
+            sqlx::query("INSERT INTO expiry_schema (version) VALUES ($1)")
+                .bind(version)
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    Ok(Migrated { from, to })
+}

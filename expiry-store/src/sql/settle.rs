@@ -1,0 +1,239 @@
+//! Recording outcomes, and what follows from them. All that happens when a cut is confirmed
+//! happens in [`record`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use expiry_core::{
+    Fence, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskId, UndoKey, Want,
+};
+use sqlx::QueryBuilder;
+
+use super::{Db, Tx, ownership, restore, undo, work};
+use crate::{
+    error::Result,
+    row::{EnforcementRow, instant, want_word},
+};
+
+/// So many rows are written at once.
+const CHUNK: usize = 500;
+
+/// A confirmation or return, for the audit.
+struct Event {
+    kind: &'static str,
+    want: &'static str,
+    row: EnforcementRow,
+    lag: Option<i64>,
+    outage: bool,
+}
+
+pub(super) async fn settle(
+    tx: &mut Tx,
+    fence: &Fence,
+    settlements: &[Settlement],
+) -> Result<Vec<Settled>> {
+    ownership::hold(tx, fence).await?;
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut desk = Desk::open(tx, fence.router, settlements).await?;
+    let mut answers = Vec::with_capacity(settlements.len());
+    for settlement in settlements {
+        answers.push(desk.record(settlement, tx.now)?);
+    }
+    desk.write(tx).await?;
+    restore::owe_explained(tx, Some(fence.router.0)).await?;
+    Ok(answers)
+}
+
+/// The rows that a call is about, changed in memory first and written at the end.
+struct Desk {
+    router: RouterId,
+    back_at: Option<i64>,
+    rows: BTreeMap<TaskId, EnforcementRow>,
+    touched: BTreeSet<TaskId>,
+    undo: BTreeMap<UndoKey, undo::Standing>,
+    closed: BTreeSet<UndoKey>,
+    reopened: BTreeSet<UndoKey>,
+    events: Vec<Event>,
+}
+
+impl Desk {
+    async fn open(tx: &mut Tx, router: RouterId, settlements: &[Settlement]) -> Result<Self> {
+        let tasks = settlements.iter().map(|settlement| settlement.task);
+        let rows = work::rows_of(tx, router, tasks).await?;
+        let mut keys = BTreeSet::new();
+        let restores: BTreeSet<_> = settlements
+            .iter()
+            .filter(|settlement| settlement.task.want == Want::Restore)
+            .map(|settlement| settlement.task.id)
+            .collect();
+        let mut by_id = BTreeMap::new();
+        for row in rows {
+            let id = TaskId(row.id);
+            if restores.contains(&id) {
+                keys.extend(row.keys()?);
+            }
+            by_id.insert(id, row);
+        }
+        let undo = undo::read(tx, router, &keys).await?;
+        let back_at = sqlx::query_scalar("SELECT back_at FROM router WHERE id = $1")
+            .bind(router.0)
+            .fetch_one(tx.conn())
+            .await?;
+        Ok(Self {
+            router,
+            back_at,
+            rows: by_id,
+            touched: BTreeSet::new(),
+            undo: undo
+                .into_iter()
+                .map(|row| (row.undo.key.clone(), row))
+                .collect(),
+            closed: BTreeSet::new(),
+            reopened: BTreeSet::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Records one outcome, if its task still stands.
+    fn record(&mut self, settlement: &Settlement, now: i64) -> Result<Settled> {
+        let task = settlement.task;
+        let Some(row) = self.rows.get_mut(&task.id) else {
+            return Ok(Settled::Superseded);
+        };
+        if row.task_ref()? != task {
+            return Ok(Settled::Superseded);
+        }
+        let before = row.progress()?;
+        let at = instant(now)?;
+        let mut after = before.after(&settlement.outcome, at);
+        if task.want == Want::Restore {
+            let keys = row.keys()?;
+            match &settlement.outcome {
+                Outcome::Confirmed { .. } => {
+                    let mut is_left = false;
+                    for standing in keys.iter().filter_map(|key| self.undo.get(key)) {
+                        let open = standing.is_open && !self.closed.contains(&standing.undo.key);
+                        let done = settlement
+                            .undone
+                            .iter()
+                            .find(|done| done.key == standing.undo.key);
+                        match done {
+                            Some(done) if open && standing.undo.is_covered_by(&done.items) => {
+                                self.closed.insert(standing.undo.key.clone());
+                            }
+                            _ => is_left |= open,
+                        }
+                    }
+                    if is_left {
+                        after = Progress {
+                            attempts: before.attempts + 1,
+                            ..Progress::owed(at)
+                        };
+                    }
+                }
+                Outcome::Returned { .. } => self.reopened.extend(keys),
+                Outcome::Unconfirmed { .. } => {}
+            }
+        }
+        row.set_progress(&after);
+        let confirmed = after.state == State::Confirmed && before.state == State::Owed;
+        let returned = matches!(settlement.outcome, Outcome::Returned { .. });
+        let first = after.state == State::Confirmed && !row.measured;
+        let lag = first.then(|| (now - row.due_at).max(0));
+        let outage = first && self.back_at.is_some_and(|back_at| back_at > row.due_at);
+        row.measured |= first;
+        self.touched.insert(task.id);
+        if confirmed || returned {
+            self.events.push(Event {
+                kind: if confirmed { "confirmed" } else { "returned" },
+                want: want_word(task.want),
+                row: row.clone(),
+                lag,
+                outage,
+            });
+        }
+        Ok(Settled::Recorded(Recorded {
+            lag: lag
+                .and_then(|lag| u64::try_from(lag).ok())
+                .map(Duration::from_micros),
+            outage,
+            progress: row.progress()?,
+        }))
+    }
+
+    async fn write(self, tx: &mut Tx) -> Result<()> {
+        let touched: Vec<_> = self
+            .touched
+            .iter()
+            .filter_map(|id| self.rows.get(id))
+            .collect();
+        for rows in touched.chunks(CHUNK) {
+            write_rows(tx, rows).await?;
+        }
+        let closed = self.closed.iter().filter_map(|key| self.undo.get(key));
+        let closed: Vec<_> = closed.map(|standing| standing.id).collect();
+        undo::close(tx, &closed).await?;
+        undo::reopen(tx, self.router, &self.reopened).await?;
+        for events in self.events.chunks(CHUNK) {
+            write_events(tx, self.router, events).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = ");
+    query.push_bind(now).push(
+        ", state = v.column2, attempts = v.column3, next_at = v.column4, looks = v.column5,
+           returns = v.column6, way_in = v.column7, confirmed_at = v.column8, online = v.column9,
+           last_error = v.column10, measured = v.column11 FROM (",
+    );
+    query.push_values(rows, |mut values, row| {
+        let columns = row.columns();
+        values
+            .push_bind(row.id)
+            .push_bind(columns.state.to_owned())
+            .push_bind(columns.attempts)
+            .push_bind(columns.next_at)
+            .push_bind(columns.looks)
+            .push_bind(columns.returns)
+            .push_bind(columns.way_in.map(ToOwned::to_owned))
+            .push_bind(columns.confirmed_at)
+            .push_bind(columns.online)
+            .push_bind(columns.last_error.map(ToOwned::to_owned))
+            .push_bind(row.measured);
+    });
+    query.push(") AS v WHERE enforcement.id = v.column1");
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+async fn write_events(tx: &mut Tx, router: RouterId, events: &[Event]) -> Result<()> {
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new(
+        "INSERT INTO event (at, kind, want, router_id, subscriber_id, username, device, due_at,
+             lag_us, outage, way_in) ",
+    );
+    query.push_values(events, |mut values, event| {
+        let columns = event.row.columns();
+        values
+            .push_bind(now)
+            .push_bind(event.kind)
+            .push_bind(event.want)
+            .push_bind(router.0)
+            .push_bind(event.row.subscriber_id)
+            .push_bind(event.row.username.clone())
+            .push_bind(event.row.device.clone())
+            .push_bind(event.row.due_at)
+            .push_bind(event.lag)
+            .push_bind(event.outage)
+            .push_bind(columns.way_in.map(ToOwned::to_owned));
+    });
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! What is true now. Everything is counted in one state of the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use expiry_core::{
+    OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterId, RouterStatus, Status, SubscriberId, TaskId,
+    WatcherStatus,
+};
+use sqlx::FromRow;
+
+use super::Tx;
+use crate::{
+    error::Result,
+    row::{Cell, hardware, instant, watcher_id},
+};
+
+/// A watcher with no heartbeat for so long is not alive, in microseconds.
+const ALIVE: i64 = 15_000_000;
+
+/// Cuts and restores owed on a router.
+type Owed = BTreeMap<i64, (u64, u64)>;
+
+pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
+    let owed = owed_by_router(tx).await?;
+    let watchers = watchers(tx).await?;
+    let routers = routers(tx, &owed, &watchers).await?;
+    let enabled = routers.iter().filter(|router| router.enabled);
+    let (owed_cuts, owed_restores) = enabled.fold((0, 0), |(cuts, restores), router| {
+        (cuts + router.owed_cuts, restores + router.owed_restores)
+    });
+    Ok(Status {
+        now: instant(tx.now)?,
+        live_subscribers: live_subscribers(tx).await?,
+        owed_cuts,
+        owed_restores,
+        next_deadline: next_deadline(tx).await?.map(instant).transpose()?,
+        watchers,
+        routers,
+        owed: owed_items(tx, limit).await?,
+    })
+}
+
+async fn live_subscribers(tx: &mut Tx) -> Result<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT (SELECT COUNT(*) FROM subscriber WHERE planned_revision < revision
+                     AND ends_at > $1)
+              + (SELECT COUNT(*) FROM subscriber WHERE access = 'forever')",
+    )
+    .bind(tx.now)
+    .fetch_one(tx.conn())
+    .await?;
+    count_of(count)
+}
+
+async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
+    Ok(sqlx::query_scalar(
+        "SELECT ends_at FROM subscriber WHERE planned_revision < revision AND ends_at > $1
+         ORDER BY ends_at LIMIT 1",
+    )
+    .bind(tx.now)
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
+/// Counts the rows that are owed, and the cuts that are owed since a deadline passed although
+/// nobody has planned them yet.
+async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
+    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT router_id, COUNT(*) FILTER (WHERE want = 'cut'),
+             COUNT(*) FILTER (WHERE want = 'restore')
+         FROM enforcement WHERE next_at IS NOT NULL AND state = 'owed' GROUP BY router_id",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut owed = Owed::new();
+    for (router, cuts, restores) in rows {
+        owed.insert(router, (count_of(cuts)?, count_of(restores)?));
+    }
+    let unplanned: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT r.id, COUNT(*)
+         FROM subscriber s
+         JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
+              AND (s.router_id IS NULL OR s.router_id = r.id)
+         WHERE s.planned_revision < s.revision AND s.ends_at <= $1
+           AND NOT EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id
+                               AND e.device = '' AND e.router_id = r.id AND e.want = 'cut'
+                               AND e.state = 'owed')
+         GROUP BY r.id",
+    )
+    .bind(tx.now)
+    .fetch_all(tx.conn())
+    .await?;
+    for (router, cuts) in unplanned {
+        owed.entry(router).or_default().0 += count_of(cuts)?;
+    }
+    Ok(owed)
+}
+
+async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT id, heartbeat_at FROM watcher ORDER BY heartbeat_at DESC, id")
+            .fetch_all(tx.conn())
+            .await?;
+    let now = tx.now;
+    let watchers = rows.iter().map(|(id, heartbeat_at)| {
+        Ok(WatcherStatus {
+            id: watcher_id("watcher", id)?,
+            heartbeat_at: instant(*heartbeat_at)?,
+            alive: now - heartbeat_at < ALIVE,
+        })
+    });
+    watchers.collect()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    name: String,
+    tenant: String,
+    host: String,
+    port: i64,
+    enabled: bool,
+    owner: Option<String>,
+    identity: Option<String>,
+    serial: Option<String>,
+    down_since: Option<i64>,
+    attempted_at: Option<i64>,
+    last_error: Option<String>,
+}
+
+async fn routers(
+    tx: &mut Tx,
+    owed: &Owed,
+    watchers: &[WatcherStatus],
+) -> Result<Vec<RouterStatus>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT r.id, r.name, t.slug AS tenant, r.host, r.port, r.enabled, r.owner, r.identity,
+             r.serial, r.down_since, r.attempted_at, r.last_error
+         FROM router r JOIN tenant t ON t.id = r.tenant_id ORDER BY r.name",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let alive = watchers.iter().filter(|watcher| watcher.alive);
+    let alive: BTreeSet<_> = alive.map(|watcher| watcher.id).collect();
+    let mut routers = Vec::with_capacity(rows.len());
+    for row in rows {
+        let owner = row.owner.as_deref().map(|id| watcher_id("router", id));
+        let (owed_cuts, owed_restores) = match owed.get(&row.id) {
+            Some(&owed) if row.enabled => owed,
+            _ => (0, 0),
+        };
+        let cell = |column| Cell {
+            table: "router",
+            column,
+            key: row.id,
+        };
+        routers.push(RouterStatus {
+            id: RouterId(row.id),
+            tenant: slug(row.tenant),
+            address: format!("{}:{}", row.host, row.port),
+            enabled: row.enabled,
+            owner: owner.transpose()?.filter(|owner| alive.contains(owner)),
+            seen: hardware(row.identity, row.serial),
+            down_since: cell("down_since").maybe_time(row.down_since)?,
+            attempted_at: cell("attempted_at").maybe_time(row.attempted_at)?,
+            last_error: row.last_error,
+            name: row.name,
+            owed_cuts,
+            owed_restores,
+        });
+    }
+    Ok(routers)
+}
+
+#[derive(FromRow)]
+struct OwedRow {
+    id: i64,
+    subscriber_id: i64,
+    username: String,
+    device: String,
+    tenant: String,
+    router: String,
+    want: String,
+    due_at: i64,
+    online: bool,
+    attempts: i64,
+    attempted_at: Option<i64>,
+    router_attempted_at: Option<i64>,
+    last_error: Option<String>,
+    returns: i64,
+    way_in: Option<String>,
+}
+
+/// A router that is down was tried for all that is owed there.
+async fn owed_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
+    let rows: Vec<OwedRow> = sqlx::query_as(
+        "SELECT e.id, e.subscriber_id, s.username, e.device, t.slug AS tenant, r.name AS router,
+             e.want, e.due_at, e.online, e.attempts, e.attempted_at,
+             CASE WHEN r.down_since IS NOT NULL THEN r.attempted_at END AS router_attempted_at,
+             COALESCE(e.last_error, r.last_error) AS last_error, e.returns, e.way_in
+         FROM enforcement e
+         JOIN router r ON r.id = e.router_id AND r.enabled
+         JOIN tenant t ON t.id = r.tenant_id
+         JOIN subscriber s ON s.id = e.subscriber_id
+         WHERE e.state = 'owed' ORDER BY e.due_at, e.id LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(owed_item).collect()
+}
+
+fn owed_item(row: OwedRow) -> Result<OwedItem> {
+    let cell = |column| Cell {
+        table: "enforcement",
+        column,
+        key: row.id,
+    };
+    let returns: u32 = cell("returns").number(row.returns)?;
+    let device = (!row.device.is_empty()).then(|| cell("device").parse(&row.device));
+    let attempted_at = row.attempted_at.max(row.router_attempted_at);
+    Ok(OwedItem {
+        task: TaskId(row.id),
+        subscriber: SubscriberId(row.subscriber_id),
+        username: cell("subscriber").parse(&row.username)?,
+        device: device.transpose()?,
+        want: cell("want").want(&row.want)?,
+        since: cell("due_at").time(row.due_at)?,
+        attempts: cell("attempts").number(row.attempts)?,
+        attempted_at: cell("attempted_at").maybe_time(attempted_at)?,
+        way_in: cell("way_in").way_in(row.way_in.as_deref())?,
+        cannot_hold: returns >= RETURNS_UNTIL_CANNOT_HOLD,
+        online: row.online,
+        last_error: row.last_error,
+        tenant: slug(row.tenant),
+        router: row.router,
+    })
+}
+
+/// The tenant that stands for none has no slug.
+fn slug(slug: String) -> Option<String> {
+    (!slug.is_empty()).then_some(slug)
+}
+
+fn count_of(count: i64) -> Result<u64> {
+    let cell = Cell {
+        table: "query result",
+        column: "count",
+        key: "count",
+    };
+    Ok(cell.number(count)?)
+}

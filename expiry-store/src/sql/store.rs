@@ -1,0 +1,343 @@
+//! The ports: each call is one transaction, and none waits for ever.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use expiry_core::{
+    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Live, MacAddr, NewRouter,
+    NewSubscriber, OpenWork, Ownership, Planned, Router, RouterChange, RouterId, RouterState,
+    Settled, Settlement, Status, StatusStore, StoreError, Subscriber, SubscriberId, TaskRef,
+    Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+};
+
+use super::{
+    Backend, intend, ownership, planning, recheck, routers, settle, state, status, subscribers,
+    tenants, work,
+};
+use crate::{
+    error,
+    mode::{LONG, Mode, SHORT},
+    row::instant,
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A peer that vanished without a word must not hold a call.
+async fn within<T>(limit: Duration, call: impl Future<Output = error::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(done) => Ok(done?),
+        Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
+    }
+}
+
+#[async_trait]
+impl Directory for Backend {
+    async fn add_tenant(&self, slug: &str, name: &str) -> Result<Tenant> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let tenant = tenants::add(&mut tx, slug, name).await?;
+            tx.commit().await?;
+            Ok(tenant)
+        })
+        .await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let tenants = tenants::list(&mut tx).await?;
+            tx.commit().await?;
+            Ok(tenants)
+        })
+        .await
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            tenants::remove(&mut tx, tenant).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn add_router(&self, new: &NewRouter) -> Result<Router> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let router = routers::add(&mut tx, &self.sealer, new).await?;
+            tx.commit().await?;
+            Ok(router)
+        })
+        .await
+    }
+
+    async fn change_router(&self, router: RouterId, change: &RouterChange) -> Result<Router> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let router = routers::change(&mut tx, &self.sealer, router, change).await?;
+            tx.commit().await?;
+            Ok(router)
+        })
+        .await
+    }
+
+    async fn accept_router(&self, router: RouterId) -> Result<()> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            routers::accept(&mut tx, router).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn routers(&self) -> Result<Vec<Router>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let routers = routers::list(&mut tx, &self.sealer).await?;
+            tx.commit().await?;
+            Ok(routers)
+        })
+        .await
+    }
+
+    async fn open_work(&self, router: RouterId) -> Result<OpenWork> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let open = routers::open_work(&mut tx, router).await?;
+            tx.commit().await?;
+            Ok(open)
+        })
+        .await
+    }
+
+    async fn remove_router(&self, router: RouterId, force: bool) -> Result<()> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            routers::remove(&mut tx, router, force).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let subscriber = subscribers::add(&mut tx, new).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn subscriber(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+    ) -> Result<Option<Subscriber>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let subscriber = subscribers::find(&mut tx, tenant, username).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn subscribers(
+        &self,
+        tenant: Option<TenantId>,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let subscribers = subscribers::list(&mut tx, tenant, after, limit).await?;
+            tx.commit().await?;
+            Ok(subscribers)
+        })
+        .await
+    }
+
+    async fn change_access(
+        &self,
+        subscriber: SubscriberId,
+        change: AccessChange,
+    ) -> Result<Subscriber> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let subscriber = subscribers::change_access(&mut tx, subscriber, change).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn add_device(&self, subscriber: SubscriberId, mac: MacAddr) -> Result<Subscriber> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let subscriber = subscribers::add_device(&mut tx, subscriber, mac).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn remove_device(&self, subscriber: SubscriberId, mac: MacAddr) -> Result<Subscriber> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let subscriber = subscribers::remove_device(&mut tx, subscriber, mac).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            subscribers::remove(&mut tx, subscriber).await?;
+            tx.commit().await
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl EnforcementStore for Backend {
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        within(SHORT, async {
+            let tx = self.begin(Mode::Read).await?;
+            let now = tx.now;
+            tx.commit().await?;
+            Ok(instant(now)?)
+        })
+        .await
+    }
+
+    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Claim).await?;
+            let owned = ownership::own(&mut tx, &self.sealer, watcher, ttl).await?;
+            tx.commit().await?;
+            Ok(owned)
+        })
+        .await
+    }
+
+    async fn release(&self, watcher: WatcherId) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Claim).await?;
+            ownership::release(&mut tx, watcher).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn plan_due(&self, limit: u32) -> Result<Planned> {
+        within(LONG, planning::plan_due(self, limit)).await
+    }
+
+    async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let work = work::work(&mut tx, fence, limit, backlog).await?;
+            tx.commit().await?;
+            Ok(work)
+        })
+        .await
+    }
+
+    async fn live(
+        &self,
+        router: RouterId,
+        names: &BTreeSet<Username>,
+        macs: &BTreeSet<MacAddr>,
+    ) -> Result<Live> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let live = work::live(&mut tx, router, names, macs).await?;
+            tx.commit().await?;
+            Ok(live)
+        })
+        .await
+    }
+
+    async fn intend(&self, fence: &Fence, intents: &[Intent]) -> Result<BTreeSet<TaskRef>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Record).await?;
+            let standing = intend::intend(&mut tx, fence, intents).await?;
+            tx.commit().await?;
+            Ok(standing)
+        })
+        .await
+    }
+
+    async fn standing(&self, fence: &Fence, tasks: &[TaskRef]) -> Result<BTreeSet<TaskRef>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let standing = work::standing(&mut tx, fence, tasks).await?;
+            tx.commit().await?;
+            Ok(standing)
+        })
+        .await
+    }
+
+    async fn settle(&self, fence: &Fence, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Record).await?;
+            let settled = settle::settle(&mut tx, fence, settlements).await?;
+            tx.commit().await?;
+            Ok(settled)
+        })
+        .await
+    }
+
+    async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            recheck::recheck(&mut tx, router, keys).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Claim).await?;
+            state::router_state(&mut tx, fence, state).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn nudge(&self) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            recheck::nudge(&mut tx).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn changes(&self) -> Result<Box<dyn ChangeFeed>> {
+        within(SHORT, async {
+            let feed = self.feed().await?;
+            Ok(Box::new(feed) as Box<dyn ChangeFeed>)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl StatusStore for Backend {
+    async fn status(&self, limit: u32) -> Result<Status> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let status = status::status(&mut tx, limit).await?;
+            tx.commit().await?;
+            Ok(status)
+        })
+        .await
+    }
+}

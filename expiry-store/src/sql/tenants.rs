@@ -1,0 +1,65 @@
+use expiry_core::{Conflict, Missing, Tenant, TenantId};
+
+use super::Tx;
+use crate::{error::Result, row::TenantRow};
+
+pub(super) async fn add(tx: &mut Tx, slug: &str, name: &str) -> Result<Tenant> {
+    let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tenant WHERE slug = $1)")
+        .bind(slug)
+        .fetch_one(tx.conn())
+        .await?;
+    if taken {
+        return Err(Conflict::Tenant(slug.into()).into());
+    }
+    let row: TenantRow =
+        sqlx::query_as("INSERT INTO tenant (slug, name) VALUES ($1, $2) RETURNING id, slug, name")
+            .bind(slug)
+            .bind(name)
+            .fetch_one(tx.conn())
+            .await?;
+    Ok(row.into())
+}
+
+pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Tenant>> {
+    let rows: Vec<TenantRow> =
+        sqlx::query_as("SELECT id, slug, name FROM tenant WHERE id <> 0 ORDER BY slug")
+            .fetch_all(tx.conn())
+            .await?;
+    Ok(rows.into_iter().map(Tenant::from).collect())
+}
+
+pub(super) async fn remove(tx: &mut Tx, tenant: TenantId) -> Result<()> {
+    require(tx, Some(tenant)).await?;
+    let used: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM router WHERE tenant_id = $1)
+             OR EXISTS (SELECT 1 FROM subscriber WHERE tenant_id = $1)",
+    )
+    .bind(tenant.0)
+    .fetch_one(tx.conn())
+    .await?;
+    if used {
+        return Err(Conflict::TenantInUse.into());
+    }
+    sqlx::query("DELETE FROM tenant WHERE id = $1")
+        .bind(tenant.0)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Fails if the tenant does not exist.
+pub(super) async fn require(tx: &mut Tx, tenant: Option<TenantId>) -> Result<()> {
+    let Some(tenant) = tenant else {
+        return Ok(());
+    };
+    let known: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tenant WHERE id = $1 AND id <> 0)")
+            .bind(tenant.0)
+            .fetch_one(tx.conn())
+            .await?;
+    if known {
+        Ok(())
+    } else {
+        Err(Missing::Tenant.into())
+    }
+}

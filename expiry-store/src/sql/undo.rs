@@ -1,0 +1,150 @@
+//! Undo rows: what is switched off on a router, and for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use expiry_core::{RouterId, Undo, UndoItem, UndoKey};
+use sqlx::QueryBuilder;
+
+use super::{
+    Db, Tx,
+    keys::{push_keys, push_numbers},
+};
+use crate::{
+    error::Result,
+    row::{UndoRow, key_columns},
+};
+
+/// An undo row as it stands.
+pub(super) struct Standing {
+    pub(super) id: i64,
+    pub(super) undo: Undo,
+    pub(super) is_open: bool,
+}
+
+/// Reads the rows of some keys on a router, oldest finding first.
+pub(super) async fn read(
+    tx: &mut Tx,
+    router: RouterId,
+    keys: &BTreeSet<UndoKey>,
+) -> Result<Vec<Standing>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT id, kind, key, items, undone_at FROM undo WHERE router_id = ",
+    );
+    query.push_bind(router.0).push(" AND ");
+    push_keys(&mut query, "(kind, key)", keys);
+    query.push(" ORDER BY opened_at, id");
+    let rows: Vec<UndoRow> = query.build_query_as().fetch_all(tx.conn()).await?;
+    let standing = rows.iter().map(|row| {
+        Ok(Standing {
+            id: row.id,
+            undo: row.undo()?,
+            is_open: row.undone_at.is_none(),
+        })
+    });
+    standing.collect()
+}
+
+/// Merges what was found on a router: a new key is kept, an open row gets what it has not, a
+/// closed row opens with the new finding.
+pub(super) async fn merge<'a>(
+    tx: &mut Tx,
+    router: RouterId,
+    found: impl IntoIterator<Item = &'a Undo>,
+) -> Result<()> {
+    let found: Vec<_> = found.into_iter().collect();
+    let keys = found.iter().map(|undo| undo.key.clone()).collect();
+    let mut open: BTreeMap<UndoKey, Undo> = read(tx, router, &keys)
+        .await?
+        .into_iter()
+        .filter(|row| row.is_open)
+        .map(|row| (row.undo.key.clone(), row.undo))
+        .collect();
+    let mut grown = BTreeSet::new();
+    for finding in found {
+        let empty = Undo {
+            key: finding.key.clone(),
+            items: Vec::new(),
+        };
+        let is_new = !open.contains_key(&finding.key);
+        let undo = open.entry(finding.key.clone()).or_insert(empty);
+        let before = undo.items.len();
+        undo.add(&finding.items);
+        if is_new || undo.items.len() > before {
+            grown.insert(finding.key.clone());
+        }
+    }
+    open.retain(|key, _| grown.contains(key));
+    if open.is_empty() {
+        return Ok(());
+    }
+    write_open(tx, router, &open).await
+}
+
+async fn write_open(tx: &mut Tx, router: RouterId, rows: &BTreeMap<UndoKey, Undo>) -> Result<()> {
+    let now = tx.now;
+    let mut encoded = Vec::with_capacity(rows.len());
+    for (key, undo) in rows {
+        encoded.push((key_columns(key), items_json(&undo.items)?));
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "INSERT INTO undo (router_id, kind, key, items, opened_at, fresh) ",
+    );
+    query.push_values(encoded, |mut row, ((kind, key), items)| {
+        row.push_bind(router.0)
+            .push_bind(kind)
+            .push_bind(key)
+            .push_bind(items)
+            .push_bind(now)
+            .push_bind(true);
+    });
+    query.push(
+        " ON CONFLICT (router_id, kind, key) DO UPDATE SET items = excluded.items, fresh = TRUE,
+              opened_at = CASE WHEN undo.undone_at IS NULL THEN undo.opened_at
+                               ELSE excluded.opened_at END,
+              undone_at = NULL",
+    );
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+fn items_json(items: &[UndoItem]) -> Result<String> {
+    Ok(serde_json::to_string(items).map_err(|e| sqlx::Error::Encode(Box::new(e)))?)
+}
+
+pub(super) async fn close(tx: &mut Tx, rows: &[i64]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now;
+    let mut query = QueryBuilder::<Db>::new("UPDATE undo SET fresh = FALSE, undone_at = ");
+    query.push_bind(now).push(" WHERE id IN ");
+    push_numbers(&mut query, rows.iter().copied());
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Opens the closed rows of some keys on a router as they were.
+pub(super) async fn reopen<'a>(
+    tx: &mut Tx,
+    router: RouterId,
+    keys: impl IntoIterator<Item = &'a UndoKey>,
+) -> Result<()> {
+    let mut keys = keys.into_iter().peekable();
+    if keys.peek().is_none() {
+        return Ok(());
+    }
+    let now = tx.now;
+    let mut query =
+        QueryBuilder::<Db>::new("UPDATE undo SET undone_at = NULL, fresh = TRUE, opened_at = ");
+    query
+        .push_bind(now)
+        .push(" WHERE undone_at IS NOT NULL AND router_id = ")
+        .push_bind(router.0)
+        .push(" AND ");
+    push_keys(&mut query, "(kind, key)", keys);
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}

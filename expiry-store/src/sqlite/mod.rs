@@ -1,0 +1,183 @@
+//! One file, one writer at a time, any number of readers.
+
+mod feed;
+#[path = "../sql/mod.rs"]
+mod sql;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use expiry_core::StoreError;
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use self::sql::{Tx, schema};
+use crate::{
+    StoreConfig,
+    error::Result,
+    mode::Mode,
+    seal::Sealer,
+    version::{Found, Migrated, Upgrade},
+};
+
+type Db = sqlx::Sqlite;
+type Conn = SqliteConnection;
+
+const STEPS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// A SQLite store.
+pub(crate) struct Backend {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    sealer: Sealer,
+    file: PathBuf,
+}
+
+impl Backend {
+    pub(crate) async fn open(
+        config: &StoreConfig,
+        file: &Path,
+    ) -> std::result::Result<Self, StoreError> {
+        prepare(config, file, Upgrade::OnlyEmpty).await?;
+        let pool = |most| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(BUSY)
+        };
+        let backend = Self {
+            writer: pool(1).connect_lazy_with(options(file)),
+            readers: pool(config.max_connections.max(1)).connect_lazy_with(reading(file)),
+            sealer: Sealer::new(config.key_file.clone()),
+            file: file.into(),
+        };
+        sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
+        Ok(backend)
+    }
+
+    /// Begins a transaction. Whoever may write takes the write lock first, so that no one ever
+    /// has to start over because of what somebody else wrote.
+    async fn begin(&self, mode: Mode) -> Result<Tx> {
+        let mut inner = match mode {
+            Mode::Read => self.readers.begin().await?,
+            Mode::Plan | Mode::Record | Mode::Claim => {
+                self.writer.begin_with("BEGIN IMMEDIATE").await?
+            }
+        };
+        let now = sqlx::query_scalar(
+            "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
+        )
+        .fetch_one(&mut *inner)
+        .await?;
+        Ok(Tx { inner, now })
+    }
+
+    async fn feed(&self) -> Result<feed::Feed> {
+        feed::Feed::open(&self.file).await
+    }
+}
+
+pub(crate) async fn migrate(
+    config: &StoreConfig,
+    file: &Path,
+) -> std::result::Result<Migrated, StoreError> {
+    prepare(config, file, Upgrade::Any).await
+}
+
+/// Wakes all watchers when the transaction commits.
+async fn signal(conn: &mut Conn) -> Result<()> {
+    sqlx::query("UPDATE signal SET count = count + 1")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("trusted_schema", "OFF")
+}
+
+fn reading(file: &Path) -> SqliteConnectOptions {
+    options(file).pragma("query_only", "ON")
+}
+
+async fn prepare(
+    config: &StoreConfig,
+    file: &Path,
+    upgrade: Upgrade,
+) -> std::result::Result<Migrated, StoreError> {
+    let unusable = |reason: String| StoreError::Open {
+        url: config.shown_url(),
+        reason,
+    };
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory)
+            .map_err(|e| unusable(format!("cannot make {}: {e}", directory.display())))?;
+    }
+    let prepared = async {
+        let mut conn = options(file).create_if_missing(true).connect().await?;
+        let found = found(&mut conn).await?;
+        if let Some(done) = schema::up_to_date(found) {
+            return Ok(done);
+        }
+        schema::start(found, upgrade, &config.shown_url())?;
+        use_wal(&mut conn).await?;
+        let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
+        let found = self::found(&mut tx).await?;
+        let from = schema::start(found, upgrade, &config.shown_url())?;
+        let migrated = schema::bring_up(&mut tx, from).await?;
+        tx.commit().await?;
+        conn.close().await?;
+        Ok(migrated)
+    };
+    prepared.await.map_err(|fault| match fault {
+        crate::error::Fault::Sql(e) if !is_busy(&e) => unusable(e.to_string()),
+        fault => fault.into(),
+    })
+}
+
+/// Switching to WAL needs the file for itself, and SQLite does not wait for that on its own.
+async fn use_wal(conn: &mut Conn) -> Result<()> {
+    let until = tokio::time::Instant::now() + BUSY;
+    loop {
+        match sqlx::query("PRAGMA journal_mode = WAL")
+            .execute(&mut *conn)
+            .await
+        {
+            Err(e) if is_busy(&e) && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => return Ok(done.map(|_| ())?),
+        }
+    }
+}
+
+/// The low byte of a result code is its kind: 5 is busy, 6 is locked.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+async fn found(conn: &mut Conn) -> Result<Found> {
+    let (tables, ours): (i64, bool) = sqlx::query_as(
+        "SELECT COUNT(*), COALESCE(MAX(name = 'expiry_schema'), FALSE) FROM sqlite_schema
+         WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    match (tables, ours) {
+        (0, _) => Ok(Found::Empty),
+        (_, false) => Ok(Found::Foreign),
+        (_, true) => schema::version(conn).await,
+    }
+}
