@@ -301,6 +301,17 @@ mod tests {
         while !hang_up && matches!(stream.read_buf(&mut ignored).await, Ok(1..)) {}
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_write_ends_a_flight_at_once() {
+        let (silent, _open) = duplex(64);
+        let (broken, _) = duplex(64);
+        let client = Client::new(tokio::io::join(silent, broken), ConnectionConfig::default());
+        let start = Instant::now();
+        let ended = client.flight(vec![Sentence::new("/a")], |_, _| ()).await;
+        assert!(matches!(ended, Err(ClientError::Closed { heard: false })));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
