@@ -1,7 +1,5 @@
 //! The gateway passes the suite of all gateways, against the simulator over TCP and in memory.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     io,
@@ -18,7 +16,6 @@ use expiry_mikrotik::{
     GatewayConfig, MikrotikGateway,
     sim::{Access, ClientConfig, ClientId, LoginMethod, SimConfig, SimRouter},
 };
-use support::Switchboard;
 use tokio::time::sleep_until;
 
 mod over_tcp {
@@ -67,10 +64,8 @@ impl Bench {
 
     fn offline() -> Self {
         let sim = Arc::new(SimRouter::offline(config()));
-        let switchboard = Switchboard::default();
-        switchboard.connect("hill", &sim);
         let config = GatewayConfig {
-            dialer: Arc::new(switchboard),
+            dialer: Arc::clone(&sim) as _,
             ..GatewayConfig::default()
         };
         Self {
