@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use expiry_mikrotik::sim::{ClientConfig, SimConfig};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{DEADLINE, SECOND, Way, World, config, is_cut_on, mac, name};
+use crate::world::{
+    DEADLINE, SECOND, Site, WAYS, Way, World, client, config, is_cut_on, mac, name,
+};
 
 /// A look: accounts, cookies, bindings, sessions, hosts. The flight of the block reads sessions
 /// and hosts again. Connection tables and removals of connections are counted apart.
@@ -68,7 +71,7 @@ async fn r5_a_cut_is_made_at_the_deadline_with_no_more_commands_than_it_needs(
 #[tokio::test(start_paused = true)]
 async fn r1_nobody_is_cut_early_and_nobody_with_access_ever(#[values(0, 1, 20)] delay_ms: u64) {
     let world = World::new();
-    let config = expiry_mikrotik::sim::SimConfig {
+    let config = SimConfig {
         delay: Duration::from_millis(delay_ms),
         ..config("hill")
     };
@@ -76,7 +79,7 @@ async fn r1_nobody_is_cut_early_and_nobody_with_access_ever(#[values(0, 1, 20)] 
     let mut ending = Vec::new();
     for number in 0..20 {
         let ends_in = DEADLINE + Duration::from_millis(37) * u32::from(number);
-        let way = crate::world::WAYS[usize::from(number) % 6];
+        let way = WAYS[usize::from(number) % 6];
         ending.push((ends_in, world.person(&site, number, way, ends_in).await));
         world.person(&site, number + 100, way, DEADLINE * 100).await;
     }
@@ -100,21 +103,20 @@ async fn r1_nobody_is_cut_early_and_nobody_with_access_ever(#[values(0, 1, 20)] 
 async fn r6_every_device_and_every_account_of_a_subscriber_goes() {
     let world = World::new();
     let site = world.site("hill").await;
-    let ways = crate::world::WAYS;
     let clients: Vec<_> = (1..)
-        .zip(ways)
+        .zip(WAYS)
         .map(|(number, way)| {
-            let mut client = crate::world::client(number, way);
+            let mut device = client(number, way);
             if matches!(way, Way::Account | Way::Fasttrack) {
-                client.name = name(1);
+                device.name = name(1);
             }
             site.with(|sim| {
                 sim.configure(|config| config.shared_users = None);
-                sim.add_client(client)
+                sim.add_client(device)
             })
         })
         .collect();
-    let macs: Vec<_> = (1..).zip(ways).map(|(number, _)| mac(number)).collect();
+    let macs: Vec<_> = (1..).zip(WAYS).map(|(number, _)| mac(number)).collect();
     // The third device is known by nothing but the name that it is logged in with.
     let known: Vec<_> = macs.into_iter().filter(|of| *of != mac(3)).collect();
     world.subscribe(&site, &name(1), &known, DEADLINE).await;
@@ -130,6 +132,44 @@ async fn r6_every_device_and_every_account_of_a_subscriber_goes() {
     assert_eq!(
         moving.collect::<Vec<_>>(),
         [false, true, false, false, false, false]
+    );
+    running.stop().await;
+}
+
+/// The router still shows a device on an address that another device uses by now.
+#[tokio::test(start_paused = true)]
+async fn r1_the_connections_of_whoever_shares_an_address_stay() {
+    let world = World::new();
+    let site = world.site("hill").await;
+    let address = Some([10, 5, 50, 7].into());
+    let [payer, ending] = [(1, Way::Account), (2, Way::Bypass)].map(|(number, way)| {
+        let client = ClientConfig {
+            address,
+            ..client(number, way)
+        };
+        site.with(|sim| sim.add_client(client))
+    });
+    let flows = |site: &Site| {
+        let rows = site.with(|sim| sim.table("/ip/firewall/connection"));
+        let ids = rows.into_iter().map(|row| row[".id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(flows(&site), ["*1", "*2", "*3", "*4", "*5", "*6"]);
+    world
+        .subscribe(&site, &name(1), &[mac(1)], DEADLINE * 100)
+        .await;
+    world.subscribe(&site, &name(2), &[mac(2)], DEADLINE).await;
+    let running = world.start();
+
+    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    sleep(20 * SECOND).await;
+
+    assert!(!site.with(|sim| sim.client_can_move_bytes(ending)));
+    assert!(site.with(|sim| sim.client_can_move_bytes(payer)));
+    assert_eq!(
+        flows(&site),
+        ["*1", "*2", "*3"],
+        "none was removed and opened anew"
     );
     running.stop().await;
 }

@@ -104,7 +104,7 @@ fn faults() -> impl Strategy<Value = Option<(Fault, u64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn r1_whoever_ends_goes_and_nobody_else_is_ever_touched(
@@ -131,9 +131,14 @@ async fn play(people: &[Someone], names: &[&str], fault: Option<(Fault, u64)>, s
     let site = world.site_with(sim).await;
     let mut fates = Vec::new();
     let mut ours = Rows::default();
+    let mut flows = BTreeSet::new();
     for (at, (someone, name)) in people.iter().zip(names).enumerate() {
         let before = at.checked_sub(1).map(|at| &people[at]);
+        let known = connections(&site);
         let (client, fate) = admit(&world, &site, at, *someone, before, name, &mut ours).await;
+        if fate == Fate::Untouched {
+            flows.extend(connections(&site).difference(&known).cloned());
+        }
         fates.push((client, fate));
     }
     let others = ours.others(&site);
@@ -167,6 +172,8 @@ async fn play(people: &[Someone], names: &[&str], fault: Option<(Fault, u64)>, s
         }
     }
     assert_eq!(ours.others(&site), others, "rows of others");
+    let broken = flows.difference(&connections(&site)).count();
+    assert_eq!(broken, 0, "of {flows:?}");
     running.stop().await;
 }
 
@@ -254,6 +261,12 @@ async fn admit(
         Role::Lent | Role::Lives | Role::Stray => Fate::Untouched,
     };
     (client, fate)
+}
+
+/// The ids of all tracked connections.
+fn connections(site: &Site) -> BTreeSet<String> {
+    let rows = site.with(|sim| sim.table("/ip/firewall/connection"));
+    rows.into_iter().map(|row| row[".id"].clone()).collect()
 }
 
 fn is_fasttracked(way: Way) -> bool {
