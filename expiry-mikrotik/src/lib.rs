@@ -2,7 +2,8 @@
 //!
 //! [`MikrotikGateway`] is what the engine of `expiry-core` works with. Below it, [`wire`] turns
 //! bytes into sentences and back and [`proto`] sentences into commands and answers, both without
-//! I/O; [`Client`] drives them over a byte stream.
+//! I/O; [`Client`] drives them over a byte stream. With the feature `sim` there is also a simulated
+//! router to try it all on.
 
 #![warn(missing_docs)]
 

@@ -8,11 +8,10 @@ use std::{
 };
 
 use expiry_core::{
-    GatewayError, Hardware, MacAddr, Query, Router, RouterAddress, RouterGateway, RouterId,
-    UnblockOrder, Username,
+    GatewayError, Hardware, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
+    RouterGateway, RouterId, Task, TaskId, UnblockOrder, Username, Want,
     decide::{Claim, Leftovers, block_order, drop_order},
 };
-use expiry_core::{Live, Progress, Revision, Task, TaskId, Want};
 use expiry_mikrotik::{
     GatewayConfig, MikrotikGateway,
     sim::{
@@ -54,7 +53,7 @@ impl Scene {
     fn new(config: SimConfig, target: ClientConfig) -> Self {
         let sim = Arc::new(SimRouter::offline(config));
         let gateway = MikrotikGateway::new(GatewayConfig {
-            dialer: sim.clone(),
+            dialer: Arc::<SimRouter>::clone(&sim),
             ..GatewayConfig::default()
         });
         let router = Router {

@@ -1,3 +1,4 @@
-//! Harness of the end-to-end tests: a private PostgreSQL, and the real binaries.
+//! Harness of the end-to-end tests: simulated routers, and the real binary as a user runs it.
 
 pub mod process;
+pub mod world;

@@ -129,19 +129,13 @@ impl Service {
     pub async fn line(&mut self, text: &str) -> String {
         let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
         let waited = timeout(PATIENCE, self.lines.wait_for(found)).await;
-        let lines = match waited {
-            Ok(Ok(lines)) => lines,
-            Ok(Err(_)) => panic!(
-                "it ended without saying {text:?}: {:#?}",
-                self.lines.borrow()
-            ),
-            Err(_) => panic!("it never said {text:?}: {:#?}", self.lines.borrow()),
-        };
-        lines
-            .iter()
-            .find(|line| line.contains(text))
-            .cloned()
-            .expect("it was found")
+        let ended = waited.is_ok();
+        let lines = self.lines();
+        match lines.iter().find(|line| line.contains(text)) {
+            Some(line) => line.clone(),
+            None if ended => panic!("it ended without saying {text:?}: {lines:#?}"),
+            None => panic!("it never said {text:?}: {lines:#?}"),
+        }
     }
 
     /// Returns all lines so far.

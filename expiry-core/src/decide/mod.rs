@@ -11,5 +11,5 @@ mod way_in;
 
 pub use attribution::{Claim, logins_and_devices};
 pub use cut::{Leftovers, block_order, drop_order, undo_of};
-pub use restore::{RestorePlan, plan_restore};
+pub use restore::{RestorePlan, hosts_to_renew, plan_restore};
 pub use way_in::suspected_way_in;

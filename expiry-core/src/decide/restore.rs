@@ -1,4 +1,4 @@
-use crate::{BindingRow, RowId, Sighting, Task, UnblockOrder, Undo, UndoItem, UserRow};
+use crate::{BindingRow, HostRow, RowId, Sighting, Task, UnblockOrder, Undo, UndoItem, UserRow};
 
 /// What a restore still has to write, and what it answers for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
         order,
         undone: task.undo.clone(),
     }
+}
+
+/// Returns the hosts that are shut out although a binding of theirs was restored.
+pub fn hosts_to_renew(task: &Task, seen: &Sighting) -> Vec<RowId> {
+    let restored = |host: &HostRow| {
+        task.undo.iter().flat_map(|undo| &undo.items).any(|item| match item {
+            UndoItem::IpBinding { mac, .. } => mac.is_some() && *mac == host.mac,
+            UndoItem::User { .. } => false,
+        })
+    };
+    let shut_out = |host: &&HostRow| !host.authorized && !host.bypassed;
+    let hosts = seen.hosts.iter().filter(shut_out).filter(|host| restored(host));
+    hosts.map(|host| host.id.clone()).collect()
 }
 
 impl UnblockOrder {

@@ -1,7 +1,7 @@
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    GatewayError, Sighting, State, Task, UnblockOrder, Undo, WayIn,
-    decide::{RestorePlan, plan_restore},
+    DropOrder, GatewayError, RowId, Sighting, State, Task, UnblockOrder, Undo, WayIn,
+    decide::{RestorePlan, hosts_to_renew, plan_restore},
 };
 
 /// Undoes what we did, for those who paid: enable, read back, record.
@@ -55,6 +55,8 @@ pub(super) async fn run(
         }
         Err(error) => return Err(error.into()),
     };
+    let hosts = pending.iter().flat_map(|task| hosts_to_renew(task, &back)).collect();
+    renew(turn, hosts).await?;
     let results = pending.iter().map(|task| {
         let RestorePlan { order, undone } = plan_restore(task, &back);
         if order.is_empty() {
@@ -67,6 +69,18 @@ pub(super) async fn run(
         (task, turn.unconfirmed(task, error, None), Vec::new())
     });
     turn.settle(results.collect(), touched).await
+}
+
+/// A device that stayed in range keeps its host row from before its binding was enabled, and some
+/// routers read bindings only for new ones.
+async fn renew(turn: &Turn<'_>, hosts: Vec<RowId>) -> Result<(), TurnError> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    turn.trust()?;
+    let order = DropOrder { hosts, ..DropOrder::default() };
+    turn.shared.gateway.drop_rows(turn.router, &order).await?;
+    Ok(())
 }
 
 fn merged<'a>(orders: impl Iterator<Item = &'a UnblockOrder>) -> UnblockOrder {

@@ -25,10 +25,6 @@ async fn r3_who_pays_after_the_cut_is_let_in_again(#[case] by: Admission) {
     world.pay(subscriber.id).await;
     world.events.wait_for(SECOND, 1, is_restored).await;
 
-    world.gateway.with(router.id, |hotspot| {
-        hotspot.set_present(mac(1), false);
-        hotspot.set_present(mac(1), true);
-    });
     assert!(world.can_move(router.id, 1));
     assert!(world.store.undo_rows().iter().all(|undo| !undo.open));
     running.stop().await;

@@ -19,6 +19,9 @@ use tokio::{
 use super::{ConnId, Link, SimConfig, Simulator, TrafficEvent};
 use crate::{Dialer, Stream};
 
+/// Tokio's timer ticks in milliseconds and rounds up, which is coarse beside what a command takes.
+const TICKS: Duration = Duration::from_millis(2);
+
 /// A simulated router that runs: a [`Simulator`] on Tokio's clock, reached over TCP or any stream.
 ///
 /// Time on the simulation's clock is the time since the router was started, so a test may pause
@@ -232,9 +235,9 @@ impl Shared {
 
 async fn keep_time(shared: Arc<Shared>) {
     loop {
-        let (next, is_last_job) = {
+        let (next, exactly) = {
             let state = shared.lock();
-            (state.armed, state.sim.awaits_one_job())
+            (state.armed, state.sim.is_through_within(TICKS))
         };
         let rearmed = shared.rearm.notified();
         match next {
@@ -242,18 +245,18 @@ async fn keep_time(shared: Arc<Shared>) {
             Some(at) => {
                 tokio::select! {
                     () = rearmed => {}
-                    () = sleep_to(shared.started + at, is_last_job) => shared.with(|_| ()),
+                    () = sleep_to(shared.started + at, exactly) => shared.with(|_| ()),
                 }
             }
         }
     }
 }
 
-/// Sleeps until `deadline`. Tokio's timer ticks in milliseconds, which is coarse beside what a
-/// command takes; the last stretch can be waited for more exactly, at the price of some work.
+/// Sleeps until `deadline`; the last ticks, if wanted, more exactly than Tokio's timer can, at the
+/// price of some work.
 async fn sleep_to(deadline: Instant, exactly: bool) {
     let mut now = Instant::now();
-    while exactly && deadline.saturating_duration_since(now) < Duration::from_millis(2) {
+    while exactly && deadline.saturating_duration_since(now) < TICKS {
         if now >= deadline {
             return;
         }

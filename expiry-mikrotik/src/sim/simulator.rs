@@ -230,9 +230,11 @@ impl Simulator {
         }
     }
 
-    /// Whether the next event is the end of the only job.
-    pub(super) fn awaits_one_job(&self) -> bool {
-        self.jobs.len() == 1 && self.done_at.is_some() && self.done_at == self.next_event()
+    /// Whether all jobs that wait will be done within `time`, and there are some.
+    pub(super) fn is_through_within(&self, time: Duration) -> bool {
+        let jobs = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
+        let work = self.hotspot.config.delay.saturating_mul(jobs);
+        self.done_at.is_some_and(|at| at <= self.hotspot.now + time) && work <= time
     }
 
     pub(super) fn retry_later(&mut self, job: Job) {

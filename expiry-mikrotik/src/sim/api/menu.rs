@@ -1,7 +1,8 @@
 //! The menus of the router and their rows.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
+use super::query::Filter;
 use crate::sim::{
     hotspot::{Hotspot, Moment, Record, Table},
     text::{Value, date_and_time, duration, owned},
@@ -48,25 +49,49 @@ impl Menu {
         })
     }
 
-    /// Calls `each` for each row with its id, in list order.
+    /// The rows that may pass a query, if there is a quicker way to them than to look at all.
+    pub(super) fn candidates(self, hotspot: &Hotspot, filter: &Filter) -> Option<BTreeSet<u32>> {
+        let find = match self {
+            Self::User => Hotspot::find_users,
+            Self::Active => Hotspot::find_actives,
+            Self::Host => Hotspot::find_hosts,
+            Self::Cookie => Hotspot::find_cookies,
+            Self::Binding => Hotspot::find_bindings,
+            Self::UserProfile
+            | Self::Server
+            | Self::ServerProfile
+            | Self::Connection
+            | Self::Filter
+            | Self::Switch
+            | Self::Identity
+            | Self::Resource
+            | Self::Routerboard
+            | Self::Clock => return None,
+        };
+        let mut candidates = BTreeSet::new();
+        for (column, values) in filter.any_of()? {
+            for value in values {
+                candidates.extend(find(hotspot, column, value)?);
+            }
+        }
+        Some(candidates)
+    }
+
+    /// Calls `each` for each row with its id, in list order; in tables only for rows of `only`.
     pub(super) fn visit(
         self,
         hotspot: &Hotspot,
         booted_at: Duration,
+        only: Option<&BTreeSet<u32>>,
         each: &mut dyn FnMut(Option<u32>, &dyn Record),
     ) {
         match self {
-            Self::User => visit_table(hotspot.users.table(), each),
-            Self::Active => visit_table(&hotspot.actives, each),
-            Self::Host => visit_table(&hotspot.hosts, each),
-            Self::Cookie => {
-                let cookies = hotspot.cookies.iter();
-                cookies
-                    .filter(|(_, row)| row.expires_at > hotspot.now)
-                    .for_each(|(id, row)| each(Some(id), row));
-            }
-            Self::Binding => visit_table(hotspot.bindings.table(), each),
-            Self::Connection => visit_table(&hotspot.connections, each),
+            Self::User => visit_table(hotspot.users.table(), only, each),
+            Self::Active => visit_table(&hotspot.actives, only, each),
+            Self::Host => visit_table(&hotspot.hosts, only, each),
+            Self::Cookie => visit_table(&hotspot.cookies, only, each),
+            Self::Binding => visit_table(hotspot.bindings.table(), only, each),
+            Self::Connection => visit_table(&hotspot.connections, only, each),
             Self::UserProfile => each(Some(0), &user_profile(hotspot)),
             Self::Server => each(Some(1), &server()),
             Self::ServerProfile => each(Some(1), &server_profile(hotspot)),
@@ -87,9 +112,21 @@ impl Menu {
     }
 }
 
-fn visit_table<R: Record>(table: &Table<R>, each: &mut dyn FnMut(Option<u32>, &dyn Record)) {
-    for (id, row) in table.iter() {
-        each(Some(id), row);
+fn visit_table<R: Record>(
+    table: &Table<R>,
+    only: Option<&BTreeSet<u32>>,
+    each: &mut dyn FnMut(Option<u32>, &dyn Record),
+) {
+    if let Some(ids) = only {
+        for id in ids {
+            if let Some(row) = table.get(*id) {
+                each(Some(*id), row);
+            }
+        }
+    } else {
+        for (id, row) in table.iter() {
+            each(Some(id), row);
+        }
     }
 }
 

@@ -28,19 +28,25 @@ pub(super) fn print(
     let count_only = command.get("count-only").is_some();
     let mut count = 0_usize;
     let mut rows = Vec::new();
-    menu.visit(hotspot, booted_at, &mut |id, record| {
-        let get = |column: &str| match column {
-            ".id" => id.map(id_text),
-            _ => record.get(column, moment),
-        };
-        if !filter.passes(get) {
-            return;
-        }
-        count += 1;
-        if !count_only {
-            rows.push(row(id, record, moment, columns.as_deref()));
-        }
-    });
+    let candidates = menu.candidates(hotspot, &filter);
+    menu.visit(
+        hotspot,
+        booted_at,
+        candidates.as_ref(),
+        &mut |id, record| {
+            let get = |column: &str| match column {
+                ".id" => id.map(id_text),
+                _ => record.get(column, moment),
+            };
+            if !filter.passes(get) {
+                return;
+            }
+            count += 1;
+            if !count_only {
+                rows.push(row(id, record, moment, columns.as_deref()));
+            }
+        },
+    );
     Answer {
         rows,
         ret: count_only.then(|| count.to_string().into_bytes()),

@@ -32,6 +32,12 @@ impl Filter {
         Self { program, any_of }
     }
 
+    /// The values of which every row that passes has at least one, by column; `None` if the query
+    /// is not of that kind.
+    pub(super) fn any_of(&self) -> Option<&BTreeMap<String, BTreeSet<Vec<u8>>>> {
+        self.any_of.as_ref()
+    }
+
     pub(super) fn passes<'v>(&self, get: impl Fn(&str) -> Option<Value<'v>>) -> bool {
         if let Some(wanted) = &self.any_of {
             return wanted.iter().any(|(name, values)| {

@@ -36,6 +36,10 @@ impl Bindings {
         self.get(id).map(|row| row.kind)
     }
 
+    pub(super) fn ids_on(&self, mac: MacAddr) -> BTreeSet<u32> {
+        self.by_mac.get(&mac).cloned().unwrap_or_default()
+    }
+
     pub(super) fn renumber(&mut self) {
         self.table.renumber();
         self.by_mac.clear();

@@ -76,7 +76,7 @@ impl Hotspot {
         if self.config.offers(LoginMethod::MacCookie)
             && let Some(id) = self.stations[station].mac_cookie
         {
-            let cookie = self.cookies.get(id).filter(|row| row.expires_at > self.now);
+            let cookie = self.cookies.get(id);
             if cookie.is_some_and(|row| self.admits(&row.user, None, station)) {
                 self.accept(station, LoginMethod::MacCookie);
                 return;
@@ -98,7 +98,6 @@ impl Hotspot {
         }
         let of = &self.stations[station];
         let cookie = of.cookie.and_then(|id| self.cookies.get(id));
-        let cookie = cookie.filter(|row| row.expires_at > self.now);
         let by_cookie = cookie.is_some_and(|row| self.admits(&row.user, None, station));
         if by_cookie && self.config.offers(LoginMethod::Cookie) {
             self.accept(station, LoginMethod::Cookie);

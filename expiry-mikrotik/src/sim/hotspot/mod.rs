@@ -5,6 +5,7 @@
 //! changes, not what exists.
 
 mod bindings;
+mod find;
 mod login;
 mod record;
 mod rows;
@@ -15,6 +16,7 @@ mod users;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::Ipv4Addr,
     time::Duration,
 };
 
@@ -40,6 +42,8 @@ enum Wake {
     Session { station: usize, by: LoginMethod },
     /// A session reaches its limit, unless it ended before.
     SessionEnd { active: u32, ends_at: Duration },
+    /// A cookie expires, unless another row has its id meanwhile.
+    CookieEnd { cookie: u32, expires_at: Duration },
     /// A device has been silent for long, unless it was switched on meanwhile.
     Silence { station: usize, since: Duration },
 }
@@ -57,6 +61,7 @@ pub(super) struct Hotspot {
     pub(super) connections: Table<Connection>,
     pub(super) stations: Vec<Station>,
     by_mac: BTreeMap<MacAddr, usize>,
+    by_address: BTreeMap<Ipv4Addr, Vec<usize>>,
     by_name: BTreeMap<Vec<u8>, Vec<usize>>,
     sessions_of: BTreeMap<Vec<u8>, BTreeSet<u32>>,
     wakes: BTreeSet<(Duration, u64, Wake)>,
@@ -77,6 +82,7 @@ impl Hotspot {
             connections: Table::default(),
             stations: Vec::new(),
             by_mac: BTreeMap::new(),
+            by_address: BTreeMap::new(),
             by_name: BTreeMap::new(),
             sessions_of: BTreeMap::new(),
             wakes: BTreeSet::new(),
@@ -120,8 +126,13 @@ impl Hotspot {
         for station in &mut self.stations {
             station.forget_rows();
         }
-        for (id, cookie) in self.cookies.iter() {
-            self.stations[cookie.station].keep_cookie(id, cookie.by_mac);
+        let mut ends = Vec::new();
+        for (cookie, row) in self.cookies.iter() {
+            self.stations[row.station].keep_cookie(cookie, row.by_mac);
+            ends.push((row.expires_at, cookie));
+        }
+        for (expires_at, cookie) in ends {
+            self.schedule(expires_at, Wake::CookieEnd { cookie, expires_at });
         }
         for station in 0..self.stations.len() {
             self.refresh(station);
@@ -144,6 +155,12 @@ impl Hotspot {
                 let session = self.actives.get(active);
                 if session.is_some_and(|row| row.ends_at == Some(ends_at)) {
                     self.end_session(active, Logout::Limit);
+                }
+            }
+            Wake::CookieEnd { cookie, expires_at } => {
+                let row = self.cookies.get(cookie);
+                if row.is_some_and(|row| row.expires_at == expires_at) {
+                    self.remove_cookie(cookie);
                 }
             }
             Wake::Silence { station, since } => {

@@ -1,10 +1,10 @@
 //! What each row prints.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use expiry_core::BindingKind;
 
-use super::rows::{Active, Binding, Connection, Cookie, Endpoint, Host, User};
+use super::rows::{Active, Binding, Connection, Cookie, Host, User};
 use crate::sim::text::{Value, duration, flag, owned};
 
 /// What printing depends on besides the row.
@@ -229,15 +229,6 @@ impl Record for Binding {
     }
 }
 
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}:{port}", self.address),
-            None => self.address.fmt(f),
-        }
-    }
-}
-
 impl Record for Connection {
     fn columns(&self) -> Cow<'static, [&'static str]> {
         Cow::Borrowed(&[
@@ -271,10 +262,10 @@ impl Record for Connection {
     fn get(&self, column: &str, moment: Moment) -> Option<Value<'_>> {
         match column {
             "protocol" => Some(text(self.protocol)),
-            "src-address" => Some(owned(self.src.to_string())),
-            "dst-address" => Some(owned(self.dst.to_string())),
-            "reply-src-address" => Some(owned(self.reply_src.to_string())),
-            "reply-dst-address" => Some(owned(self.reply_dst.to_string())),
+            "src-address" => Some(text(&self.src)),
+            "dst-address" => Some(text(&self.dst)),
+            "reply-src-address" => Some(text(&self.reply_src)),
+            "reply-dst-address" => Some(text(&self.reply_dst)),
             "tcp-state" if self.protocol == "tcp" => Some(text("established")),
             "timeout" => Some(text("1d")),
             "orig-packets" | "orig-bytes" | "repl-packets" | "repl-bytes" => Some(text("1500")),

@@ -91,13 +91,6 @@ impl Binding {
     }
 }
 
-/// One side of a connection, as the connection table prints it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) address: Ipv4Addr,
-    pub(crate) port: Option<u16>,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) station: usize,
@@ -105,8 +98,9 @@ pub(crate) struct Connection {
     pub(crate) flow: usize,
     pub(crate) protocol: &'static str,
     pub(crate) fasttrack: bool,
-    pub(crate) src: Endpoint,
-    pub(crate) dst: Endpoint,
-    pub(crate) reply_src: Endpoint,
-    pub(crate) reply_dst: Endpoint,
+    /// Addresses with their ports, as printed: this table is large and printed whole.
+    pub(crate) src: String,
+    pub(crate) dst: String,
+    pub(crate) reply_src: String,
+    pub(crate) reply_dst: String,
 }

@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use expiry_core::{BindingKind, MacAddr};
 
@@ -88,6 +88,10 @@ impl Hotspot {
             moved: 0,
         });
         self.by_mac.insert(config.mac, index);
+        let of = &self.stations[index];
+        for address in BTreeSet::from([of.address, of.to_address]) {
+            self.by_address.entry(address).or_default().push(index);
+        }
         self.by_name.entry(name).or_default().push(index);
         self.see_host(index);
         if config.access == Access::Account && self.may_log_in(index) && !self.is_open(index) {
@@ -272,8 +276,10 @@ impl Hotspot {
         if let Some(held) = held {
             self.cookies.remove(held);
         }
-        let id = self.cookies.insert(cookie);
-        self.stations[station].keep_cookie(id, mac_cookie);
+        let expires_at = cookie.expires_at;
+        let cookie = self.cookies.insert(cookie);
+        self.stations[station].keep_cookie(cookie, mac_cookie);
+        self.schedule(expires_at, Wake::CookieEnd { cookie, expires_at });
     }
 
     pub(crate) fn remove_cookie(&mut self, id: u32) {

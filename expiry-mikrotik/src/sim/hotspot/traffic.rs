@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use expiry_core::BindingKind;
 
-use super::{Connection, Hotspot, Station, rows::Endpoint};
+use super::{Connection, Hotspot, Station};
 use crate::sim::{ClientId, TrafficEvent};
 
 /// The router's own public address.
@@ -87,29 +87,28 @@ fn connection(of: &Station, station: usize, flow: usize) -> Connection {
     let spread = station * 31 + flow;
     let number = |modulus: usize| u16::try_from(spread % modulus).unwrap_or_default();
     let without_ports = flow % 8 == 6;
-    let port = |port: u16| (!without_ports).then_some(port);
     let address = if flow.is_multiple_of(2) {
         of.address
     } else {
         of.to_address
     };
-    let client = Endpoint {
-        address,
-        port: port(20_000 + number(40_000)),
+    let local_port = 20_000 + number(40_000);
+    let endpoint = |address: Ipv4Addr, port: u16| {
+        if without_ports {
+            address.to_string()
+        } else {
+            format!("{address}:{port}")
+        }
     };
-    let peer = Endpoint {
-        address: Ipv4Addr::from(u32::from(Ipv4Addr::new(203, 0, 113, 1)) + u32::from(number(250))),
-        port: port(443),
-    };
-    let public = Endpoint {
-        address: WAN,
-        port: client.port,
-    };
+    let client = endpoint(address, local_port);
+    let first_peer = u32::from(Ipv4Addr::new(203, 0, 113, 1));
+    let peer = endpoint(Ipv4Addr::from(first_peer + u32::from(number(250))), 443);
+    let public = endpoint(WAN, local_port);
     let from_outside = flow % 4 == 3;
     let (src, dst, reply_src, reply_dst) = if from_outside {
-        (peer, public, client, peer)
+        (peer.clone(), public, client, peer)
     } else {
-        (client, peer, peer, public)
+        (client, peer.clone(), peer, public)
     };
     Connection {
         station,

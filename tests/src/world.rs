@@ -1,0 +1,128 @@
+//! A simulated router, a database, and the command line between them.
+
+use std::{fs, time::Duration};
+
+use expiry_core::MacAddr;
+use expiry_mikrotik::sim::{ClientConfig, ClientId, SimConfig, SimRouter};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tokio::time::{interval, timeout};
+
+use crate::process::Expiry;
+
+/// One router that is simulated here, and a command line whose database knows it.
+#[derive(Debug)]
+pub struct World {
+    /// The command line.
+    pub expiry: Expiry,
+    /// The router.
+    pub router: SimRouter,
+    home: TempDir,
+}
+
+const PASSWORD: &str = "s3cret of the router";
+
+impl World {
+    /// Makes a router named `tower`, and registers it in the database at this URL; without one, in
+    /// a SQLite file of its own.
+    ///
+    /// # Panics
+    /// If any of that fails.
+    pub async fn new(database: Option<&str>) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let own = format!("sqlite://{}", home.path().join("expiry.db").display());
+        let expiry = Expiry::new(database.unwrap_or(&own), home.path());
+        let router = sim_router("tower").await;
+        let world = Self {
+            expiry,
+            router,
+            home,
+        };
+        world.register("tower", &world.router).await;
+        world
+    }
+
+    /// Registers a router.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn register(&self, name: &str, router: &SimRouter) {
+        let file = self.home.path().join("router-password");
+        fs::write(&file, format!("{PASSWORD}\n")).expect("written");
+        let (port, file) = (router.addr().port().to_string(), file.display().to_string());
+        self.expiry
+            .ok(&[
+                "router",
+                "add",
+                name,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--username",
+                "expiry",
+                "--password-file",
+                &file,
+            ])
+            .await;
+    }
+
+    /// Counts the confirmations of cuts in the audit.
+    ///
+    /// # Panics
+    /// If the database cannot be read.
+    pub async fn confirmed_cuts(&self) -> i64 {
+        let count = "SELECT count(*) FROM event \
+                     WHERE kind = 'confirmed' AND want = 'cut' AND lag_us IS NOT NULL";
+        let file = self.home.path().join("expiry.db");
+        let options = SqliteConnectOptions::new().filename(file).read_only(true);
+        let mut audit = options.connect().await.expect("a database of its own");
+        sqlx::query_scalar(count)
+            .fetch_one(&mut audit)
+            .await
+            .expect("counted")
+    }
+
+    /// Brings a device online behind `router`, that keeps coming back.
+    pub fn device(router: &SimRouter, name: &str, mac: MacAddr) -> ClientId {
+        let config = ClientConfig {
+            with_cookie: true,
+            persistent: true,
+            fasttrack: true,
+            ..ClientConfig::new(name, mac)
+        };
+        router.with(|sim| sim.add_client(config))
+    }
+}
+
+/// Starts a simulated router.
+///
+/// # Panics
+/// If no port is free.
+pub async fn sim_router(name: &str) -> SimRouter {
+    let config = SimConfig {
+        identity: name.into(),
+        serial: Some(format!("SIM-{name}")),
+        ..SimConfig::new("expiry", PASSWORD.into())
+    };
+    SimRouter::listen("127.0.0.1:0", config)
+        .await
+        .expect("a free port")
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// If it does not within `patience`.
+pub async fn until(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let mut ticks = interval(Duration::from_millis(5));
+    let holds = async {
+        while !condition() {
+            ticks.tick().await;
+        }
+    };
+    assert!(
+        timeout(patience, holds).await.is_ok(),
+        "{what}: not within {patience:?}"
+    );
+}
