@@ -4,8 +4,9 @@ use expiry_mikrotik::sim::{ClientConfig, SimConfig};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{
-    DEADLINE, SECOND, Site, WAYS, Way, World, client, config, is_cut_on, mac, name,
+use crate::{
+    recorder::is_cut_on,
+    world::{DEADLINE, SECOND, Site, WAYS, Way, World, client, config, mac, name},
 };
 
 /// A look: accounts, cookies, bindings, sessions, hosts. The flight of the block reads sessions

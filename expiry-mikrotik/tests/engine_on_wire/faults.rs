@@ -4,8 +4,9 @@ use expiry_mikrotik::sim::{Fault, FaultRule, Trap};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{
-    DEADLINE, Person, SECOND, Site, Way, World, client, is_cut_on, is_restored, mac, name,
+use crate::{
+    recorder::{is_cut_on, is_restored},
+    world::{DEADLINE, Person, SECOND, Site, Way, World, client, mac, name},
 };
 
 /// Two sites where access ends at the same time; things go wrong at the first.

@@ -7,5 +7,6 @@ mod faults;
 mod mixtures;
 mod outages;
 mod payments;
+mod recorder;
 mod returns;
 mod world;

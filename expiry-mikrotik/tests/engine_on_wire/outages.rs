@@ -5,7 +5,10 @@ use expiry_mikrotik::sim::{Fault, FaultRule, Link};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{DEADLINE, SECOND, WAYS, World, is_cut_on};
+use crate::{
+    recorder::is_cut_on,
+    world::{DEADLINE, SECOND, WAYS, World},
+};
 
 #[rstest]
 #[case(Link::Refused)]

@@ -1,11 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use expiry_mikrotik::sim::SimConfig;
+use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{
-    DEADLINE, SECOND, Site, Way, World, client, config, is_cut_on, is_restored, mac, name, pay,
+use crate::{
+    recorder::{is_cut_on, is_restored},
+    world::{DEADLINE, SECOND, Site, Way, World, client, config, mac, name, pay},
 };
 
 /// Slow enough that a payment can come between any two commands.
@@ -119,4 +120,38 @@ async fn r3_who_buys_the_name_or_the_device_gets_the_restore() {
     world.events.wait_for(5 * SECOND, 2, is_restored).await;
     assert!(!site.is_disabled(&name(1)));
     running.stop().await;
+}
+
+#[rstest]
+#[case(Fault::LoseAnswer)]
+#[case(Fault::Close)]
+#[case(Fault::Silence)]
+#[tokio::test(start_paused = true)]
+async fn r3_a_restore_that_is_broken_off_anywhere_lets_the_device_in(
+    #[case] fault: Fault,
+    #[values(Way::Account, Way::Bypass)] way: Way,
+) {
+    for position in 0..16 {
+        let world = World::new();
+        let config = SimConfig {
+            bypass_needs_new_host: true,
+            ..config("hill")
+        };
+        let site = world.site_with(config).await;
+        let person = world.person(&site, 1, way, DEADLINE).await;
+        let running = world.start();
+        world.events.cuts(20 * SECOND, 1, site.router.id).await;
+        world.reach(DEADLINE + 15 * SECOND).await;
+        assert!(!site.can_move(&person));
+
+        let rule = FaultRule::on("", fault.clone()).after(position).once();
+        site.with(|sim| sim.inject(rule));
+        world.pay(person.id).await;
+        world.events.wait_for(20 * SECOND, 1, is_restored).await;
+        sleep(SECOND).await;
+
+        assert!(site.can_move(&person), "{fault:?} at {position}");
+        assert_eq!(world.undone(), 0, "{fault:?} at {position}");
+        running.stop().await;
+    }
 }

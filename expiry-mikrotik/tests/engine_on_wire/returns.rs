@@ -5,8 +5,9 @@ use expiry_mikrotik::sim::{LoginMethod, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::world::{
-    DEADLINE, SECOND, Site, Way, World, config, has_returned, is_cut_on, mac, name,
+use crate::{
+    recorder::{has_returned, is_cut_on},
+    world::{DEADLINE, SECOND, Site, Way, World, config, mac, name},
 };
 
 /// The password was checked before the account was disabled; the session appears in the middle of

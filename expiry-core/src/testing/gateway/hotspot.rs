@@ -262,11 +262,10 @@ impl Hotspot {
             Some(host) => host.id.clone(),
             None => self.add_host(mac, device.address),
         };
-        let bypassed = self.is_bypassed(mac);
-        let online = self.hosts.get_mut(&host).is_some_and(|row| {
-            row.bypassed |= bypassed && !row.authorized;
-            row.authorized || row.bypassed
-        });
+        let online = self
+            .hosts
+            .get(&host)
+            .is_some_and(|row| row.authorized || row.bypassed);
         if !online {
             let user = self.login_of(mac, device);
             if let Some((user, login_by)) = user {
@@ -299,23 +298,20 @@ impl Hotspot {
 
     fn add_host(&mut self, mac: MacAddr, address: IpAddr) -> RowId {
         let id = self.fresh_id();
+        let binding = self
+            .bindings
+            .values()
+            .find(|row| !row.disabled && row.mac == Some(mac));
         let row = HostRow {
             id: id.clone(),
             mac: Some(mac),
             address: Some(address),
             to_address: Some(address),
             authorized: false,
-            bypassed: self.is_bypassed(mac),
+            bypassed: binding.is_some_and(|row| row.kind == BindingKind::Bypassed),
         };
         self.hosts.insert(id.clone(), row);
         id
-    }
-
-    /// What the first binding that fits says.
-    fn is_bypassed(&self, mac: MacAddr) -> bool {
-        let mut rows = self.bindings.values();
-        rows.find(|row| !row.disabled && row.mac == Some(mac))
-            .is_some_and(|row| row.kind == BindingKind::Bypassed)
     }
 
     fn login_of(&self, mac: MacAddr, device: &Device) -> Option<(String, &'static str)> {

@@ -1,7 +1,9 @@
-use super::bench::{Binding, Device, Entry, GatewayBench, cut, look, mac, ok, online, query, task};
+use super::bench::{
+    Binding, Device, Entry, GatewayBench, cut, drop_rows, look, mac, ok, online, query, task,
+};
 use crate::{
-    BindingKind, Live, MacAddr, UnblockOrder,
-    decide::{Claim, Leftovers, plan_restore, undo_of},
+    BindingKind, DropOrder, Live,
+    decide::{Claim, hosts_to_renew, plan_restore, undo_of},
 };
 
 const NAME: &str = "255700000001";
@@ -42,27 +44,24 @@ async fn assert_restored(bench: &dyn GatewayBench, entry: Entry<'_>, name: Optio
     let (found, _) = cut(bench, name, &[mac(1)]).await;
     assert!(!bench.can_move(mac(1)));
 
-    let order = restore(bench, name, mac(1), &found).await;
-    let refused = bench.gateway().unblock(&bench.router(), &order).await;
-    bench.settle().await;
-
-    assert_eq!(ok(refused), []);
-    assert!(bench.can_move(mac(1)));
-    let again = restore(bench, name, mac(1), &found).await;
-    assert!(again.is_empty(), "{again:?}");
-}
-
-/// What has to be enabled, by what was found before the cut and what the router shows now.
-async fn restore(
-    bench: &dyn GatewayBench,
-    name: Option<&str>,
-    mac: MacAddr,
-    found: &Leftovers,
-) -> UnblockOrder {
-    let mut task = task(name, &[mac]);
+    let mut task = task(name, &[mac(1)]);
     let live = Live::default();
-    let undo = undo_of(&Claim::new(&task, &live, false), found);
+    let undo = undo_of(&Claim::new(&task, &live, false), &found);
     task.undo = undo;
-    let seen = look(bench, &query(name, &[mac])).await;
-    plan_restore(&task, &seen).order
+    let seen = look(bench, &query(name, &[mac(1)])).await;
+    let order = plan_restore(&task, &seen).order;
+    let refused = bench.gateway().unblock(&bench.router(), &order).await;
+    assert_eq!(ok(refused), []);
+
+    let back = look(bench, &query(name, &[mac(1)])).await;
+    let order = plan_restore(&task, &back).order;
+    assert!(order.is_empty(), "{order:?}");
+    let hosts = hosts_to_renew(&task, &back);
+    let order = DropOrder {
+        hosts,
+        ..DropOrder::default()
+    };
+    assert_eq!(drop_rows(bench, &order).await, []);
+    bench.settle().await;
+    assert!(bench.can_move(mac(1)));
 }
