@@ -32,15 +32,17 @@ pub(crate) async fn read<S: Stream>(
         }
     };
     let (client, answers) = client.flight(commands, keep_first).await?;
-    let facts = check(&answers).and_then(|()| facts(&rows));
+    let facts = check(&answers).map(|()| facts(&rows));
     Ok((client, facts))
 }
 
-/// Virtual machines and PCs may have no routerboard menu; everything else has to answer.
+/// A menu that a router does not have leaves its facts unknown (virtual machines have no
+/// routerboard) and keeps no cut from being made. Any other error stands: without the permission
+/// to read, nothing that a look shows can be trusted.
 fn check(answers: &[Answer]) -> Result<(), GatewayError> {
     for (command, answer) in [IDENTITY, ROUTERBOARD, RESOURCE].into_iter().zip(answers) {
         match answer {
-            Err(trap) if command == ROUTERBOARD && trap.is_missing_menu() => {}
+            Err(trap) if trap.is_missing_menu() => {}
             Err(Trap { message, .. }) => {
                 return Err(GatewayError::Refused {
                     command: command.into(),
@@ -53,23 +55,18 @@ fn check(answers: &[Answer]) -> Result<(), GatewayError> {
     Ok(())
 }
 
-fn facts(
-    [identity, routerboard, resource]: &[Option<Sentence>; 3],
-) -> Result<RouterFacts, GatewayError> {
+fn facts([identity, routerboard, resource]: &[Option<Sentence>; 3]) -> RouterFacts {
     let field = |row: &Option<Sentence>, name| {
         let text = row.as_ref()?.get_text(name)?;
         (!text.is_empty()).then_some(text)
     };
-    let identity = field(identity, "name").ok_or_else(|| GatewayError::Protocol {
-        reason: "the router does not say its identity".into(),
-    })?;
-    Ok(RouterFacts {
+    RouterFacts {
         hardware: Hardware {
-            identity,
+            identity: field(identity, "name").unwrap_or_default(),
             serial: field(routerboard, "serial-number"),
         },
         version: field(resource, "version"),
         board: field(resource, "board-name"),
         uptime: field(resource, "uptime"),
-    })
+    }
 }

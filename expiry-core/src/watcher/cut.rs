@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal, RowId, Sighting, State, Task,
-    TaskRef,
+    ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal, RowId, Sighting,
+    State, Task, TaskRef,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
     undo_keys,
 };
@@ -16,17 +16,36 @@ const ROUNDS: u32 = 3;
 struct Cut {
     task: Task,
     left: Leftovers,
-    addresses: BTreeSet<IpAddr>,
+    /// Every address that the target was ever seen on. All are asked for each time: a session of
+    /// somebody else on one of them shows only then.
+    asked: BTreeSet<IpAddr>,
+    /// Whether the last reading showed the target on an address that was not asked for.
+    moved: bool,
 }
 
 impl Cut {
-    /// Takes in a new reading; addresses that somebody else uses by now are forgotten.
+    fn new(task: Task, left: Leftovers) -> Self {
+        let asked = left.addresses.clone();
+        Self {
+            task,
+            left,
+            asked,
+            moved: false,
+        }
+    }
+
+    /// Takes in a new reading. Addresses that somebody else uses by now are forgotten, and
+    /// connections of one that was not asked for wait until it was.
     fn update(&mut self, turn: &Turn<'_>, seen: &Sighting, live: &Live) {
         let claim = Claim::new(&self.task, live, turn.shared.config.comments);
         let before = std::mem::take(&mut self.left);
-        self.left = Leftovers::find(&claim, seen, &self.addresses);
+        self.left = Leftovers::find(&claim, seen, &before.addresses);
         self.left.stations.extend(before.stations);
-        self.addresses.clone_from(&self.left.addresses);
+        let sure: BTreeSet<_> = self.left.addresses.intersection(&self.asked).collect();
+        self.moved = sure.len() < self.left.addresses.len();
+        let is_sure = |row: &ConnectionRow| row.addresses.iter().any(|at| sure.contains(at));
+        self.left.connections.retain(is_sure);
+        self.asked.extend(&self.left.addresses);
     }
 }
 
@@ -95,12 +114,7 @@ async fn triage(
                 answered.push((turn.confirmed(&task), task));
             }
             State::Owed => {
-                let addresses = left.addresses.clone();
-                cuts.push(Cut {
-                    task,
-                    left,
-                    addresses,
-                });
+                cuts.push(Cut::new(task, left));
             }
         }
     }
@@ -129,7 +143,7 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     let mut query = turn.query(&tasks);
     for cut in cuts {
         query.stations.extend(&cut.left.stations);
-        query.addresses.extend(&cut.addresses);
+        query.addresses.extend(&cut.asked);
     }
     query.connections = true;
     query
@@ -173,7 +187,8 @@ async fn read_back(
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
             cut.update(turn, &back, &live);
-            if cut.left.ways_are_closed() && !cut.left.connections.is_empty() && round < ROUNDS {
+            let flows = cut.moved || !cut.left.connections.is_empty();
+            if cut.left.ways_are_closed() && flows && round < ROUNDS {
                 again.push(cut);
             } else {
                 done.push(cut);

@@ -13,16 +13,24 @@ pub(super) async fn run(
 ) -> Result<(), TurnError> {
     let mut results = Vec::new();
     let mut pending = Vec::new();
+    let mut hosts = Vec::new();
     for task in &tasks {
         let RestorePlan { order, undone } = plan_restore(task, seen);
         match (order.is_empty(), task.progress.state) {
-            (true, _) => results.push((task, turn.confirmed(task), undone)),
+            (true, state) => {
+                // An earlier attempt may have been broken off after it enabled the binding.
+                if state == State::Owed {
+                    hosts.extend(hosts_to_renew(task, seen));
+                }
+                results.push((task, turn.confirmed(task), undone));
+            }
             (false, State::Owed) => pending.push((task, order)),
             (false, State::Confirmed) => {
                 results.push((task, turn.returned(task, WayIn::Unknown), undone));
             }
         }
     }
+    renew(turn, hosts).await?;
     turn.settle(results, touched).await?;
     if pending.is_empty() {
         return Ok(());

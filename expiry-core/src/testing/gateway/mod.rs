@@ -1,6 +1,8 @@
 //! A gateway to simulated routers, without a wire.
 
 mod hotspot;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -136,11 +138,14 @@ impl SimGateway {
                 }
                 Fault::BlackHole => (None, sim.fault),
                 Fault::None | Fault::LostAnswers | Fault::NoPermission => {
-                    if !sim.connected && !dials {
+                    let right_box = check_box(router);
+                    if !dials && (!sim.connected || right_box.is_err()) {
+                        sim.connected = false;
                         return Err(GatewayError::Disconnected {
                             reason: "not connected".into(),
                         });
                     }
+                    right_box?;
                     sim.connected = true;
                     if sim.fault != Fault::NoPermission {
                         write(&mut sim.hotspot);
@@ -165,6 +170,26 @@ impl SimGateway {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RouterId, SimHotspot>> {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hardware(router: &Router) -> Hardware {
+    Hardware {
+        identity: router.name.clone(),
+        serial: Some(format!("SIM{:06}", router.id.0)),
+    }
+}
+
+/// Checks that the box on record answers.
+fn check_box(router: &Router) -> Result<(), GatewayError> {
+    let found = hardware(router);
+    let name = |h: &Hardware| format!("{} {}", h.identity, h.serial.as_deref().unwrap_or("-"));
+    match &router.seen {
+        Some(seen) if !seen.is_same_box(&found) => Err(GatewayError::WrongRouter {
+            expected: name(seen),
+            found: name(&found),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -280,23 +305,8 @@ impl RouterGateway for SimGateway {
 
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
-        let serial = Some(format!("SIM{:06}", router.id.0));
-        let hardware = Hardware {
-            identity: router.name.clone(),
-            serial,
-        };
-        if let Some(seen) = router
-            .seen
-            .as_ref()
-            .filter(|seen| !seen.is_same_box(&hardware))
-        {
-            let name =
-                |h: &Hardware| format!("{} {}", h.identity, h.serial.as_deref().unwrap_or("-"));
-            let (expected, found) = (name(seen), name(&hardware));
-            return Err(GatewayError::WrongRouter { expected, found });
-        }
         Ok(RouterFacts {
-            hardware,
+            hardware: hardware(router),
             version: Some("7.18.2 (stable)".into()),
             board: Some("simulated".into()),
             uptime: Some("1d02:03:04".into()),

@@ -1,5 +1,7 @@
 use expiry_core::{BlockOrder, GatewayError, RouterFacts, RouterGateway, UnblockOrder};
 
+use rstest::rstest;
+
 use super::{peer::SERIAL, *};
 use crate::{proto::ConnectionConfig, wire::Sentence};
 
@@ -203,6 +205,71 @@ async fn a_probe_proves_the_connection_that_there_is() {
     let (probed, took) = timed(gateway.probe(&router)).await;
     assert_eq!((probed, took), (Err(timed_out(5)), Duration::from_secs(5)));
     assert!(office.is_quiet());
+}
+
+#[rstest]
+#[case::menus_unknown(Some("no such command prefix"), SERIAL, true)]
+#[case::rows_without_fields(None, SERIAL, true)]
+#[case::rows_without_fields_on_another_box(None, "OTHER", false)]
+#[tokio::test(start_paused = true)]
+async fn r1_a_router_that_does_not_say_its_name_is_known_by_its_serial_number(
+    #[case] trap: Option<&str>,
+    #[case] serial: &str,
+    #[case] is_ours: bool,
+) {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.login().await;
+        for command in peer.take(3).await {
+            match (command.command(), trap) {
+                (b"/system/routerboard/print", _) => {
+                    peer.row(&command, &[("serial-number", serial)]).await;
+                    peer.done(&command).await;
+                }
+                (_, Some(message)) => peer.trap(&command, message).await,
+                (_, None) => {
+                    peer.row(&command, &[]).await;
+                    peer.done(&command).await;
+                }
+            }
+        }
+        peer
+    };
+    let router = router();
+    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    if !is_ours {
+        let Err(GatewayError::WrongRouter { found, .. }) = probed else {
+            panic!("{probed:?}");
+        };
+        assert_eq!(found, "``, serial number OTHER");
+        return;
+    }
+    let facts = probed.expect("the box on record");
+    assert_eq!(facts.hardware.identity, "");
+    assert_eq!(facts.hardware.serial.as_deref(), Some(SERIAL));
+    assert_eq!(
+        (facts.version, facts.board, facts.uptime),
+        (None, None, None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_may_not_be_asked_who_it_is_refuses() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut peer = office.accept().await;
+        peer.login().await;
+        for command in peer.take(3).await {
+            peer.trap(&command, "not enough permissions (9)").await;
+        }
+        peer
+    };
+    let router = router();
+    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    let command = "/system/identity/print".into();
+    let message = "not enough permissions (9)".into();
+    assert_eq!(probed, Err(GatewayError::Refused { command, message }));
 }
 
 #[tokio::test(start_paused = true)]

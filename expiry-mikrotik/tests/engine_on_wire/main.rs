@@ -1,0 +1,12 @@
+//! The engine, its in-memory store and the gateway on simulated routers: everything but the
+//! database and the socket is real. Time is paused; what counts is which bytes pass, and when.
+
+mod crowds;
+mod cuts;
+mod faults;
+mod mixtures;
+mod outages;
+mod payments;
+mod recorder;
+mod returns;
+mod world;

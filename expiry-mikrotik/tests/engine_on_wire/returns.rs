@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use expiry_core::{Event, StatusStore, WayIn};
+use expiry_mikrotik::sim::{LoginMethod, SimConfig, Simulator};
+use rstest::rstest;
+use tokio::time::sleep;
+
+use crate::{
+    recorder::{has_returned, is_cut_on},
+    world::{DEADLINE, SECOND, Site, Way, World, config, mac, name},
+};
+
+/// The password was checked before the account was disabled; the session appears in the middle of
+/// the cut, or after it.
+#[tokio::test(start_paused = true)]
+async fn r2_a_login_under_way_while_its_account_is_disabled_is_cut_too() {
+    let mut later = 0;
+    for latency in (2..60).chain([500, 900, 2_500, 8_000]) {
+        let world = World::new();
+        let site = world.site("hill").await;
+        let person = world.person(&site, 1, Way::Account, DEADLINE).await;
+        let running = world.start();
+        world.reach(DEADLINE - Duration::from_millis(12)).await;
+        site.with(|sim| {
+            sim.configure(|config| config.login_latency = Duration::from_millis(latency));
+            sim.kick(&name(1));
+        });
+
+        world.events.cuts(20 * SECOND, 1, site.router.id).await;
+        world.reach(DEADLINE + 20 * SECOND).await;
+
+        assert!(!site.can_move(&person), "login takes {latency} ms");
+        let stopped = site.stopped(&world, person.client).expect("it is off");
+        assert!(stopped < DEADLINE + 11 * SECOND, "{stopped:?}");
+        assert_eq!(world.events.count(is_cut_on(site.router.id)), 1);
+        later += world
+            .events
+            .count(|event| matches!(event, Event::Returned { .. }));
+        running.stop().await;
+    }
+    assert!(later > 0, "none of the logins ended after the read-back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r6_a_mac_cookie_lets_nobody_back() {
+    let world = World::new();
+    let config = SimConfig {
+        login_by: [LoginMethod::MacCookie].into(),
+        ..config("hill")
+    };
+    let site = world.site_with(config).await;
+    let person = world.person(&site, 1, Way::Account, DEADLINE).await;
+    site.with(|sim| sim.remove_hosts(mac(1)));
+    world.reach(SECOND).await;
+    assert!(site.can_move(&person), "it is back by its MAC cookie");
+    let running = world.start();
+
+    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    sleep(20 * SECOND).await;
+
+    assert!(!site.can_move(&person));
+    let cookies = site.with(|sim| sim.table("/ip/hotspot/cookie"));
+    assert_eq!(cookies, Vec::<expiry_mikrotik::sim::Row>::new());
+    assert_eq!(world.events.count(has_returned(WayIn::Cookie)), 0);
+    running.stop().await;
+}
+
+#[rstest]
+#[case::back_after_the_read_back(300)]
+#[case::back_before_the_read_back_at_times(0)]
+#[tokio::test(start_paused = true)]
+async fn r2_a_trial_cannot_be_held_off_which_is_said_and_not_fought(#[case] latency: u64) {
+    let world = World::new();
+    let site = site_with_trials(&world, latency, 0).await;
+    world.person(&site, 1, Way::Account, DEADLINE).await;
+    let bystander = world.person(&site, 2, Way::Account, DEADLINE * 100).await;
+    let running = world.start();
+
+    world.reach(DEADLINE + 5 * 60 * SECOND).await;
+    let before = kicks(&site);
+    world.reach(DEADLINE + 10 * 60 * SECOND).await;
+
+    let kicks = kicks(&site) - before;
+    assert!(
+        (5..=10).contains(&kicks),
+        "{kicks} in five minutes, a sweep is half a minute"
+    );
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.owed_cuts, 1);
+    let progress = &world.store.rows()[0].progress;
+    assert!(progress.cannot_hold());
+    assert_eq!(progress.way_in, Some(WayIn::Trial));
+    assert!(site.can_move(&bystander));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_who_is_back_before_every_read_back_is_never_called_off() {
+    let world = World::new();
+    let site = site_with_trials(&world, 0, 5).await;
+    world.person(&site, 1, Way::Account, DEADLINE).await;
+    let running = world.start();
+
+    world.reach(DEADLINE + 5 * 60 * SECOND).await;
+    let before = kicks(&site);
+    world.reach(DEADLINE + 10 * 60 * SECOND).await;
+
+    assert_eq!(world.events.count(is_cut_on(site.router.id)), 0);
+    let status = world.store.status(10).await.expect("status");
+    assert!(status.owed[0].online);
+    let error = status.owed[0].last_error.as_deref();
+    assert!(
+        error.is_some_and(|error| error.contains("1 × session")),
+        "{error:?}"
+    );
+    let kicks = kicks(&site) - before;
+    assert!(
+        (10..=20).contains(&kicks),
+        "{kicks} in five minutes, one in 15 s at most"
+    );
+    running.stop().await;
+}
+
+/// A router that gives everybody a trial. Its logins take `latency` and its commands `delay`, in
+/// milliseconds.
+async fn site_with_trials(world: &World, latency: u64, delay: u64) -> Site {
+    let config = SimConfig {
+        login_by: [LoginMethod::Form, LoginMethod::Trial].into(),
+        trial_limit: Duration::from_hours(10),
+        login_latency: Duration::from_millis(latency),
+        delay: Duration::from_millis(delay),
+        ..config("hill")
+    };
+    world.site_with(config).await
+}
+
+fn kicks(site: &Site) -> u64 {
+    let removals = |sim: &mut Simulator| {
+        let commands = &sim.stats().commands;
+        commands.get("/ip/hotspot/active/remove").copied()
+    };
+    site.with(removals).unwrap_or_default()
+}
