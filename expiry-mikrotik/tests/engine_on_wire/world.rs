@@ -168,12 +168,16 @@ impl World {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_with(WatcherConfig::default())
+    }
+
+    pub(crate) fn start_with(&self, config: WatcherConfig) -> Running {
         let watcher = Watcher::new(
             Arc::clone(&self.store) as _,
             Arc::clone(&self.gateway) as _,
             Arc::new(self.clock.clone()),
             Arc::clone(&self.events) as _,
-            WatcherConfig::default(),
+            config,
         );
         let stop = CancellationToken::new();
         let token = stop.clone();
