@@ -8,7 +8,7 @@ use expiry_core::{BindingKind, MacAddr, watcher::WatcherConfig};
 use expiry_mikrotik::sim::{ClientConfig, ClientId, Fault, FaultRule, SimConfig};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use crate::world::{DEADLINE, SECOND, Site, WAYS, Way, World, client, config, mac};
+use crate::world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac};
 
 /// Names that contain each other, and are all different subscribers.
 const NAMES: [&str; 12] = [
@@ -157,7 +157,7 @@ async fn play(
     }
     let others = ours.others(&site);
     let running = world.start_with(watcher);
-    world.reach(DEADLINE - SECOND).await;
+    world.reach(SHORTLY_BEFORE).await;
     if let Some((fault, position)) = fault {
         site.with(|sim| sim.inject(FaultRule::on("", fault).after(position).once()));
     }
@@ -207,7 +207,9 @@ async fn admit(
         name: match way {
             Way::MacLogin => mac(number).to_string(),
             Way::Plus if name.bytes().all(|b| b.is_ascii_digit()) => format!("+{name}"),
-            _ => name.into(),
+            Way::Account | Way::Plus | Way::Fasttrack | Way::Bypass | Way::BypassFasttrack => {
+                name.into()
+            }
         },
         ..client(number, way)
     };

@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig};
+use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
     recorder::{is_cut_on, is_restored},
-    world::{DEADLINE, SECOND, Site, Way, World, client, config, mac, name, pay},
+    world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, Way, World, client, config, mac, name, pay},
 };
 
 /// Slow enough that a payment can come between any two commands.
@@ -39,7 +39,7 @@ async fn r3_a_payment_after_any_command_of_a_cut_wins(#[case] way: Way) {
         switch_off_by_hand(&site);
         let person = world.person(&site, 1, way, DEADLINE).await;
         let running = world.start();
-        world.reach(DEADLINE - SECOND).await;
+        world.reach(SHORTLY_BEFORE).await;
         let before = site.commands();
         let paid = {
             world.reach(DEADLINE).await;
@@ -80,7 +80,7 @@ async fn r3_a_payment_before_the_drop_leaves_the_session_alone(
     let site = world.site_with(slow()).await;
     let person = world.person(&site, 1, Way::Account, DEADLINE).await;
     let running = world.start();
-    world.reach(DEADLINE - SECOND).await;
+    world.reach(SHORTLY_BEFORE).await;
     let before = site.commands();
 
     world.reach(DEADLINE).await;
@@ -90,7 +90,7 @@ async fn r3_a_payment_before_the_drop_leaves_the_session_alone(
 
     assert_eq!(site.stopped(&world, person.client), None);
     assert!(!site.is_disabled(&name(1)));
-    let stats = site.with(|sim| sim.take_stats());
+    let stats = site.with(Simulator::take_stats);
     let wrote = |path: &String| !path.ends_with("/print");
     let wrote: Vec<_> = stats.commands.keys().filter(|path| wrote(path)).collect();
     if position < 5 {
