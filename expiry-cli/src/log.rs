@@ -120,7 +120,7 @@ impl EventSink for EventLog {
                 router = self.name(*router),
                 subscriber = masked(username.as_ref()),
                 lag_ms = millis(*lag),
-                "restore confirmed"
+                "restored"
             ),
             Event::Returned {
                 task,

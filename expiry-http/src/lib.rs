@@ -1,6 +1,6 @@
 //! The admin service: tells load balancers and people whether cuts are being made.
 //!
-//! [`app`] is an ordinary [`axum::Router`] that may be nested into another service; [`serve`] runs
+//! [`app`] is an ordinary [`axum::Router`] that may be nested into another service; [`serve()`] runs
 //! it until it is told to stop. The caller owns the listener and the signals.
 
 #![warn(missing_docs)]

@@ -1,6 +1,13 @@
 //! `expiry-http`: the admin service by itself.
 
-use std::{error::Error, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Parser;
 use expiry_core::{StatusStore, StoreError};
@@ -72,10 +79,17 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tracing::error!(error = &failure as &dyn Error, "stopped");
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(io::stderr(), "error: {}", chain(&failure));
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Joins an error and its causes to one line.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 async fn run(args: Args) -> Result<(), Failure> {

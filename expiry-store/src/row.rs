@@ -282,7 +282,6 @@ pub(crate) struct EnforcementRow {
     confirmed_at: Option<i64>,
     online: bool,
     last_error: Option<String>,
-    pub(crate) measured: bool,
 }
 
 impl EnforcementRow {

@@ -128,8 +128,7 @@ impl Service {
     /// If none comes.
     pub async fn line(&mut self, text: &str) -> String {
         let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
-        let waited = timeout(PATIENCE, self.lines.wait_for(found)).await;
-        let ended = waited.is_ok();
+        let ended = timeout(PATIENCE, self.lines.wait_for(found)).await.is_ok();
         let lines = self.lines();
         match lines.iter().find(|line| line.contains(text)) {
             Some(line) => line.clone(),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use expiry_core::MacAddr;
 use expiry_mikrotik::sim::{Fault, FaultRule, SimStats};
 use expiry_tests::world::{World, until};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval},
+};
 
 /// A cut sends fewer commands than this.
 const POSITIONS: u64 = 24;
@@ -83,7 +86,7 @@ async fn killed_at(position: u64, pays: bool) -> bool {
 
     let mut second = world.expiry.service(&["run"]);
     second.line("router reached").await;
-    let patience = Duration::from_secs(30);
+    let patience = Duration::from_mins(1);
     let disabled = |name: &str| {
         world.router.with(|sim| {
             sim.users()
@@ -134,7 +137,10 @@ fn of_hotspot(stats: &SimStats) -> u64 {
 }
 
 async fn is_settled(world: &World) -> bool {
-    for _ in 0..100 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut ticks = interval(Duration::from_millis(200));
+    while Instant::now() < deadline {
+        ticks.tick().await;
         let status = world.expiry.json(&["status"]).await;
         if status["owed_cuts"] == 0 && status["owed_restores"] == 0 {
             return true;

@@ -30,8 +30,7 @@ pub(crate) async fn run(cli: Cli, settings: &Settings) -> Result<(), CliError> {
         Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;
-            let now = store.now().await?;
-            subscriber::run(command, &*store, now, &mut out).await
+            subscriber::run(command, &*store, &*store, &mut out).await
         }
         Command::Router(command) => {
             let store = wiring::store(settings).await?;

@@ -16,7 +16,6 @@ pub(super) async fn run(args: &RouterSimArgs, out: &mut Output<'_>) -> Result<()
     let password = secret::from_file(&args.password_file)?;
     let config = SimConfig {
         identity: "router-sim".into(),
-        serial: Some(format!("SIM{}", args.listen.port())),
         delay: args.delay,
         shared_users: None,
         ..SimConfig::new(args.username.clone(), password)
@@ -26,6 +25,9 @@ pub(super) async fn run(args: &RouterSimArgs, out: &mut Output<'_>) -> Result<()
         address: args.listen,
         source,
     })?;
+    // Two of them are two boxes, whatever the ports that were asked for.
+    let serial = format!("SIM{}", router.addr().port());
+    router.with(|sim| sim.configure(|config| config.serial = Some(serial)));
     let mut traffic = router.traffic();
     let mut clients = Vec::new();
     for (name, mac) in &args.clients {

@@ -45,13 +45,20 @@ pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
 /// Returns the hosts that are shut out although a binding of theirs was restored.
 pub fn hosts_to_renew(task: &Task, seen: &Sighting) -> Vec<RowId> {
     let restored = |host: &HostRow| {
-        task.undo.iter().flat_map(|undo| &undo.items).any(|item| match item {
-            UndoItem::IpBinding { mac, .. } => mac.is_some() && *mac == host.mac,
-            UndoItem::User { .. } => false,
-        })
+        task.undo
+            .iter()
+            .flat_map(|undo| &undo.items)
+            .any(|item| match item {
+                UndoItem::IpBinding { mac, .. } => mac.is_some() && *mac == host.mac,
+                UndoItem::User { .. } => false,
+            })
     };
     let shut_out = |host: &&HostRow| !host.authorized && !host.bypassed;
-    let hosts = seen.hosts.iter().filter(shut_out).filter(|host| restored(host));
+    let hosts = seen
+        .hosts
+        .iter()
+        .filter(shut_out)
+        .filter(|host| restored(host));
     hosts.map(|host| host.id.clone()).collect()
 }
 

@@ -63,7 +63,10 @@ pub(super) async fn run(
         }
         Err(error) => return Err(error.into()),
     };
-    let hosts = pending.iter().flat_map(|task| hosts_to_renew(task, &back)).collect();
+    let hosts = pending
+        .iter()
+        .flat_map(|task| hosts_to_renew(task, &back))
+        .collect();
     renew(turn, hosts).await?;
     let results = pending.iter().map(|task| {
         let RestorePlan { order, undone } = plan_restore(task, &back);
@@ -86,7 +89,10 @@ async fn renew(turn: &Turn<'_>, hosts: Vec<RowId>) -> Result<(), TurnError> {
         return Ok(());
     }
     turn.trust()?;
-    let order = DropOrder { hosts, ..DropOrder::default() };
+    let order = DropOrder {
+        hosts,
+        ..DropOrder::default()
+    };
     turn.shared.gateway.drop_rows(turn.router, &order).await?;
     Ok(())
 }

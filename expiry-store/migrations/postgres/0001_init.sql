@@ -93,7 +93,6 @@ CREATE TABLE enforcement (
     online BOOLEAN NOT NULL DEFAULT FALSE,
     last_error TEXT,
     attempted_at BIGINT,
-    measured BOOLEAN NOT NULL DEFAULT FALSE,
     UNIQUE (subscriber_id, device, router_id)
 );
 

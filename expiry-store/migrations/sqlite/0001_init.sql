@@ -93,7 +93,6 @@ CREATE TABLE enforcement (
     online INTEGER NOT NULL DEFAULT 0 CHECK (online IN (0, 1)),
     last_error TEXT,
     attempted_at INTEGER,
-    measured INTEGER NOT NULL DEFAULT 0 CHECK (measured IN (0, 1)),
     UNIQUE (subscriber_id, device, router_id)
 ) STRICT;
 

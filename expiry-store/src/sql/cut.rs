@@ -19,12 +19,18 @@ pub(super) const START_ANEW: &str = " ON CONFLICT (subscriber_id, device, router
      backlog = excluded.backlog, state = excluded.state, attempts = excluded.attempts, \
      next_at = excluded.next_at, looks = excluded.looks, returns = excluded.returns, \
      way_in = excluded.way_in, confirmed_at = excluded.confirmed_at, online = excluded.online, \
-     last_error = excluded.last_error, attempted_at = excluded.attempted_at, \
-     measured = excluded.measured";
+     last_error = excluded.last_error, attempted_at = excluded.attempted_at";
 
 /// Routers `r` in the scope of subscriber `s`.
 pub(super) const JOIN_SCOPE: &str = " JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled \
      AND (s.router_id IS NULL OR s.router_id = r.id) ";
+
+/// Routers `r` on which a cut of subscriber `s` is planned: those in scope, and disabled ones where
+/// something stands that must not wake up as it is.
+const JOIN_PLANNED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
+     AND (s.router_id IS NULL OR s.router_id = r.id) \
+     AND (r.enabled OR EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
+                               AND e.device = '' AND e.router_id = r.id)) ";
 
 /// Owes the cut of one subscriber on every router in scope.
 pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()> {
@@ -41,7 +47,7 @@ pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()
         .push(", ")
         .push_bind(now)
         .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
+        .push(JOIN_PLANNED)
         .push("WHERE s.id = ")
         .push_bind(subscriber)
         .push(START_ANEW);
@@ -71,7 +77,7 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
         .push(" ORDER BY ends_at, id LIMIT ")
         .push_bind(i64::from(limit))
         .push(") AS s")
-        .push(JOIN_SCOPE)
+        .push(JOIN_PLANNED)
         .push("WHERE TRUE")
         .push(START_ANEW);
     query.build().execute(tx.conn()).await?;
@@ -92,17 +98,20 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
 /// cuts that stand there.
 pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
     let now = tx.now;
-    sqlx::query(
-        "UPDATE enforcement SET want = 'cut', due_at = $2, backlog = TRUE, state = 'owed',
-             attempts = 0, next_at = $2, looks = 0, returns = 0, way_in = NULL,
-             confirmed_at = NULL, online = FALSE, last_error = NULL, attempted_at = NULL,
-             measured = FALSE
-         WHERE router_id = $1 AND (want = 'cut' OR detached)",
-    )
-    .bind(router)
-    .bind(now)
-    .execute(tx.conn())
-    .await?;
+    for statement in [
+        "UPDATE enforcement SET due_at = $2, backlog = TRUE, state = 'owed', attempts = 0,
+             next_at = $2, looks = 0, returns = 0, way_in = NULL, confirmed_at = NULL,
+             online = FALSE, last_error = NULL
+         WHERE router_id = $1 AND want = 'cut'",
+        "UPDATE enforcement SET next_at = $2
+         WHERE router_id = $1 AND want = 'restore' AND state = 'owed'",
+    ] {
+        sqlx::query(statement)
+            .bind(router)
+            .bind(now)
+            .execute(tx.conn())
+            .await?;
+    }
     let mut query = QueryBuilder::<Db>::new(INSERT);
     query
         .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
@@ -166,9 +175,8 @@ pub(super) async fn plan_missing(tx: &mut Tx, subscriber: i64, router: RouterId)
 
 /// Owes again the cuts that stand on a router and carry a name or MAC.
 pub(super) async fn again(tx: &mut Tx, router: RouterId, key: &UndoKey) -> Result<()> {
-    let mut query = QueryBuilder::<Db>::new(
-        "UPDATE enforcement SET state = 'owed', attempts = 0, looks = 0, next_at = ",
-    );
+    let mut query =
+        QueryBuilder::<Db>::new("UPDATE enforcement SET state = 'owed', attempts = 0, next_at = ");
     query
         .push_bind(tx.now)
         .push(" WHERE want = 'cut' AND router_id = ")

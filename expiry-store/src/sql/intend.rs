@@ -31,13 +31,19 @@ pub(super) async fn intend(
     if tasks.is_empty() {
         return Ok(tasks);
     }
-    let found = intents.iter().filter(standing).flat_map(|i| &i.undo);
+    let found = intents
+        .iter()
+        .filter(standing)
+        .flat_map(|intent| &intent.undo);
     undo::merge(tx, fence.router, found).await?;
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = ");
     query
         .push_bind(now)
-        .push(", next_at = CASE WHEN state = 'owed' THEN next_at ELSE ")
+        .push(
+            ", attempts = CASE WHEN state = 'owed' THEN attempts ELSE 0 END,
+               next_at = CASE WHEN state = 'owed' THEN next_at ELSE ",
+        )
         .push_bind(now)
         .push(" END, state = 'owed' WHERE id IN ");
     push_numbers(&mut query, tasks.iter().map(|task| task.id.0));

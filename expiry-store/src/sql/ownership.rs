@@ -35,7 +35,7 @@ pub(super) async fn own(
         .execute(tx.conn())
         .await?;
     sqlx::query(
-        "UPDATE router SET taken_over = owner IS NOT NULL, owner = $1, epoch = epoch + 1
+        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1
          WHERE enabled
            AND (owner IS NULL
                 OR owner <> $1

@@ -1,9 +1,11 @@
 //! What a change of a subscriber, or time passing, makes owed.
 
-use expiry_core::{Planned, Subscriber, undo_keys};
+use std::collections::BTreeSet;
+
+use expiry_core::{Access, MacAddr, Planned, Subscriber, undo_keys};
 use sqlx::QueryBuilder;
 
-use super::{Backend, Db, Tx, cut, restore, signal};
+use super::{Backend, Db, Tx, cut, keys::push_texts, restore, signal};
 use crate::{
     error::Result,
     mode::Mode,
@@ -29,23 +31,48 @@ async fn changed(tx: &mut Tx, subscriber: &Subscriber, due_at: i64) -> Result<()
     } else if subscriber.access.end().is_some() {
         cut::plan(tx, subscriber.id.0, due_at).await?;
     } else {
-        sqlx::query(
-            "DELETE FROM enforcement WHERE subscriber_id = $1 AND device = '' AND want = 'cut'",
-        )
-        .bind(subscriber.id.0)
-        .execute(tx.conn())
-        .await?;
+        sqlx::query("DELETE FROM enforcement WHERE subscriber_id = $1 AND device = ''")
+            .bind(subscriber.id.0)
+            .execute(tx.conn())
+            .await?;
     }
     signal(tx.conn()).await
+}
+
+/// Ends the cuts of removed devices that a subscriber answers for as its own from now on.
+pub(super) async fn adopt_devices(
+    tx: &mut Tx,
+    owner: &Subscriber,
+    macs: &BTreeSet<MacAddr>,
+) -> Result<()> {
+    if owner.access == Access::None || macs.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new("DELETE FROM enforcement WHERE detached");
+    push_covered(&mut query, owner);
+    query.push(" AND device IN ");
+    push_texts(&mut query, macs.iter().map(ToString::to_string));
+    query.build().execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Adds that a row is on a router that the subscriber covers.
+fn push_covered(query: &mut QueryBuilder<Db>, owner: &Subscriber) {
+    query
+        .push(" AND tenant_id = ")
+        .push_bind(tenant_number(owner.tenant));
+    if let Some(router) = owner.router {
+        query.push(" AND router_id = ").push_bind(router.0);
+    }
 }
 
 /// A name or device that is live now is no longer to be cut for whoever had it before.
 async fn strip_others(tx: &mut Tx, live: &Subscriber) -> Result<()> {
     let mut query = QueryBuilder::<Db>::new(
-        "SELECT id, username, macs FROM enforcement WHERE detached AND tenant_id = ",
+        "SELECT id, username, macs FROM enforcement WHERE detached AND want = 'cut'",
     );
+    push_covered(&mut query, live);
     query
-        .push_bind(tenant_number(live.tenant))
         .push(" AND (username = ")
         .push_bind(live.username.to_string());
     for &mac in &live.devices {

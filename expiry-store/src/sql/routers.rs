@@ -69,6 +69,7 @@ pub(super) async fn change(
         "UPDATE router SET host = $2, port = $3, username = $4, enabled = $5,
              identity = CASE WHEN $6 THEN NULL ELSE identity END,
              serial = CASE WHEN $6 THEN NULL ELSE serial END,
+             taken_over = taken_over OR NOT $5 AND owner IS NOT NULL,
              owner = CASE WHEN $5 THEN owner ELSE NULL END
          WHERE id = $1",
     )
@@ -90,7 +91,7 @@ pub(super) async fn change(
             .execute(tx.conn())
             .await?;
     }
-    if enabled && !row.enabled {
+    if enabled && (moved || !row.enabled) {
         entered_scope(tx, row.id).await?;
     } else {
         signal(tx.conn()).await?;
@@ -120,24 +121,22 @@ pub(super) async fn list(tx: &mut Tx, sealer: &Sealer) -> Result<Vec<Router>> {
 
 pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork> {
     require(tx, router).await?;
-    let owed: Vec<(bool, Option<String>, String, String)> = sqlx::query_as(
-        "SELECT e.want = 'cut', e.username, e.device, s.username
+    let owed: Vec<(bool, String, String)> = sqlx::query_as(
+        "SELECT e.want = 'cut', e.device, s.username
          FROM enforcement e JOIN subscriber s ON s.id = e.subscriber_id
-         WHERE e.router_id = $1 AND e.next_at IS NOT NULL AND e.state = 'owed'
-         ORDER BY e.due_at, e.id",
+         WHERE e.router_id = $1 AND e.next_at IS NOT NULL AND e.state = 'owed'",
     )
     .bind(router.0)
     .fetch_all(tx.conn())
     .await?;
     let mut open = OpenWork::default();
-    for (is_cut, username, device, subscriber) in owed {
+    for (is_cut, device, username) in owed {
         let list = if is_cut {
             &mut open.cuts
         } else {
             &mut open.restores
         };
-        let removed_device = (!device.is_empty()).then_some(device);
-        list.push(username.or(removed_device).unwrap_or(subscriber));
+        list.push(if device.is_empty() { username } else { device });
     }
     open.undo = sqlx::query_scalar(
         "SELECT u.key FROM undo u
@@ -147,12 +146,14 @@ pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork>
                WHERE e.router_id = u.router_id AND e.next_at IS NOT NULL AND e.state = 'owed'
                  AND e.want = 'restore'
                  AND (u.kind = 'name' AND e.username = u.key
-                      OR u.kind = 'mac' AND e.macs LIKE '%\"' || u.key || '\"%'))
-         ORDER BY u.opened_at, u.id",
+                      OR u.kind = 'mac' AND e.macs LIKE '%\"' || u.key || '\"%'))",
     )
     .bind(router.0)
     .fetch_all(tx.conn())
     .await?;
+    for list in [&mut open.cuts, &mut open.restores, &mut open.undo] {
+        list.sort();
+    }
     Ok(open)
 }
 

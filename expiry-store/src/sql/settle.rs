@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use expiry_core::{
     Fence, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskId, UndoKey, Want,
 };
@@ -129,10 +130,7 @@ impl Desk {
                         }
                     }
                     if is_left {
-                        after = Progress {
-                            attempts: before.attempts + 1,
-                            ..Progress::owed(at)
-                        };
+                        after = unfinished(&before, at);
                     }
                 }
                 Outcome::Returned { .. } => self.reopened.extend(keys),
@@ -142,10 +140,9 @@ impl Desk {
         row.set_progress(&after);
         let confirmed = after.state == State::Confirmed && before.state == State::Owed;
         let returned = matches!(settlement.outcome, Outcome::Returned { .. });
-        let first = after.state == State::Confirmed && !row.measured;
+        let first = after.state == State::Confirmed && before.confirmed_at.is_none();
         let lag = first.then(|| (now - row.due_at).max(0));
         let outage = first && self.back_at.is_some_and(|back_at| back_at > row.due_at);
-        row.measured |= first;
         self.touched.insert(task.id);
         if confirmed || returned {
             self.events.push(Event {
@@ -185,13 +182,24 @@ impl Desk {
     }
 }
 
+/// A restore whose read-back agreed, but of which more has come to be undone meanwhile.
+fn unfinished(before: &Progress, now: DateTime<Utc>) -> Progress {
+    Progress {
+        state: State::Owed,
+        attempts: 0,
+        next_attempt_at: Some(now),
+        verify_at: None,
+        ..before.clone()
+    }
+}
+
 async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = ");
     query.push_bind(now).push(
         ", state = v.column2, attempts = v.column3, next_at = v.column4, looks = v.column5,
            returns = v.column6, way_in = v.column7, confirmed_at = v.column8, online = v.column9,
-           last_error = v.column10, measured = v.column11 FROM (",
+           last_error = v.column10 FROM (",
     );
     query.push_values(rows, |mut values, row| {
         let columns = row.columns();
@@ -205,8 +213,7 @@ async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
             .push_bind(columns.way_in.map(ToOwned::to_owned))
             .push_bind(columns.confirmed_at)
             .push_bind(columns.online)
-            .push_bind(columns.last_error.map(ToOwned::to_owned))
-            .push_bind(row.measured);
+            .push_bind(columns.last_error.map(ToOwned::to_owned));
     });
     query.push(") AS v WHERE enforcement.id = v.column1");
     query.build().execute(tx.conn()).await?;

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use expiry_core::{
     AccessChange, Conflict, MacAddr, Missing, NewSubscriber, RouterId, Subscriber, SubscriberId,
     TenantId, Username,
@@ -40,6 +42,7 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     for &mac in &new.devices {
         insert_device(tx, &subscriber, mac).await?;
     }
+    planning::adopt_devices(tx, &subscriber, &new.devices).await?;
     planning::access_changed(tx, &subscriber).await?;
     Ok(subscriber)
 }
@@ -96,11 +99,7 @@ pub(super) async fn add_device(tx: &mut Tx, id: SubscriberId, mac: MacAddr) -> R
     let mut subscriber = require(tx, id).await?;
     check_device(tx, subscriber.tenant, mac).await?;
     insert_device(tx, &subscriber, mac).await?;
-    sqlx::query("DELETE FROM enforcement WHERE detached AND tenant_id = $1 AND device = $2")
-        .bind(tenant_number(subscriber.tenant))
-        .bind(mac.to_string())
-        .execute(tx.conn())
-        .await?;
+    planning::adopt_devices(tx, &subscriber, &BTreeSet::from([mac])).await?;
     subscriber.devices.insert(mac);
     let subscriber = write(tx, &subscriber).await?;
     planning::devices_changed(tx, &subscriber).await?;

@@ -28,11 +28,12 @@ pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Tenant>> {
     Ok(rows.into_iter().map(Tenant::from).collect())
 }
 
+/// Without routers nothing can be owed, so its removed subscribers go with it.
 pub(super) async fn remove(tx: &mut Tx, tenant: TenantId) -> Result<()> {
     require(tx, Some(tenant)).await?;
     let used: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM router WHERE tenant_id = $1)
-             OR EXISTS (SELECT 1 FROM subscriber WHERE tenant_id = $1)",
+             OR EXISTS (SELECT 1 FROM subscriber WHERE tenant_id = $1 AND removed_at IS NULL)",
     )
     .bind(tenant.0)
     .fetch_one(tx.conn())
@@ -40,10 +41,15 @@ pub(super) async fn remove(tx: &mut Tx, tenant: TenantId) -> Result<()> {
     if used {
         return Err(Conflict::TenantInUse.into());
     }
-    sqlx::query("DELETE FROM tenant WHERE id = $1")
-        .bind(tenant.0)
-        .execute(tx.conn())
-        .await?;
+    for statement in [
+        "DELETE FROM subscriber WHERE tenant_id = $1",
+        "DELETE FROM tenant WHERE id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(tenant.0)
+            .execute(tx.conn())
+            .await?;
+    }
     Ok(())
 }
 

@@ -54,7 +54,8 @@ pub(super) async fn merge<'a>(
     router: RouterId,
     found: impl IntoIterator<Item = &'a Undo>,
 ) -> Result<()> {
-    let found: Vec<_> = found.into_iter().collect();
+    let found = found.into_iter().filter(|undo| !undo.items.is_empty());
+    let found: Vec<_> = found.collect();
     let keys = found.iter().map(|undo| undo.key.clone()).collect();
     let mut open: BTreeMap<UndoKey, Undo> = read(tx, router, &keys)
         .await?

@@ -22,7 +22,7 @@ pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -
     ownership::check(tx, fence).await?;
     let rows: Vec<EnforcementRow> = sqlx::query_as(
         "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
-             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error, measured
+             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error
          FROM enforcement
          WHERE id IN (SELECT id FROM (
                  SELECT id FROM enforcement
@@ -106,7 +106,7 @@ pub(super) async fn rows_of(
 ) -> Result<Vec<EnforcementRow>> {
     let mut query = QueryBuilder::<Db>::new(
         "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
-             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error, measured
+             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error
          FROM enforcement WHERE router_id = ",
     );
     query.push_bind(router.0).push(" AND id IN ");

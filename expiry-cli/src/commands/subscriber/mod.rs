@@ -2,7 +2,8 @@ mod view;
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, AccessChange, Directory, NewSubscriber, RouterId, Subscriber, SubscriberId,
+    Access, AccessChange, Directory, EnforcementStore, NewSubscriber, RouterId, Subscriber,
+    SubscriberId,
 };
 use view::{Names, Removed};
 
@@ -19,16 +20,16 @@ const PAGE: u32 = 1_000;
 pub(super) async fn run(
     command: SubscriberCommand,
     directory: &dyn Directory,
-    now: DateTime<Utc>,
+    clock: &dyn EnforcementStore,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let (subscriber, tenant) = match command {
         SubscriberCommand::Add(args) => {
             let tenant = args.who.tenant.clone();
-            (add(args, directory, now).await?, tenant)
+            (add(args, directory, clock.now().await?).await?, tenant)
         }
         SubscriberCommand::Extend { who, until } => {
-            let change = extension(&until, now)?;
+            let change = extension(&until, clock.now().await?)?;
             let subscriber = find::subscriber(directory, &who).await?;
             let changed = directory.change_access(subscriber.id, change).await?;
             (changed, who.tenant)
@@ -56,10 +57,13 @@ pub(super) async fn run(
             let removed = who.username;
             return Ok(out.show(&Removed { removed })?);
         }
-        SubscriberCommand::List { tenant } => return list(tenant, directory, now, out).await,
+        SubscriberCommand::List { tenant } => {
+            return list(tenant, directory, clock.now().await?, out).await;
+        }
     };
     let names = Names::read(directory, tenant).await?;
-    Ok(out.show(&names.view(&subscriber, now))?)
+    // Read after the change, so that access that was just ended shows as ended.
+    Ok(out.show(&names.view(&subscriber, clock.now().await?))?)
 }
 
 async fn add(

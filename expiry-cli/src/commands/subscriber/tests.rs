@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use expiry_core::{
-    Conflict, MacAddr, MockDirectory, Revision, Service, StoreError, Tenant, TenantId, Username,
+    Conflict, MacAddr, MockDirectory, MockEnforcementStore, Revision, Service, StoreError, Tenant,
+    TenantId, Username,
 };
 use serde_json::json;
 
@@ -69,11 +70,13 @@ async fn output(
     directory: &MockDirectory,
     json: bool,
 ) -> Result<String, CliError> {
+    let mut clock = MockEnforcementStore::new();
+    clock.expect_now().returning(|| Ok(now()));
     let mut bytes = Vec::new();
     run(
         command,
         directory,
-        now(),
+        &clock,
         &mut Output::new(&mut bytes, json),
     )
     .await?;
@@ -222,4 +225,32 @@ async fn an_ended_access_is_shown_as_ended() {
         text,
         "255700000001  ended 2027-01-15T08:00:00Z  on any router  1 device: AA:BB:CC:DD:EE:01\n"
     );
+}
+
+#[tokio::test]
+async fn revoked_access_is_shown_as_ended() {
+    let ended = now() + Duration::from_millis(3);
+    let mut directory = directory();
+    directory
+        .expect_subscriber()
+        .return_once(|_, _| Ok(Some(subscriber(Access::Forever))));
+    directory
+        .expect_change_access()
+        .withf(|_, change| *change == AccessChange::Revoke)
+        .return_once(move |_, _| Ok(subscriber(Access::Until(ended))));
+    // The clock was never read before the change.
+    let mut clock = MockEnforcementStore::new();
+    clock.expect_now().times(1).returning(move || Ok(ended));
+    let mut bytes = Vec::new();
+    let command = SubscriberCommand::Revoke(who(None));
+    run(
+        command,
+        &directory,
+        &clock,
+        &mut Output::new(&mut bytes, true),
+    )
+    .await
+    .expect("done");
+    let shown: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(shown["live"], false);
 }

@@ -228,7 +228,7 @@ impl Tables {
                 .seen
                 .as_ref()
                 .and_then(|seen| seen.serial.as_ref());
-            row.router.id != router && serial.is_some() && seen == serial
+            row.router.id != router && seen == serial
         });
         if let (Some(twin), Some(serial)) = (twin, serial) {
             return Err(StoreError::Conflict(Conflict::RouterSerial {

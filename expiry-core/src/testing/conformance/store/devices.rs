@@ -133,14 +133,16 @@ pub async fn r2_a_removed_device_stays_owed_if_its_new_owner_has_no_access(store
 pub async fn r2_a_removed_device_of_an_ended_owner_is_cut_once(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
-    let live = world.live("s", &[mac(1)]).await;
+    let live = world.live("s", &[mac(1), mac(2)]).await;
     ok(world.remove_device(live.id, mac(1)).await);
+    ok(world.remove_device(live.id, mac(2)).await);
 
-    world.ended("next", &[mac(1)]).await;
+    let next = world.ended("next", &[mac(1)]).await;
+    ok(world.add_device(next.id, mac(2)).await);
 
     let cut = world.task(router).await;
     assert_eq!(cut.username, Some(username("next")));
-    assert_eq!(cut.macs, macs(&[mac(1)]));
+    assert_eq!(cut.macs, macs(&[mac(1), mac(2)]));
 }
 
 pub async fn r2_a_removed_subscriber_is_owed_until_confirmed(store: Arc<dyn Store>) {

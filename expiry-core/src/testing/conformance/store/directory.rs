@@ -204,6 +204,41 @@ pub async fn r1_devices_are_unique_within_a_tenant_and_a_conflict_names_the_owne
     world.live("free", &[mac(2)]).await;
 }
 
+pub async fn r1_names_and_devices_that_are_taken_at_once_are_taken_once(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let one = world.live("one", &[]).await.id;
+    let two = world.live("two", &[]).await.id;
+    let new = new_subscriber("three", Access::Forever, &[]);
+    let makers: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, new) = (world.store(), new.clone());
+            tokio::spawn(async move { store.add_subscriber(&new).await })
+        })
+        .collect();
+    let takers: Vec<_> = [one, two]
+        .map(|id| {
+            let store = world.store();
+            tokio::spawn(async move { store.add_device(id, mac(1)).await })
+        })
+        .into();
+
+    let mut made = 0;
+    for maker in makers {
+        match maker.await.expect("no call panics") {
+            Ok(_) => made += 1,
+            refused => assert_refused!(refused, StoreError::Conflict(Conflict::Username(_))),
+        }
+    }
+    let mut taken = 0;
+    for taker in takers {
+        match taker.await.expect("no call panics") {
+            Ok(_) => taken += 1,
+            refused => assert_refused!(refused, StoreError::Conflict(Conflict::Device { .. })),
+        }
+    }
+    assert_eq!((made, taken), (1, 1));
+}
+
 pub async fn r1_a_subscriber_is_not_bound_to_another_tenants_router(store: Arc<dyn Store>) {
     let world = World::new(store);
     let tenant = world.tenant("a").await;

@@ -20,6 +20,7 @@ pub mod results;
 pub mod routers;
 pub mod status;
 pub mod undo;
+pub mod walk;
 
 /// Makes a `#[tokio::test]` of every case, in one module for each group of cases.
 ///
@@ -34,6 +35,7 @@ pub mod undo;
 /// }
 ///
 /// expiry_core::store_conformance!(open);
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! store_conformance {
@@ -69,6 +71,7 @@ macro_rules! store_conformance {
                 a_subscriber_reads_back_as_it_was_made
                 r1_names_are_unique_within_a_tenant
                 r1_devices_are_unique_within_a_tenant_and_a_conflict_names_the_owner
+                r1_names_and_devices_that_are_taken_at_once_are_taken_once
                 r1_a_subscriber_is_not_bound_to_another_tenants_router
                 subscribers_are_listed_in_pages_of_one_tenant
                 what_does_not_exist_is_missing
@@ -102,10 +105,12 @@ macro_rules! store_conformance {
                 r8_a_silent_owner_is_replaced_and_fenced_off
                 r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over
                 r8_watchers_who_claim_at_once_share_no_router
+                r8_watchers_who_plan_at_once_plan_each_subscriber_once
                 r8_an_old_epoch_records_nothing
                 r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again
                 r8_a_recheck_owes_the_restore_of_a_live_subscriber_again
                 r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not
+                r1_a_recheck_cuts_nobody_who_has_not_ended_in_scope
                 r8_a_recheck_of_the_unknown_is_harmless
                 r8_a_nudge_hurries_what_waits_and_tells_the_owner
             }
@@ -147,6 +152,8 @@ macro_rules! store_conformance {
                 r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag
                 r2_what_is_not_confirmed_stays_owed_and_is_tried_again
                 settling_twice_records_no_second_lag
+                settling_at_once_records_one_lag
+                many_tasks_are_planned_and_recorded_together
                 intending_twice_commits_the_same
                 answers_come_in_the_order_of_the_settlements
                 r3_only_tasks_as_they_were_handed_out_stand
@@ -180,6 +187,7 @@ macro_rules! store_conformance {
             undo {
                 r3_the_first_finding_stands_and_later_ones_only_add
                 r3_equal_rows_are_undone_as_often_as_they_were_found
+                r3_a_finding_reads_back_as_it_was_made
                 r3_a_finding_without_rows_opens_nothing
                 r3_a_closed_finding_is_opened_with_the_new_one
                 r3_findings_of_one_router_are_not_undone_on_another
@@ -195,6 +203,10 @@ macro_rules! store_conformance {
                 r3_a_restore_found_undone_is_owed_with_all_it_had_undone
                 r3_an_open_undo_outlives_the_removed_subscriber
                 r3_nobody_restores_what_no_live_access_in_scope_owns
+            }
+            walk {
+                r2_r3_every_store_owes_the_same_after_the_same_changes
+                r3_whatever_happens_nobody_live_stays_disabled
             }
         }
     };
@@ -234,6 +246,7 @@ mod tests {
             include_str!("routers.rs"),
             include_str!("status.rs"),
             include_str!("undo.rs"),
+            include_str!("walk.rs"),
         ];
         let lines = groups.iter().flat_map(|group| group.lines());
         for line in lines.filter_map(|line| line.strip_prefix("pub async fn ")) {

@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
+
 use super::world::{
-    HOUR, World, assert_refused, facts, mac, name_undo, new_subscriber, ok, username,
+    HOUR, World, assert_refused, facts, mac, macs, name_undo, new_subscriber, ok, username,
 };
 use crate::{
     Access, Fence, Intent, Outcome, RouterId, RouterState, Settlement, State, Store, StoreError,
@@ -126,6 +128,33 @@ pub async fn r8_watchers_who_claim_at_once_share_no_router(store: Arc<dyn Store>
     assert_eq!(owners.len(), 6);
 }
 
+pub async fn r8_watchers_who_plan_at_once_plan_each_subscriber_once(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let end = world.time().await + TimeDelta::seconds(1);
+    for number in 0..10 {
+        let name = format!("s{number}");
+        world
+            .add(&new_subscriber(&name, Access::Until(end), &[]))
+            .await;
+    }
+    world.pass(end).await;
+
+    let plans: Vec<_> = (0..4)
+        .map(|_| {
+            let store = world.store();
+            tokio::spawn(async move { ok(store.plan_due(u32::MAX).await).subscribers })
+        })
+        .collect();
+
+    let mut planned = 0;
+    for plan in plans {
+        planned += plan.await.expect("no planning fails");
+    }
+    assert_eq!(planned, 10);
+    assert_eq!(world.tasks(router).await.len(), 10);
+}
+
 pub async fn r8_an_old_epoch_records_nothing(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
@@ -229,29 +258,34 @@ pub async fn r8_a_recheck_owes_the_restore_of_a_live_subscriber_again(store: Arc
 pub async fn r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
-    let made = world
-        .add(&new_subscriber("s", Access::None, &[mac(1)]))
-        .await;
-    world.switch(router, false).await;
-    world.revoke(made.id).await;
-    world.switch(router, true).await;
-    world.confirm(router, &world.task(router).await).await;
-    world.set(made.id, Access::None).await;
-    ok(world.recheck(router, &[UndoKey::Mac(mac(1))]).await);
-    assert_eq!(
-        world.owed().await,
-        (0, 0),
-        "nobody is to be cut who never had access"
-    );
+    let end = world.time().await + TimeDelta::milliseconds(100);
+    let new = new_subscriber("s", Access::Until(end), &[mac(1)]);
+    world.add(&new).await;
+    world.pass(end).await;
+    assert_eq!(world.owed().await, (0, 0), "it is not planned yet");
 
-    world.switch(router, false).await;
-    world.revoke(made.id).await;
     ok(world.recheck(router, &[UndoKey::Mac(mac(1))]).await);
-    assert_eq!(
-        ok(world.open_work(router).await).cuts.len(),
-        0,
-        "out of scope"
-    );
+
+    let cut = world.task(router).await;
+    assert_eq!((cut.want, cut.username), (Want::Cut, Some(username("s"))));
+    assert_eq!(cut.macs, macs(&[mac(1)]));
+}
+
+pub async fn r1_a_recheck_cuts_nobody_who_has_not_ended_in_scope(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.add(&new_subscriber("none", Access::None, &[])).await;
+    world.live("live", &[]).await;
+    let mut bound = new_subscriber("bound", Access::Forever, &[]);
+    bound.router = Some(world.router("other").await);
+    let bound = world.add(&bound).await;
+    world.revoke(bound.id).await;
+    let keys = ["none", "live", "bound"].map(|name| UndoKey::Name(username(name)));
+
+    ok(world.recheck(router, &keys).await);
+    world.plan().await;
+
+    assert_eq!(world.tasks(router).await, []);
 }
 
 pub async fn r8_a_recheck_of_the_unknown_is_harmless(store: Arc<dyn Store>) {

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 
 use super::world::{
-    HOUR, World, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok, recorded, username,
+    HOUR, World, mac, macs, name_undo, names_of, new_subscriber, ok, recorded, username,
 };
 use crate::{
     Access, Intent, Live, Outcome, Revision, RouterId, Settled, Settlement, State, Store, TaskId,
@@ -79,6 +79,62 @@ pub async fn settling_twice_records_no_second_lag(store: Arc<dyn Store>) {
     assert!(first.lag.is_some());
     assert_eq!((second.lag, second.outage), (None, false));
     assert_eq!(world.owed().await, (0, 0));
+}
+
+pub async fn settling_at_once_records_one_lag(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    let task = world.task(router).await;
+
+    let (one, two) = tokio::join!(
+        world.settle_on(router, &task, DONE, &[]),
+        world.settle_on(router, &task, DONE, &[])
+    );
+
+    let lags = [one, two].map(|settled| recorded(settled).lag.is_some());
+    assert_eq!(lags.iter().filter(|lag| **lag).count(), 1);
+}
+
+pub async fn many_tasks_are_planned_and_recorded_together(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    for number in 0..150 {
+        let over = world.time().await - TimeDelta::seconds(1);
+        let name = format!("s{number}");
+        world
+            .add(&new_subscriber(&name, Access::Until(over), &[]))
+            .await;
+    }
+    world.plan().await;
+    let fence = world.fence(router).await;
+    let tasks = ok(world.work(&fence, u32::MAX, u32::MAX).await).tasks;
+    assert_eq!(tasks.len(), 150);
+    let intents = tasks.iter().map(|task| Intent {
+        task: task.into(),
+        undo: task
+            .username
+            .iter()
+            .map(|name| name_undo(name.as_str()))
+            .collect(),
+    });
+    let settlements = tasks.iter().map(|task| Settlement {
+        task: task.into(),
+        outcome: DONE,
+        undone: Vec::new(),
+    });
+    let (intents, settlements): (Vec<_>, Vec<_>) = (intents.collect(), settlements.collect());
+
+    assert_eq!(ok(world.intend(&fence, &intents).await).len(), 150);
+    let settled = ok(world.settle(&fence, &settlements).await);
+
+    assert!(
+        settled
+            .iter()
+            .all(|settled| matches!(settled, Settled::Recorded(_)))
+    );
+    assert_eq!(world.owed().await, (0, 0));
+    assert_eq!(ok(world.open_work(router).await).undo.len(), 150);
 }
 
 pub async fn intending_twice_commits_the_same(store: Arc<dyn Store>) {

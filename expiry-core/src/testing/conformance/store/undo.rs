@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::world::{
     HOUR, World, account, mac, mac_undo, name_undo, new_subscriber, ok, recorded, username,
 };
-use crate::{Access, Outcome, State, Store, Undo, UndoKey, Want, WayIn};
+use crate::{Access, BindingKind, Outcome, State, Store, Undo, UndoItem, UndoKey, Want, WayIn};
 
 const DONE: Outcome = Outcome::Confirmed { next_look: None };
 
@@ -55,6 +55,46 @@ pub async fn r3_equal_rows_are_undone_as_often_as_they_were_found(store: Arc<dyn
 
     world.pay(ended.id).await;
     assert_eq!(world.task(router).await.undo, [twice]);
+}
+
+pub async fn r3_a_finding_reads_back_as_it_was_made(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[mac(1)]).await;
+    let cut = world.task(router).await;
+    let sparse = UndoItem::IpBinding {
+        mac: None,
+        address: None,
+        to_address: None,
+        server: None,
+        kind: BindingKind::Bypassed,
+        comment: None,
+    };
+    let full = UndoItem::IpBinding {
+        mac: Some(mac(1)),
+        address: Some("10.0.0.0/24".into()),
+        to_address: Some("10.5.50.2-10.5.50.9".into()),
+        server: Some("hotspot1".into()),
+        kind: BindingKind::Regular,
+        comment: Some("Mama Ŋo's \"phone\" \\ 100 %; --".into()),
+    };
+    let limited = UndoItem::User {
+        name: "+1".into(),
+        server: Some("hotspot1".into()),
+    };
+    let found = Undo {
+        key: UndoKey::Mac(mac(1)),
+        items: vec![full, limited, sparse],
+    };
+
+    assert!(
+        world
+            .intend_on(router, &cut, std::slice::from_ref(&found))
+            .await
+    );
+
+    world.pay(ended.id).await;
+    assert_eq!(world.task(router).await.undo, [found]);
 }
 
 pub async fn r3_a_finding_without_rows_opens_nothing(store: Arc<dyn Store>) {
