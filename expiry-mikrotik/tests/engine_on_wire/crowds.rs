@@ -1,3 +1,4 @@
+use expiry_mikrotik::sim::Simulator;
 use std::time::Duration;
 
 use crate::world::{DEADLINE, SECOND, WAYS, World};
@@ -37,7 +38,7 @@ async fn r7_a_hundred_who_end_together_share_their_reads_and_one_login() {
         "each of them stopped once, and nobody else"
     );
 
-    let stats = site.with(|sim| sim.take_stats());
+    let stats = site.with(Simulator::take_stats);
     let removed = stats.commands["/ip/firewall/connection/remove"];
     let commands = stats.commands_in_all() - removed;
     assert_eq!(removed, 300);

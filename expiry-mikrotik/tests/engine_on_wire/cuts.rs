@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use expiry_mikrotik::sim::{ClientConfig, SimConfig};
+use expiry_mikrotik::sim::{ClientConfig, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
     recorder::is_cut_on,
-    world::{DEADLINE, SECOND, Site, WAYS, Way, World, client, config, mac, name},
+    world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac, name},
 };
 
 /// A look: accounts, cookies, bindings, sessions, hosts. The flight of the block reads sessions
@@ -31,8 +31,8 @@ async fn r5_a_cut_is_made_at_the_deadline_with_no_more_commands_than_it_needs(
     let site = world.site("hill").await;
     let person = world.person(&site, 1, way, DEADLINE).await;
     let running = world.start();
-    world.reach(DEADLINE - SECOND).await;
-    assert_eq!(site.with(|sim| sim.take_stats()).logins, 1);
+    world.reach(SHORTLY_BEFORE).await;
+    assert_eq!(site.with(Simulator::take_stats).logins, 1);
     assert!(site.can_move(&person));
 
     let cuts = world.events.cuts(5 * SECOND, 1, site.router.id).await;
@@ -45,7 +45,7 @@ async fn r5_a_cut_is_made_at_the_deadline_with_no_more_commands_than_it_needs(
     );
     assert!(lag < Duration::from_millis(30) && !outage, "{lag:?}");
     assert!(!site.can_move(&person) && !site.could_log_in(&person));
-    let stats = site.with(|sim| sim.take_stats());
+    let stats = site.with(Simulator::take_stats);
     let removed = stats.commands["/ip/firewall/connection/remove"];
     assert_eq!((removed, stats.connection_prints()), (3, 2));
     assert_eq!(
@@ -56,7 +56,7 @@ async fn r5_a_cut_is_made_at_the_deadline_with_no_more_commands_than_it_needs(
     assert_eq!((stats.connects, stats.logins), (0, 0));
 
     sleep(15 * SECOND).await;
-    let stats = site.with(|sim| sim.take_stats());
+    let stats = site.with(Simulator::take_stats);
     assert_eq!(
         stats.commands_in_all(),
         3 * 5,

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use expiry_mikrotik::sim::{Fault, FaultRule, Trap};
+use expiry_mikrotik::sim::{Fault, FaultRule, SimRouter, Simulator, Trap};
 use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
     recorder::{is_cut_on, is_restored},
-    world::{DEADLINE, Person, SECOND, Site, Way, World, client, mac, name},
+    world::{DEADLINE, Person, SECOND, SHORTLY_BEFORE, Site, Way, World, client, mac, name},
 };
 
 /// Two sites where access ends at the same time; things go wrong at the first.
@@ -62,7 +62,7 @@ impl Scene {
     /// ends well. Returns the lag of the struck router and that of the calm one.
     async fn play(self, fault: Option<FaultRule>) -> (Duration, Duration, u64) {
         let running = self.world.start();
-        self.world.reach(DEADLINE - SECOND).await;
+        self.world.reach(SHORTLY_BEFORE).await;
         let before = self.struck.commands();
         let what = format!("{fault:?}");
         if let Some(fault) = fault {
@@ -157,16 +157,16 @@ async fn r2_a_reboot_after_any_command_of_a_cut_costs_only_time() {
             .with(|sim| sim.configure(|c| c.delay = Duration::from_millis(2)));
         let origin = scene.world.origin;
         tokio::spawn(async move {
-            let done = |sim: &expiry_mikrotik::sim::SimRouter| {
+            let done = |sim: &SimRouter| {
                 sim.with(|sim| sim.stats().commands.values().sum::<u64>())
             };
-            tokio::time::sleep_until(origin + DEADLINE - SECOND).await;
+            tokio::time::sleep_until(origin + SHORTLY_BEFORE).await;
             let before = done(&sim);
             while done(&sim) < before + position {
                 sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep_until(origin + DEADLINE).await;
-            sim.with(|sim| sim.reboot());
+            sim.with(Simulator::reboot);
         });
         let (lag, ..) = scene.play(None).await;
         assert!(lag < 10 * SECOND, "{lag:?} at {position}");

@@ -4,11 +4,11 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::MacAddr;
+use expiry_core::{BindingKind, MacAddr, watcher::WatcherConfig};
 use expiry_mikrotik::sim::{ClientConfig, ClientId, Fault, FaultRule, SimConfig};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use crate::world::{DEADLINE, SECOND, Site, WAYS, Way, World, client, config, mac};
+use crate::world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac};
 
 /// Names that contain each other, and are all different subscribers.
 const NAMES: [&str; 12] = [
@@ -112,6 +112,7 @@ proptest! {
         names in Just(NAMES.to_vec()).prop_shuffle(),
         fault in faults(),
         omits_false_flags: bool,
+        comments: bool,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -122,15 +123,28 @@ proptest! {
             omit_false_flags: omits_false_flags,
             ..config("hill")
         };
-        runtime.block_on(play(&people, &names, fault, sim));
+        let watcher = WatcherConfig {
+            comments,
+            ..WatcherConfig::default()
+        };
+        runtime.block_on(play(&people, &names, fault, sim, watcher));
     }
 }
 
-async fn play(people: &[Someone], names: &[&str], fault: Option<(Fault, u64)>, sim: SimConfig) {
+async fn play(
+    people: &[Someone],
+    names: &[&str],
+    fault: Option<(Fault, u64)>,
+    sim: SimConfig,
+    watcher: WatcherConfig,
+) {
     let world = World::new();
     let site = world.site_with(sim).await;
     let mut fates = Vec::new();
-    let mut ours = Rows::default();
+    let mut ours = Rows {
+        comments: watcher.comments,
+        ..Rows::default()
+    };
     let mut flows = BTreeSet::new();
     for (at, (someone, name)) in people.iter().zip(names).enumerate() {
         let before = at.checked_sub(1).map(|at| &people[at]);
@@ -142,8 +156,8 @@ async fn play(people: &[Someone], names: &[&str], fault: Option<(Fault, u64)>, s
         fates.push((client, fate));
     }
     let others = ours.others(&site);
-    let running = world.start();
-    world.reach(DEADLINE - SECOND).await;
+    let running = world.start_with(watcher);
+    world.reach(SHORTLY_BEFORE).await;
     if let Some((fault, position)) = fault {
         site.with(|sim| sim.inject(FaultRule::on("", fault).after(position).once()));
     }
@@ -193,7 +207,9 @@ async fn admit(
         name: match way {
             Way::MacLogin => mac(number).to_string(),
             Way::Plus if name.bytes().all(|b| b.is_ascii_digit()) => format!("+{name}"),
-            _ => name.into(),
+            Way::Account | Way::Plus | Way::Fasttrack | Way::Bypass | Way::BypassFasttrack => {
+                name.into()
+            }
         },
         ..client(number, way)
     };
@@ -245,7 +261,11 @@ async fn admit(
                 }
             }
             Extra::Namesake => {
-                sim.add_binding(mac(number + 500), expiry_core::BindingKind::Bypassed, name);
+                let unknown = mac(number + 500);
+                sim.add_binding(unknown, BindingKind::Bypassed, name);
+                if is_ending(role) && ours.comments {
+                    ours.macs.insert(unknown);
+                }
             }
             Extra::Disabled => {
                 let other = format!("++{name}");
@@ -282,6 +302,8 @@ fn address(number: u16) -> Ipv4Addr {
 struct Rows {
     names: BTreeSet<String>,
     macs: BTreeSet<MacAddr>,
+    /// Whether bindings also belong to the name that is their comment.
+    comments: bool,
 }
 
 impl Rows {

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use expiry_core::StatusStore;
-use expiry_mikrotik::sim::{Fault, FaultRule, Link};
+use expiry_mikrotik::sim::{Fault, FaultRule, Link, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
     recorder::is_cut_on,
-    world::{DEADLINE, SECOND, WAYS, World},
+    world::{DEADLINE, SECOND, SHORTLY_BEFORE, WAYS, World},
 };
 
 #[rstest]
@@ -40,10 +40,10 @@ async fn lags_of_the_healthy(link: Link) -> Vec<Duration> {
         world.person(&healthy, number + 100, way, ends_in).await;
     }
     let running = world.start();
-    world.reach(DEADLINE - SECOND).await;
+    world.reach(SHORTLY_BEFORE).await;
     dead.sim.set_link(link).await;
     if link == Link::Filtered {
-        dead.with(|sim| sim.reboot());
+        dead.with(Simulator::reboot);
     }
 
     let lags = world.events.cuts(60 * SECOND, 20, healthy.router.id).await;
@@ -69,7 +69,7 @@ async fn r4_a_right_password_that_is_refused_once_costs_a_second() {
         .person(&site, 1, crate::world::Way::Account, DEADLINE)
         .await;
     let running = world.start();
-    world.reach(DEADLINE - SECOND / 2).await;
+    world.reach(SHORTLY_BEFORE).await;
     site.with(|sim| {
         sim.refuse_logins(1);
         sim.inject(FaultRule::on("/ip", Fault::Close).once());
@@ -92,7 +92,7 @@ async fn r4_a_wrong_password_is_not_hammered_and_a_changed_one_is_tried_at_once(
     site.with(|sim| sim.configure(|config| config.password = "changed".into()));
     let running = world.start();
     world.reach(DEADLINE + 5 * 60 * SECOND).await;
-    let refused = site.with(|sim| sim.take_stats()).refused_logins;
+    let refused = site.with(Simulator::take_stats).refused_logins;
     assert!((5..=8).contains(&refused), "{refused}");
 
     let change = expiry_core::RouterChange {

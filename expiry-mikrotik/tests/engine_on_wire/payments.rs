@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig};
+use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
     recorder::{is_cut_on, is_restored},
-    world::{DEADLINE, SECOND, Site, Way, World, client, config, mac, name, pay},
+    world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, Way, World, client, config, mac, name, pay},
 };
 
 /// Slow enough that a payment can come between any two commands.
@@ -39,7 +39,7 @@ async fn r3_a_payment_after_any_command_of_a_cut_wins(#[case] way: Way) {
         switch_off_by_hand(&site);
         let person = world.person(&site, 1, way, DEADLINE).await;
         let running = world.start();
-        world.reach(DEADLINE - SECOND).await;
+        world.reach(SHORTLY_BEFORE).await;
         let before = site.commands();
         let paid = {
             world.reach(DEADLINE).await;
@@ -70,24 +70,34 @@ async fn r3_a_payment_after_any_command_of_a_cut_wins(#[case] way: Way) {
     assert!(outcomes.iter().all(|count| *count >= 10), "{outcomes:?}");
 }
 
+/// The look takes five commands and the block six.
+#[rstest]
 #[tokio::test(start_paused = true)]
-async fn r3_a_payment_before_the_block_leaves_the_session_alone() {
+async fn r3_a_payment_before_the_drop_leaves_the_session_alone(
+    #[values(1, 4, 6, 8, 10)] position: u64,
+) {
     let world = World::new();
     let site = world.site_with(slow()).await;
     let person = world.person(&site, 1, Way::Account, DEADLINE).await;
     let running = world.start();
-    world.reach(DEADLINE - SECOND).await;
+    world.reach(SHORTLY_BEFORE).await;
     let before = site.commands();
 
     world.reach(DEADLINE).await;
-    site.done(before + 4).await;
+    site.done(before + position).await;
     world.pay(person.id).await;
     sleep(5 * SECOND).await;
 
     assert_eq!(site.stopped(&world, person.client), None);
-    let stats = site.with(|sim| sim.take_stats());
-    let wrote = stats.commands.keys().any(|path| !path.ends_with("/print"));
-    assert!(!wrote, "{stats:?}");
+    assert!(!site.is_disabled(&name(1)));
+    let stats = site.with(Simulator::take_stats);
+    let wrote = |path: &String| !path.ends_with("/print");
+    let wrote: Vec<_> = stats.commands.keys().filter(|path| wrote(path)).collect();
+    if position < 5 {
+        assert!(wrote.is_empty(), "{wrote:?}");
+    } else {
+        assert_eq!(wrote, ["/ip/hotspot/cookie/remove", "/ip/hotspot/user/set"]);
+    }
     running.stop().await;
 }
 

@@ -60,11 +60,13 @@ impl Recorder {
         on: RouterId,
     ) -> Vec<(Duration, bool)> {
         let cuts = self.wait_for(patience, count, is_cut_on(on)).await;
-        let lags = cuts.iter().filter_map(|event| match event {
-            Event::Cut { lag, outage, .. } => Some((*lag, *outage)),
-            _ => None,
-        });
-        lags.collect()
+        let lag = |event: &Event| {
+            let Event::Cut { lag, outage, .. } = event else {
+                unreachable!("matched");
+            };
+            (*lag, *outage)
+        };
+        cuts.iter().map(lag).collect()
     }
 }
 

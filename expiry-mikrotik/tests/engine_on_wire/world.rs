@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     Access, AccessChange, Clock, Directory, MacAddr, NewRouter, NewSubscriber, Router,
-    RouterAddress, RouterId, Service, SubscriberId,
+    RouterAddress, Service, SubscriberId,
     testing::{MemoryStore, TestClock},
     watcher::{WatchError, Watcher, WatcherConfig},
 };
@@ -32,6 +32,9 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// When access ends in most tests, counted from the start.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A moment before [`DEADLINE`].
+pub(crate) const SHORTLY_BEFORE: Duration = Duration::from_secs(9);
 
 /// A store, a gateway to any number of sites, and a record of what watchers did.
 pub(crate) struct World {
@@ -168,12 +171,16 @@ impl World {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_with(WatcherConfig::default())
+    }
+
+    pub(crate) fn start_with(&self, config: WatcherConfig) -> Running {
         let watcher = Watcher::new(
             Arc::clone(&self.store) as _,
             Arc::clone(&self.gateway) as _,
             Arc::new(self.clock.clone()),
             Arc::clone(&self.events) as _,
-            WatcherConfig::default(),
+            config,
         );
         let stop = CancellationToken::new();
         let token = stop.clone();
