@@ -1,0 +1,183 @@
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::StoreError;
+use crate::{
+    AccessChange, MacAddr, NewSubscriber, Router, RouterAddress, RouterId, Subscriber,
+    SubscriberId, Tenant, TenantId, Username,
+};
+
+/// Tenants, routers and subscribers, for frontends.
+///
+/// Each call is one transaction: it happened whole, or an error says why nothing did. Each change
+/// of access or devices bumps the subscriber's revision, wakes the watchers, owes the restores
+/// that the access now explains, and voids the cuts that it ends. Dropping a future leaves the
+/// transaction either done or not begun.
+///
+/// # Errors
+/// Every method: [`StoreError::Unavailable`] when the database cannot be reached,
+/// [`StoreError::Corrupt`] when it holds what it must not. Others as each method says.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Makes a tenant. `slug` is unique.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the slug is taken.
+    async fn add_tenant(&self, slug: &str, name: &str) -> Result<Tenant, StoreError>;
+
+    /// Lists all tenants by slug.
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Removes a tenant that has neither routers nor subscribers, removed ones whose cut is still
+    /// owed included.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if it is in use.
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), StoreError>;
+
+    /// Makes a router, enabled. All ended subscribers in its scope are owed a cut there, as
+    /// backlog.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the name, or host and port, are taken.
+    async fn add_router(&self, new: &NewRouter) -> Result<Router, StoreError>;
+
+    /// Changes a router. Enabling owes cuts like adding. Disabling takes it out of every scope and
+    /// away from its owner. A new host or port forgets which box was seen.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if host and port are taken.
+    async fn change_router(
+        &self,
+        router: RouterId,
+        change: &RouterChange,
+    ) -> Result<Router, StoreError>;
+
+    /// Forgets which box was seen, so that the next that answers is taken, and owes cuts there
+    /// like adding.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    async fn accept_router(&self, router: RouterId) -> Result<(), StoreError>;
+
+    /// Lists all routers by name.
+    async fn routers(&self) -> Result<Vec<Router>, StoreError>;
+
+    /// Returns what is open on a router: cuts, restores, and undo rows nobody owes yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    async fn open_work(&self, router: RouterId) -> Result<OpenWork, StoreError>;
+
+    /// Removes a router with all that is open there. Subscribers bound to it stay, and are bound
+    /// to no router's absence: they are out of every scope until rebound or removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if work is open there and not `force`.
+    async fn remove_router(&self, router: RouterId, force: bool) -> Result<(), StoreError>;
+
+    /// Makes a subscriber.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the username or a device is taken within the tenant, or the
+    /// router is another tenant's; [`StoreError::Missing`] if the tenant or router is unknown.
+    async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError>;
+
+    /// Finds a subscriber by name.
+    async fn subscriber(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+    ) -> Result<Option<Subscriber>, StoreError>;
+
+    /// Lists subscribers in order of id, after `after`, at most `limit`.
+    async fn subscribers(
+        &self,
+        tenant: Option<TenantId>,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>, StoreError>;
+
+    /// Changes access.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    async fn change_access(
+        &self,
+        subscriber: SubscriberId,
+        change: AccessChange,
+    ) -> Result<Subscriber, StoreError>;
+
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if the MAC is taken within the tenant.
+    async fn add_device(
+        &self,
+        subscriber: SubscriberId,
+        mac: MacAddr,
+    ) -> Result<Subscriber, StoreError>;
+
+    /// Removes a device. A cut of the MAC is owed on every router in scope.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the subscriber or its device is unknown.
+    async fn remove_device(
+        &self,
+        subscriber: SubscriberId,
+        mac: MacAddr,
+    ) -> Result<Subscriber, StoreError>;
+
+    /// Revokes and removes a subscriber. Its name and devices are free at once; the cuts stay
+    /// owed until confirmed.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<(), StoreError>;
+}
+
+/// A router to be made.
+#[derive(Clone, Debug)]
+pub struct NewRouter {
+    /// Its name.
+    pub name: String,
+    /// The business it serves.
+    pub tenant: Option<TenantId>,
+    /// Where it is reached.
+    pub address: RouterAddress,
+}
+
+/// Changes to a router; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct RouterChange {
+    /// Name or IP address.
+    pub host: Option<String>,
+    /// The API port.
+    pub port: Option<u16>,
+    /// The account on the router.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// Whether it is in anybody's scope.
+    pub enabled: Option<bool>,
+}
+
+/// What is open on a router.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OpenWork {
+    /// Who is owed a cut, by name, or MAC for a removed device.
+    pub cuts: Vec<String>,
+    /// Who is owed a restore.
+    pub restores: Vec<String>,
+    /// Names and MACs that are disabled there by us, with nobody live who owns them.
+    pub undo: Vec<String>,
+}
+
+impl OpenWork {
+    /// Tells whether nothing is open.
+    pub fn is_empty(&self) -> bool {
+        self.cuts.is_empty() && self.restores.is_empty() && self.undo.is_empty()
+    }
+}

@@ -1,0 +1,151 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::StoreError;
+use crate::{
+    Epoch, Intent, MacAddr, Ownership, RouterFacts, RouterId, Settled, Settlement, Task, TaskRef,
+    UndoKey, Username, WatcherId,
+};
+
+/// What the engine needs: planning, ownership, work, and the record of results.
+///
+/// Every decision in the store is taken at the database's clock. Each call is one transaction.
+/// A call that carries a [`Fence`] fails with [`StoreError::NotOwner`], recording nothing, once
+/// the router has another owner or epoch or is disabled.
+///
+/// # Errors
+/// Every method as for [`Directory`](super::Directory). An [`StoreError::Unavailable`] leaves open whether the
+/// transaction happened; each call may be repeated.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait EnforcementStore: Send + Sync {
+    /// Reads the database's clock.
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// Beats the watcher's heart, claims every enabled router without a living owner, and returns
+    /// all routers the watcher owns. A heartbeat is good for `ttl`; claiming bumps the epoch.
+    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>, StoreError>;
+
+    /// Lets go of all routers of the watcher, and forgets the watcher.
+    async fn release(&self, watcher: WatcherId) -> Result<(), StoreError>;
+
+    /// Finds subscribers whose access has ended and is not planned yet, at most `limit`, and owes
+    /// a cut on every enabled router in their scope. Also finishes what removed subscribers left
+    /// behind, and owes restores that a live access explains and nobody owes yet.
+    async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError>;
+
+    /// Returns the tasks of a router that are to be tried or looked at now, at most `limit`, with
+    /// at most `backlog` of them backlog.
+    async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError>;
+
+    /// Asks which names and MACs a live access in the router's scope owns now.
+    async fn live(
+        &self,
+        router: RouterId,
+        names: &BTreeSet<Username>,
+        macs: &BTreeSet<MacAddr>,
+    ) -> Result<Live, StoreError>;
+
+    /// Commits what is about to be written: merges the undo items into the router's undo rows
+    /// (opening closed ones) and marks the tasks owed. Returns the tasks that still stand at their
+    /// revision and direction; for the others nothing was committed and nothing may be written.
+    async fn intend(
+        &self,
+        fence: &Fence,
+        intents: &[Intent],
+    ) -> Result<BTreeSet<TaskRef>, StoreError>;
+
+    /// Returns those of the tasks that still stand at their revision and direction.
+    async fn standing(
+        &self,
+        fence: &Fence,
+        tasks: &[TaskRef],
+    ) -> Result<BTreeSet<TaskRef>, StoreError>;
+
+    /// Records outcomes, each by compare-and-set on the task's revision and direction, with an
+    /// audit event. A confirmed restore closes its undo rows. After a cut, restores that a live
+    /// access now explains become owed. Answers in the order of `settlements`.
+    async fn settle(
+        &self,
+        fence: &Fence,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, StoreError>;
+
+    /// Owes a look in both directions at what a watcher wrote after it had lost the router: opens
+    /// the undo rows of `keys`, and owes a restore where a live access owns the key, else the cut
+    /// again. Needs no fence.
+    async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError>;
+
+    /// Records how a router is. The first time it answers, what it is becomes what is expected.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if its serial number is another router's.
+    async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError>;
+
+    /// Asks the owners of all routers to try everything owed now.
+    async fn nudge(&self) -> Result<(), StoreError>;
+
+    /// Opens a feed of changes. The first `changed` may return at once.
+    async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError>;
+}
+
+/// Proof of ownership that every recording call carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The router.
+    pub router: RouterId,
+    /// Who owns it.
+    pub watcher: WatcherId,
+    /// Since which epoch.
+    pub epoch: Epoch,
+}
+
+/// What planning came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// How many subscribers were planned. At `limit`, more may be due.
+    pub subscribers: u32,
+    /// The next deadline not yet planned.
+    pub next_deadline: Option<DateTime<Utc>>,
+}
+
+/// What a router's owner has to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// The tasks: restores first, then fresh cuts, then backlog, each oldest first.
+    pub tasks: Vec<Task>,
+    /// When the next task of this router that is not yet to be tried or looked at will be.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// Of the names and MACs asked for, those that a live access in the router's scope owns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Names.
+    pub names: BTreeSet<Username>,
+    /// Devices.
+    pub macs: BTreeSet<MacAddr>,
+}
+
+/// What the owner found out about a router's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouterState {
+    /// It answers, and is this.
+    Reached(RouterFacts),
+    /// It was tried and failed.
+    Failed(String),
+}
+
+/// Tells that something changed. A hint: it may come late, twice, or for nothing.
+#[async_trait]
+pub trait ChangeFeed: Send {
+    /// Waits for a change. Cancel safe. A feed that lost its connection says so once; the next
+    /// call connects again, and counts as a change.
+    async fn changed(&mut self) -> Result<(), StoreError>;
+}

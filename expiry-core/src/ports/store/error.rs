@@ -1,0 +1,136 @@
+use thiserror::Error;
+
+use crate::{MacAddr, RouterId, Username};
+
+/// What a store could not do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database cannot be reached or gave up in the middle; it may come back.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database holds something that this program never writes.
+    #[error("the database holds a wrong value in {table}.{column}, row {key}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database was written by a newer program.
+    #[error("the database has schema version {found}, this program knows up to {supported}")]
+    SchemaTooNew {
+        /// Version found.
+        found: i64,
+        /// Newest version known.
+        supported: i64,
+    },
+    /// The database has an older schema, and was not asked to be brought up.
+    #[error(
+        "the database has schema version {found}, this program needs {needed}: run `expiry migrate`"
+    )]
+    SchemaTooOld {
+        /// Version found.
+        found: i64,
+        /// Version needed.
+        needed: i64,
+    },
+    /// The database URL or file cannot be used.
+    #[error("cannot open database {url}: {reason}")]
+    Open {
+        /// The URL without its password.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// Router passwords cannot be sealed or opened.
+    #[error("{0}")]
+    Key(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    Missing(Missing),
+    /// It would contradict what is there.
+    #[error("{0}")]
+    Conflict(Conflict),
+    /// The caller does not own the router any more.
+    #[error("router {0} has another owner")]
+    NotOwner(RouterId),
+}
+
+impl StoreError {
+    /// Tells whether trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// What does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// No such tenant.
+    #[error("no such tenant")]
+    Tenant,
+    /// No such router.
+    #[error("no such router")]
+    Router,
+    /// No such subscriber.
+    #[error("no such subscriber")]
+    Subscriber,
+    /// The subscriber has no such device.
+    #[error("the subscriber has no device {0}")]
+    Device(MacAddr),
+}
+
+/// What is in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// The slug is taken.
+    #[error("there is a tenant `{0}` already")]
+    Tenant(String),
+    /// The tenant still has routers or subscribers.
+    #[error("the tenant still has routers or subscribers")]
+    TenantInUse,
+    /// The name is taken.
+    #[error("there is a router `{0}` already")]
+    RouterName(String),
+    /// Another router is reached there.
+    #[error("router `{router}` is already reached at {address}")]
+    RouterAddress {
+        /// Host and port.
+        address: String,
+        /// The other router.
+        router: String,
+    },
+    /// The same box is known under another name.
+    #[error("serial number {serial} is router `{router}` already")]
+    RouterSerial {
+        /// The serial number.
+        serial: String,
+        /// The other router.
+        router: String,
+    },
+    /// Work is open on the router.
+    #[error("work is still open on the router")]
+    RouterBusy,
+    /// The router serves another tenant.
+    #[error("router `{0}` belongs to another tenant")]
+    RouterTenant(String),
+    /// The username is taken.
+    #[error("there is a subscriber `{0}` already")]
+    Username(Username),
+    /// The MAC is taken.
+    #[error("device {mac} belongs to subscriber `{owner}` already")]
+    Device {
+        /// The device.
+        mac: MacAddr,
+        /// Who has it.
+        owner: Username,
+    },
+}

@@ -1,0 +1,21 @@
+mod directory;
+mod enforcement;
+mod error;
+mod status;
+
+pub use directory::{Directory, NewRouter, OpenWork, RouterChange};
+pub use enforcement::{ChangeFeed, EnforcementStore, Fence, Live, Planned, RouterState, Work};
+pub use error::{Conflict, Missing, StoreError};
+pub use status::{OwedItem, RouterStatus, Status, StatusStore, WatcherStatus};
+#[cfg(feature = "mock")]
+pub use {directory::MockDirectory, enforcement::MockEnforcementStore, status::MockStatusStore};
+
+/// The roles that a watcher needs.
+pub trait WatcherStore: EnforcementStore + StatusStore {}
+
+impl<T: EnforcementStore + StatusStore> WatcherStore for T {}
+
+/// All roles of a store.
+pub trait Store: Directory + WatcherStore {}
+
+impl<T: Directory + WatcherStore> Store for T {}

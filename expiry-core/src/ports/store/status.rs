@@ -1,0 +1,108 @@
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::StoreError;
+use crate::{Hardware, MacAddr, RouterId, SubscriberId, TaskId, Username, Want, WatcherId, WayIn};
+
+/// What is true now, for people and monitoring.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait StatusStore: Send + Sync {
+    /// Returns the state of everything, with at most `limit` owed items, oldest first.
+    async fn status(&self, limit: u32) -> Result<Status, StoreError>;
+}
+
+/// The state of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// Subscribers with live access.
+    pub live_subscribers: u64,
+    /// Cuts that are owed on enabled routers.
+    pub owed_cuts: u64,
+    /// Restores that are owed on enabled routers.
+    pub owed_restores: u64,
+    /// The next deadline ahead.
+    pub next_deadline: Option<DateTime<Utc>>,
+    /// Watchers, freshest heartbeat first.
+    pub watchers: Vec<WatcherStatus>,
+    /// Routers by name.
+    pub routers: Vec<RouterStatus>,
+    /// What is owed on enabled routers, oldest first.
+    pub owed: Vec<OwedItem>,
+}
+
+/// One watcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WatcherStatus {
+    /// Its id.
+    pub id: WatcherId,
+    /// Its last heartbeat.
+    pub heartbeat_at: DateTime<Utc>,
+    /// Whether that is less than 15 s ago.
+    pub alive: bool,
+}
+
+/// One router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouterStatus {
+    /// Its number.
+    pub id: RouterId,
+    /// Its name.
+    pub name: String,
+    /// Its tenant's slug.
+    pub tenant: Option<String>,
+    /// Host and port.
+    pub address: String,
+    /// Whether it is in anybody's scope.
+    pub enabled: bool,
+    /// The living watcher that serves it.
+    pub owner: Option<WatcherId>,
+    /// What answered there.
+    pub seen: Option<Hardware>,
+    /// Since when it does not answer; `None` if it does, or was never tried.
+    pub down_since: Option<DateTime<Utc>>,
+    /// When it was last tried.
+    pub attempted_at: Option<DateTime<Utc>>,
+    /// Why it does not answer.
+    pub last_error: Option<String>,
+    /// Cuts owed there.
+    pub owed_cuts: u64,
+    /// Restores owed there.
+    pub owed_restores: u64,
+}
+
+/// One thing owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OwedItem {
+    /// The row.
+    pub task: TaskId,
+    /// Whose it is.
+    pub subscriber: SubscriberId,
+    /// The subscriber's name.
+    pub username: Username,
+    /// The MAC, if the target is a device that was removed.
+    pub device: Option<MacAddr>,
+    /// The tenant's slug.
+    pub tenant: Option<String>,
+    /// The router's name.
+    pub router: String,
+    /// The direction.
+    pub want: Want,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Whether the last reading showed the target online; else it is unconfirmed.
+    pub online: bool,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it was last tried, or its router was.
+    pub attempted_at: Option<DateTime<Utc>>,
+    /// Why the last attempt did not confirm it.
+    pub last_error: Option<String>,
+    /// Whether it kept coming back.
+    pub cannot_hold: bool,
+    /// The suspected way in.
+    pub way_in: Option<WayIn>,
+}
