@@ -1,6 +1,6 @@
 //! The one place that names concrete adapters.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use expiry_core::{
     EventSink, RouterGateway, Store, SystemClock,
@@ -48,12 +48,11 @@ pub(crate) fn gateway() -> Arc<dyn RouterGateway> {
 pub(crate) fn watcher(
     store: Arc<dyn Store>,
     events: Arc<dyn EventSink>,
-    interval: Duration,
+    config: WatcherConfig,
 ) -> Watcher {
     let config = WatcherConfig {
-        interval,
         seed: rand::random(),
-        ..WatcherConfig::default()
+        ..config
     };
     Watcher::new(store, gateway(), Arc::new(SystemClock), events, config)
 }

@@ -1,4 +1,8 @@
-//! Harness of the end-to-end tests: simulated routers, and the real binary as a user runs it.
+//! What the end-to-end tests share: a private PostgreSQL, simulated routers, and the real binary as
+//! a user runs it.
 
+#![warn(missing_docs)]
+
+pub mod pg;
 pub mod process;
 pub mod world;

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use expiry_core::MacAddr;
 use expiry_mikrotik::sim::{ClientConfig, ClientId, SimConfig, SimRouter};
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
@@ -17,6 +17,7 @@ pub struct World {
     pub expiry: Expiry,
     /// The router.
     pub router: SimRouter,
+    database: String,
     home: TempDir,
 }
 
@@ -31,11 +32,13 @@ impl World {
     pub async fn new(database: Option<&str>) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let own = format!("sqlite://{}", home.path().join("expiry.db").display());
-        let expiry = Expiry::new(database.unwrap_or(&own), home.path());
+        let database = database.map_or(own, String::from);
+        let expiry = Expiry::new(database.as_str(), home.path());
         let router = sim_router("tower").await;
         let world = Self {
             expiry,
             router,
+            database,
             home,
         };
         world.register("tower", &world.router).await;
@@ -72,15 +75,26 @@ impl World {
     /// # Panics
     /// If the database cannot be read.
     pub async fn confirmed_cuts(&self) -> i64 {
-        let count = "SELECT count(*) FROM event \
-                     WHERE kind = 'confirmed' AND want = 'cut' AND lag_us IS NOT NULL";
-        let file = self.home.path().join("expiry.db");
-        let options = SqliteConnectOptions::new().filename(file).read_only(true);
-        let mut audit = options.connect().await.expect("a database of its own");
-        sqlx::query_scalar(count)
-            .fetch_one(&mut audit)
-            .await
-            .expect("counted")
+        let cuts = "kind = 'confirmed' AND want = 'cut' AND lag_us IS NOT NULL";
+        if self.database.starts_with("postgres") {
+            let mut audit = PgConnection::connect(&self.database)
+                .await
+                .expect("reached");
+            let count = format!("SELECT count(*) FROM expiry.event WHERE {cuts}");
+            sqlx::query_scalar(AssertSqlSafe(count))
+                .fetch_one(&mut audit)
+                .await
+                .expect("counted")
+        } else {
+            let mut audit = SqliteConnection::connect(&self.database)
+                .await
+                .expect("opened");
+            let count = format!("SELECT count(*) FROM event WHERE {cuts}");
+            sqlx::query_scalar(AssertSqlSafe(count))
+                .fetch_one(&mut audit)
+                .await
+                .expect("counted")
+        }
     }
 
     /// Brings a device online behind `router`, that keeps coming back.

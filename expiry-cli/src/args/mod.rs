@@ -92,6 +92,10 @@ pub(crate) struct RunArgs {
     /// Longest time between two looks at the database, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: u64,
+    /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to
+    /// the one who has its MAC.
+    #[arg(long)]
+    pub(crate) match_comments: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,8 +142,8 @@ pub(crate) struct RouterSimArgs {
     /// File that holds its password.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: PathBuf,
-    /// A hotspot client that is online and keeps coming back.
-    #[arg(long = "client", value_name = "NAME=MAC", required = true, value_parser = values::client)]
+    /// Hotspot clients that are online and keep coming back.
+    #[arg(long = "client", value_name = "NAME=MAC", num_args = 1.., required = true, value_parser = values::client)]
     pub(crate) clients: Vec<(String, MacAddr)>,
     /// Time that the router takes for one command.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]

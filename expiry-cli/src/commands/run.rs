@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use expiry_core::{Status, Store, watcher::OnceReport};
+use expiry_core::{
+    Status, Store,
+    watcher::{OnceReport, WatcherConfig},
+};
 use serde::Serialize;
 
 use crate::{
@@ -24,7 +27,12 @@ pub(super) async fn run(
         announce(&store.status(0).await?, args.interval);
     }
     let events = Arc::new(EventLog::default());
-    let watcher = wiring::watcher(store, events, Duration::from_secs(args.interval));
+    let config = WatcherConfig {
+        interval: Duration::from_secs(args.interval),
+        comments: args.match_comments,
+        ..WatcherConfig::default()
+    };
+    let watcher = wiring::watcher(store, events, config);
     if args.once {
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(report, out);

@@ -33,7 +33,7 @@ impl Default for WatcherConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(3),
             ownership: Duration::from_secs(15),
             looks: [1, 3, 10].map(Duration::from_secs).into(),
             retry: RetryPolicy::default(),

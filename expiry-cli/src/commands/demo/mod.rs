@@ -9,19 +9,15 @@ mod view;
 use std::{
     io::{self, IsTerminal},
     sync::Arc,
-    time::Duration,
 };
 
-use expiry_core::{Event, EventSink};
+use expiry_core::{Event, EventSink, watcher::WatcherConfig};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::summary::Summary;
 use self::{plan::Plan, play::Play, stage::Stage, view::Mode};
 use crate::{args::DemoArgs, error::CliError, lifecycle, output::Output, wiring};
-
-/// The longest time that the watcher sleeps; deadlines wake it earlier.
-const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(args: &DemoArgs, out: &mut Output<'_>) -> Result<(), CliError> {
     let mode = if out.is_json() {
@@ -55,7 +51,8 @@ async fn play(
     let subscribers = usize::try_from(args.subscribers).unwrap_or(usize::MAX);
     let plan = Plan::new(args.length, routers, subscribers);
     let (told, events) = mpsc::unbounded_channel();
-    let watcher = wiring::watcher(Arc::clone(&store), Arc::new(Teller(told)), INTERVAL);
+    let config = WatcherConfig::default();
+    let watcher = wiring::watcher(Arc::clone(&store), Arc::new(Teller(told)), config);
     let stage = Stage::build(&plan, routers, store).await?;
 
     let curtain = CancellationToken::new();
