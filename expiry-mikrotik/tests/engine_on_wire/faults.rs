@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use expiry_mikrotik::sim::{Fault, FaultRule, SimRouter, Simulator, Trap};
+use expiry_core::Directory;
+use expiry_mikrotik::sim::{ClientId, Fault, FaultRule, SimRouter, Simulator, Trap};
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -14,7 +15,7 @@ struct Scene {
     world: World,
     struck: Site,
     person: Person,
-    bypassed: expiry_mikrotik::sim::ClientId,
+    bypassed: ClientId,
     calm: Site,
     neighbour: Person,
 }
@@ -30,7 +31,7 @@ impl Scene {
             sim.set_user_disabled(&plus, true).expect("it is there");
             sim.add_client(client(2, Way::Bypass))
         });
-        let added = expiry_core::Directory::add_device(&*world.store, person.id, mac(2)).await;
+        let added = Directory::add_device(&*world.store, person.id, mac(2)).await;
         added.expect("a device");
         let calm = world.site("calm").await;
         let neighbour = world.person(&calm, 3, Way::Account, DEADLINE).await;
@@ -157,9 +158,7 @@ async fn r2_a_reboot_after_any_command_of_a_cut_costs_only_time() {
             .with(|sim| sim.configure(|c| c.delay = Duration::from_millis(2)));
         let origin = scene.world.origin;
         tokio::spawn(async move {
-            let done = |sim: &SimRouter| {
-                sim.with(|sim| sim.stats().commands.values().sum::<u64>())
-            };
+            let done = |sim: &SimRouter| sim.with(|sim| sim.stats().commands.values().sum::<u64>());
             tokio::time::sleep_until(origin + SHORTLY_BEFORE).await;
             let before = done(&sim);
             while done(&sim) < before + position {

@@ -5,7 +5,7 @@ use std::{
 };
 
 use expiry_core::{BindingKind, MacAddr, watcher::WatcherConfig};
-use expiry_mikrotik::sim::{ClientConfig, ClientId, Fault, FaultRule, SimConfig};
+use expiry_mikrotik::sim::{ClientConfig, ClientId, Fault, FaultRule, Row, SimConfig};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac};
@@ -319,7 +319,7 @@ impl Rows {
             !self.macs.contains(&mac)
         });
         let users = users.map(|user| (user.name, user.disabled));
-        let of_binding = |row: expiry_mikrotik::sim::Row| {
+        let of_binding = |row: Row| {
             let disabled = row.get("disabled").is_some_and(|flag| flag == "true");
             (row["mac-address"].clone(), disabled)
         };

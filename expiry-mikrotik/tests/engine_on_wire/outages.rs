@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use expiry_core::StatusStore;
+use expiry_core::{Directory, RouterChange, StatusStore};
 use expiry_mikrotik::sim::{Fault, FaultRule, Link, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
@@ -95,11 +95,11 @@ async fn r4_a_wrong_password_is_not_hammered_and_a_changed_one_is_tried_at_once(
     let refused = site.with(Simulator::take_stats).refused_logins;
     assert!((5..=8).contains(&refused), "{refused}");
 
-    let change = expiry_core::RouterChange {
+    let change = RouterChange {
         password: Some("changed".into()),
         ..Default::default()
     };
-    let changed = expiry_core::Directory::change_router(&*world.store, site.router.id, &change);
+    let changed = Directory::change_router(&*world.store, site.router.id, &change);
     changed.await.expect("it is there");
     world.events.cuts(SECOND, 1, site.router.id).await;
     sleep(SECOND).await;

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use expiry_core::Directory;
 use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
@@ -108,14 +109,13 @@ async fn r3_who_buys_the_name_or_the_device_gets_the_restore() {
     let person = world.person(&site, 1, Way::Account, DEADLINE).await;
     let bypassed = site.with(|sim| sim.add_client(client(2, Way::Bypass)));
     let store = Arc::clone(&world.store);
-    expiry_core::Directory::add_device(&*store, person.id, mac(2))
-        .await
-        .expect("a device");
+    store.add_device(person.id, mac(2)).await.expect("a device");
     let running = world.start();
     world.events.cuts(20 * SECOND, 1, site.router.id).await;
     assert!(!site.with(|sim| sim.client_can_move_bytes(bypassed)));
 
-    expiry_core::Directory::remove_subscriber(&*store, person.id)
+    store
+        .remove_subscriber(person.id)
         .await
         .expect("it is there");
     world

@@ -55,7 +55,7 @@ pub enum Flight {
     Probe,
 }
 
-/// A [`RouterGateway`] to [`Hotspot`]s in memory. Each flight takes [`SimGateway::latency`], and
+/// A [`RouterGateway`] to [`Hotspot`]s in memory. Each flight takes the time it was made with, and
 /// what it writes happens in the middle of it.
 pub struct SimGateway {
     routers: Mutex<BTreeMap<RouterId, SimHotspot>>,
