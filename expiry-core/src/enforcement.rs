@@ -99,7 +99,7 @@ pub struct Progress {
     pub looks: u32,
     /// When to look again; only while confirmed.
     pub verify_at: Option<DateTime<Utc>>,
-    /// How often the target came back after a confirmed cut of this deadline.
+    /// How often the target came back after a cut of this deadline.
     pub returns: u32,
     /// The suspected way back in, of the last return.
     pub way_in: Option<WayIn>,
@@ -169,6 +169,8 @@ impl Progress {
                 next.returns += 1;
                 next.way_in = Some(*way_in);
                 next.online = true;
+                let way = way_in.as_str();
+                next.last_error = Some(format!("it did not hold; suspected way in: {way}"));
             }
             Outcome::Unconfirmed {
                 error,
@@ -222,7 +224,8 @@ pub enum Outcome {
         /// When to look again, counted from the confirmation; `None` ends the looks.
         next_look: Option<Duration>,
     },
-    /// A look after a confirmed result found it undone: owed again.
+    /// A look after a confirmed result, or the read-back of a cut, found the target back: owed
+    /// again.
     Returned {
         /// How it probably came about.
         way_in: WayIn,

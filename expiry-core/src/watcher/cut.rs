@@ -233,19 +233,29 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Re
     if left.is_clear() || left.ways_are_closed() && only_knocking {
         return turn.confirmed(&cut.task);
     }
-    let mut error = left.describe();
-    let rows = left
-        .users
-        .iter()
-        .map(|row| &row.id)
-        .chain(left.cookies.iter().map(|row| &row.id));
+    let refusal = refusal_of(left, refusals);
+    if left.is_online() && left.users.is_empty() && left.bindings.is_empty() && refusal.is_none() {
+        // The account is shut and the session was removed: it is a new one.
+        return turn.returned(&cut.task, suspected_way_in(left));
+    }
+    let error = match refusal {
+        Some(message) => format!("{}; the router refused: {message}", left.describe()),
+        None => left.describe(),
+    };
+    turn.unconfirmed(&cut.task, error, Some(left.is_online()))
+}
+
+/// Finds why a row of the target is still there, if the router said so.
+fn refusal_of<'a>(left: &Leftovers, refusals: &'a [Refusal]) -> Option<&'a str> {
+    let rows = left.users.iter().map(|row| &row.id);
+    let rows = rows.chain(left.cookies.iter().map(|row| &row.id));
     let rows = rows.chain(left.bindings.iter().map(|row| &row.id));
     let rows = rows.chain(left.actives.iter().map(|row| &row.id));
     let rows: BTreeSet<_> = rows
         .chain(left.open_hosts.iter().map(|row| &row.id))
         .collect();
-    if let Some(refusal) = refusals.iter().find(|refusal| rows.contains(&refusal.row)) {
-        error = format!("{error}; the router refused: {}", refusal.message);
-    }
-    turn.unconfirmed(&cut.task, error, Some(left.is_online()))
+    let refusal = refusals
+        .iter()
+        .find(|refusal| rows.contains(&refusal.row))?;
+    Some(&refusal.message)
 }
