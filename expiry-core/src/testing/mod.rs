@@ -4,7 +4,9 @@ mod clock;
 pub mod conformance;
 pub mod gateway;
 pub mod memory;
+mod recorder;
 
 pub use clock::TestClock;
 pub use gateway::SimGateway;
 pub use memory::MemoryStore;
+pub use recorder::Recorder;

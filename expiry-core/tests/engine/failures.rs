@@ -34,7 +34,7 @@ async fn r2_a_cut_owed_by_a_dead_router_is_made_when_it_answers(#[case] fault: F
     assert!(status.routers[0].down_since.is_some());
 
     world.gateway.set_fault(router.id, Fault::None);
-    let (lag, outage) = world.events.cut(8 * SECOND).await;
+    let (lag, outage) = world.cut(8 * SECOND).await;
 
     assert!(outage && lag > 58 * SECOND);
     assert!(!world.can_move(router.id, 1));
@@ -62,7 +62,7 @@ async fn r2_writes_whose_answers_are_lost_are_made_sure_of() {
     assert_eq!(world.events.count(is_cut), 0);
     gateway.set_fault(router.id, Fault::None);
 
-    world.events.cut(10 * SECOND).await;
+    world.cut(10 * SECOND).await;
     world.pay(subscriber.id).await;
     world.events.wait_for(5 * SECOND, 1, is_restored).await;
 
@@ -152,7 +152,7 @@ async fn a_store_that_goes_away_and_comes_back_is_survived() {
     assert!(world.can_move(router.id, 1));
 
     world.store.heal();
-    world.events.cut(10 * SECOND).await;
+    world.cut(10 * SECOND).await;
 
     assert!(!world.can_move(router.id, 1));
     running.stop().await;
@@ -218,7 +218,7 @@ async fn r2_a_watcher_killed_at_any_flight_leaves_the_cut_owed() {
         assert_eq!(world.store.status(10).await.expect("status").owed_cuts, 1);
 
         let second = world.start();
-        world.events.cut(20 * SECOND).await;
+        world.cut(20 * SECOND).await;
         assert!(!world.can_move(router.id, 1), "killed at {killed_at:?}");
         world.pay(subscriber.id).await;
         world.events.wait_for(5 * SECOND, 1, is_restored).await;

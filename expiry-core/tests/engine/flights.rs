@@ -19,7 +19,7 @@ async fn r5_a_cut_is_four_flights_at_the_deadline() {
         .await;
     let running = world.start();
 
-    let (lag, outage) = world.events.cut(20 * SECOND).await;
+    let (lag, outage) = world.cut(20 * SECOND).await;
 
     assert!(
         lag >= 4 * FLIGHT && lag < 4 * FLIGHT + Duration::from_millis(5),
@@ -90,7 +90,7 @@ async fn r2_a_confirmed_cut_is_looked_at_three_times_more() {
         .subscriber(&router, 1, 5 * SECOND, Admission::Account)
         .await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
     let before = world.gateway.flights(router.id).len();
 
     sleep(15 * SECOND).await;
@@ -115,7 +115,7 @@ async fn r2_who_is_back_at_a_later_look_is_cut_again() {
         .subscriber(&router, 1, 5 * SECOND, Admission::Account)
         .await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
 
     world.gateway.with(router.id, |hotspot| {
         hotspot.add_user("02:00:00:00:01:01", false)
@@ -210,7 +210,7 @@ async fn r5_a_connection_that_appears_between_the_reads_is_removed_and_read_agai
     });
     let running = world.start();
 
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
 
     assert!(!world.can_move(router.id, 2));
     let flights = world.gateway.flights(router.id);
@@ -237,7 +237,7 @@ async fn a_stop_lets_the_flights_end_and_the_routers_go() {
     });
 
     Arc::new(running).stop.cancelled().await;
-    world.events.cut(SECOND).await;
+    world.cut(SECOND).await;
     sleep(SECOND).await;
 
     assert!(!world.can_move(router.id, 1));

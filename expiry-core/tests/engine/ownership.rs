@@ -67,7 +67,7 @@ async fn r8_what_a_thawed_watcher_wrote_too_late_is_undone() {
     sleep(6 * SECOND).await;
     let second = world.start();
 
-    world.events.cut(30 * SECOND).await;
+    world.cut(30 * SECOND).await;
     world.pay(subscriber.id).await;
     world.events.wait_for(5 * SECOND, 1, is_restored).await;
     sleep(60 * SECOND).await;
@@ -107,7 +107,7 @@ async fn r8_a_watcher_whose_heart_fails_writes_nothing() {
     );
 
     world.store.heal();
-    world.events.cut(5 * SECOND).await;
+    world.cut(5 * SECOND).await;
     running.stop().await;
 }
 
@@ -119,7 +119,7 @@ async fn r8_restores_on_a_router_taken_over_are_looked_at_again() {
         .subscriber(&router, 1, 5 * SECOND, Admission::Account)
         .await;
     let first = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
     first.task.abort();
     let second = world.start();
     sleep(20 * SECOND).await;

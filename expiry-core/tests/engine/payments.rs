@@ -20,7 +20,7 @@ async fn r3_who_pays_after_the_cut_is_let_in_again(#[case] by: Admission) {
     let router = world.router("r1").await;
     let subscriber = world.subscriber(&router, 1, 5 * SECOND, by).await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
 
     world.pay(subscriber.id).await;
     world.events.wait_for(SECOND, 1, is_restored).await;
@@ -90,7 +90,7 @@ async fn r3_what_the_operator_had_disabled_stays_disabled() {
         .subscriber(&router, 1, 5 * SECOND, Admission::Account)
         .await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
 
     world.pay(subscriber.id).await;
     world.events.wait_for(SECOND, 1, is_restored).await;
@@ -112,7 +112,7 @@ async fn r3_the_undo_survives_a_reboot_that_renumbers_all_rows() {
         .subscriber(&router, 1, 5 * SECOND, Admission::Account)
         .await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
     world
         .gateway
         .with(router.id, expiry_core::testing::gateway::Hotspot::renumber);
@@ -139,7 +139,7 @@ async fn a_revoked_subscriber_is_cut_at_once() {
         .change_access(subscriber.id, AccessChange::Revoke)
         .await
         .expect("revoked");
-    let (lag, _) = world.events.cut(SECOND).await;
+    let (lag, _) = world.cut(SECOND).await;
 
     assert!(lag < SECOND / 5, "lag {lag:?}");
     assert!(!world.can_move(router.id, 1));
@@ -186,7 +186,7 @@ async fn r3_whoever_gets_the_device_owes_the_restore_of_its_binding() {
         .subscriber(&router, 3, Duration::from_hours(1), Admission::Account)
         .await;
     let running = world.start();
-    world.events.cut(20 * SECOND).await;
+    world.cut(20 * SECOND).await;
     assert!(!world.can_move(router.id, 1));
 
     world

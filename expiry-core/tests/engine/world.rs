@@ -1,16 +1,12 @@
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Access, AccessChange, Clock, Directory, Event, EventSink, MacAddr, NewRouter, NewSubscriber,
-    Router, RouterAddress, RouterGateway, RouterId, Service, Subscriber, SubscriberId,
-    testing::{MemoryStore, SimGateway, TestClock, gateway::Admission},
+    Access, AccessChange, Clock, Directory, Event, MacAddr, NewRouter, NewSubscriber, Router,
+    RouterAddress, RouterGateway, RouterId, Service, Subscriber, SubscriberId,
+    testing::{MemoryStore, Recorder, SimGateway, TestClock, gateway::Admission},
     watcher::{WatchError, Watcher, WatcherConfig},
 };
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The time that one flight takes.
@@ -79,6 +75,11 @@ impl World {
         self.store.add_subscriber(&new).await.expect("a subscriber")
     }
 
+    /// Waits for the first confirmed cut; returns its lag and whether it counts as an outage's.
+    pub(crate) async fn cut(&self, patience: Duration) -> (Duration, bool) {
+        self.events.wait_for_cuts(patience, 1, is_cut).await[0]
+    }
+
     pub(crate) async fn pay(&self, subscriber: SubscriberId) {
         let change = AccessChange::Extend(Duration::from_hours(1));
         self.store
@@ -144,66 +145,6 @@ pub(crate) fn mac(number: u8) -> MacAddr {
 
 pub(crate) fn username(number: u8) -> String {
     format!("2557000000{number:02}")
-}
-
-/// Keeps all events, with when they came.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    events: Mutex<Vec<Event>>,
-    news: Notify,
-}
-
-impl EventSink for Recorder {
-    fn record(&self, event: &Event) {
-        self.events.lock().expect("no panic").push(event.clone());
-        self.news.notify_waiters();
-    }
-}
-
-impl Recorder {
-    pub(crate) fn all(&self) -> Vec<Event> {
-        self.events.lock().expect("no panic").clone()
-    }
-
-    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
-        self.all().iter().filter(|event| wanted(event)).count()
-    }
-
-    /// Waits until `count` events are as wanted, and returns them. Gives up after `patience` of
-    /// simulated time.
-    pub(crate) async fn wait_for(
-        &self,
-        patience: Duration,
-        count: usize,
-        wanted: impl Fn(&Event) -> bool,
-    ) -> Vec<Event> {
-        let enough = async {
-            loop {
-                let news = self.news.notified();
-                tokio::pin!(news);
-                news.as_mut().enable();
-                let found: Vec<_> = self.all().into_iter().filter(|e| wanted(e)).collect();
-                if found.len() >= count {
-                    return found;
-                }
-                news.await;
-            }
-        };
-        let Ok(found) = timeout(patience, enough).await else {
-            panic!("waited {patience:?} for {count}, have {:#?}", self.all());
-        };
-        found
-    }
-
-    pub(crate) async fn cut(&self, patience: Duration) -> (Duration, bool) {
-        let cuts = self
-            .wait_for(patience, 1, |e| matches!(e, Event::Cut { .. }))
-            .await;
-        let Event::Cut { lag, outage, .. } = &cuts[0] else {
-            unreachable!("matched")
-        };
-        (*lag, *outage)
-    }
 }
 
 pub(crate) fn is_cut(event: &Event) -> bool {

@@ -1,7 +1,10 @@
 use expiry_mikrotik::sim::Simulator;
 use std::time::Duration;
 
-use crate::world::{DEADLINE, SECOND, WAYS, World};
+use crate::{
+    events::is_cut_on,
+    world::{DEADLINE, SECOND, WAYS, World},
+};
 
 #[tokio::test(start_paused = true)]
 async fn r7_a_hundred_who_end_together_share_their_reads_and_one_login() {
@@ -20,7 +23,10 @@ async fn r7_a_hundred_who_end_together_share_their_reads_and_one_login() {
     }
     let running = world.start();
 
-    let cuts = world.events.cuts(30 * SECOND, 100, site.router.id).await;
+    let cuts = world
+        .events
+        .wait_for_cuts(30 * SECOND, 100, is_cut_on(site.router.id))
+        .await;
 
     for person in &ending {
         assert!(

@@ -5,7 +5,7 @@ use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
-    recorder::is_cut_on,
+    events::is_cut_on,
     world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac, name},
 };
 
@@ -35,7 +35,10 @@ async fn r5_a_cut_is_made_at_the_deadline_with_no_more_commands_than_it_needs(
     assert_eq!(site.with(Simulator::take_stats).logins, 1);
     assert!(site.can_move(&person));
 
-    let cuts = world.events.cuts(5 * SECOND, 1, site.router.id).await;
+    let cuts = world
+        .events
+        .wait_for_cuts(5 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
 
     let stopped = site.stopped(&world, person.client).expect("it is off");
     let (lag, outage) = cuts[0];
@@ -86,7 +89,10 @@ async fn r1_nobody_is_cut_early_and_nobody_with_access_ever(#[values(0, 1, 20)] 
     }
     let running = world.start();
 
-    world.events.cuts(60 * SECOND, 20, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(60 * SECOND, 20, is_cut_on(site.router.id))
+        .await;
 
     for (ends_in, person) in &ending {
         let stopped = site.stopped(&world, person.client).expect("it is off");
@@ -125,7 +131,10 @@ async fn r6_every_device_and_every_account_of_a_subscriber_goes() {
     world.subscribe(&site, &name(2), &[], DEADLINE * 100).await;
     let running = world.start();
 
-    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
 
     let moving = clients
         .iter()
@@ -162,7 +171,10 @@ async fn r1_the_connections_of_whoever_shares_an_address_stay() {
     world.subscribe(&site, &name(2), &[mac(2)], DEADLINE).await;
     let running = world.start();
 
-    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
     sleep(20 * SECOND).await;
 
     assert!(!site.with(|sim| sim.client_can_move_bytes(ending)));

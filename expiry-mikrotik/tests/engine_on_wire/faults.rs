@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
-    recorder::{is_cut_on, is_restored},
+    events::{is_cut_on, is_restored},
     world::{DEADLINE, Person, SECOND, SHORTLY_BEFORE, Site, Way, World, client, mac, name},
 };
 
@@ -73,8 +73,14 @@ impl Scene {
             &self.world.events,
             [self.struck.router.id, self.calm.router.id],
         );
-        let calm = events.cuts(60 * SECOND, 1, ids[1]).await[0].0;
-        let lag = events.cuts(120 * SECOND, 1, ids[0]).await[0].0;
+        let calm = events
+            .wait_for_cuts(60 * SECOND, 1, is_cut_on(ids[1]))
+            .await[0]
+            .0;
+        let lag = events
+            .wait_for_cuts(120 * SECOND, 1, is_cut_on(ids[0]))
+            .await[0]
+            .0;
         assert!(self.is_off(), "{what}");
         sleep(40 * SECOND).await;
         let commands = self.struck.commands() - before;

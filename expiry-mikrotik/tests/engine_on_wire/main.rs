@@ -3,10 +3,10 @@
 
 mod crowds;
 mod cuts;
+mod events;
 mod faults;
 mod mixtures;
 mod outages;
 mod payments;
-mod recorder;
 mod returns;
 mod world;

@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
-    recorder::is_cut_on,
+    events::is_cut_on,
     world::{DEADLINE, SECOND, SHORTLY_BEFORE, WAYS, World},
 };
 
@@ -46,14 +46,20 @@ async fn lags_of_the_healthy(link: Link) -> Vec<Duration> {
         dead.with(Simulator::reboot);
     }
 
-    let lags = world.events.cuts(60 * SECOND, 20, healthy.router.id).await;
+    let lags = world
+        .events
+        .wait_for_cuts(60 * SECOND, 20, is_cut_on(healthy.router.id))
+        .await;
     world.reach(DEADLINE + 60 * SECOND).await;
     if link != Link::Up {
         assert_eq!(world.events.count(is_cut_on(dead.router.id)), 0);
         let status = world.store.status(5).await.expect("status");
         assert_eq!(status.owed_cuts, 20);
         dead.sim.up().await;
-        let cuts = world.events.cuts(10 * SECOND, 20, dead.router.id).await;
+        let cuts = world
+            .events
+            .wait_for_cuts(10 * SECOND, 20, is_cut_on(dead.router.id))
+            .await;
         assert!(cuts.iter().all(|(_, outage)| *outage), "{cuts:?}");
     }
     assert!(lags.iter().all(|(_, outage)| !outage), "{lags:?}");
@@ -75,7 +81,10 @@ async fn r4_a_right_password_that_is_refused_once_costs_a_second() {
         sim.inject(FaultRule::on("/ip", Fault::Close).once());
     });
 
-    let cuts = world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    let cuts = world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
 
     assert!(!site.can_move(&person));
     assert!(cuts[0].0 < 3 * SECOND, "{cuts:?}");
@@ -101,7 +110,10 @@ async fn r4_a_wrong_password_is_not_hammered_and_a_changed_one_is_tried_at_once(
     };
     let changed = Directory::change_router(&*world.store, site.router.id, &change);
     changed.await.expect("it is there");
-    world.events.cuts(SECOND, 1, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(SECOND, 1, is_cut_on(site.router.id))
+        .await;
     sleep(SECOND).await;
     running.stop().await;
 }

@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
-    recorder::{is_cut_on, is_restored},
+    events::{is_cut_on, is_restored},
     world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, Way, World, client, config, mac, name, pay},
 };
 
@@ -111,7 +111,10 @@ async fn r3_who_buys_the_name_or_the_device_gets_the_restore() {
     let store = Arc::clone(&world.store);
     store.add_device(person.id, mac(2)).await.expect("a device");
     let running = world.start();
-    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
     assert!(!site.with(|sim| sim.client_can_move_bytes(bypassed)));
 
     store
@@ -150,7 +153,10 @@ async fn r3_a_restore_that_is_broken_off_anywhere_lets_the_device_in(
         let site = world.site_with(config).await;
         let person = world.person(&site, 1, way, DEADLINE).await;
         let running = world.start();
-        world.events.cuts(20 * SECOND, 1, site.router.id).await;
+        world
+            .events
+            .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+            .await;
         world.reach(DEADLINE + 15 * SECOND).await;
         assert!(!site.can_move(&person));
 

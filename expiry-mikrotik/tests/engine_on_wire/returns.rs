@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::time::sleep;
 
 use crate::{
-    recorder::{has_returned, is_cut_on},
+    events::{has_returned, is_cut_on},
     world::{DEADLINE, SECOND, Site, Way, World, config, mac, name},
 };
 
@@ -26,7 +26,10 @@ async fn r2_a_login_under_way_while_its_account_is_disabled_is_cut_too() {
             sim.kick(&name(1));
         });
 
-        world.events.cuts(20 * SECOND, 1, site.router.id).await;
+        world
+            .events
+            .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+            .await;
         world.reach(DEADLINE + 20 * SECOND).await;
 
         assert!(!site.can_move(&person), "login takes {latency} ms");
@@ -55,7 +58,10 @@ async fn r6_a_mac_cookie_lets_nobody_back() {
     assert!(site.can_move(&person), "it is back by its MAC cookie");
     let running = world.start();
 
-    world.events.cuts(20 * SECOND, 1, site.router.id).await;
+    world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
     sleep(20 * SECOND).await;
 
     assert!(!site.can_move(&person));

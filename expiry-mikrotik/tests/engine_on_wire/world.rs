@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::recorder::Recorder;
+use expiry_core::testing::Recorder;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
