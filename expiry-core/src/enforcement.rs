@@ -1,6 +1,6 @@
 //! Enforcement rows: what one router still owes, and how a row moves on.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,30 @@ impl Progress {
     }
 }
 
+/// Where a cut that is under way saw its target. It is kept with the row until the cut is
+/// confirmed: once sessions and hosts are dropped, the router does not tell any more which
+/// connections were the target's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Addresses of its sessions and hosts.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Devices under its sessions and bindings.
+    pub stations: BTreeSet<MacAddr>,
+}
+
+impl Trace {
+    /// Tells whether the target was seen nowhere.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.stations.is_empty()
+    }
+
+    /// Adds what another trace has.
+    pub fn add(&mut self, other: &Self) {
+        self.addresses.extend(&other.addresses);
+        self.stations.extend(&other.stations);
+    }
+}
+
 /// One row handed to the owner of its router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -212,6 +236,8 @@ pub struct Task {
     pub backlog: bool,
     /// How far it has come.
     pub progress: Progress,
+    /// Where attempts that were broken off saw the target.
+    pub trace: Trace,
     /// For a restore: what there is to undo, oldest finding first. Empty for a cut.
     pub undo: Vec<Undo>,
 }
@@ -251,6 +277,8 @@ pub struct Intent {
     /// What was found enabled and will be disabled. A key without items says that the target was
     /// found with nothing to disable.
     pub undo: Vec<Undo>,
+    /// Where the target was seen; added to what the row has, and forgotten at its confirmation.
+    pub trace: Trace,
 }
 
 /// A task at the revision and in the direction in which it was handed out.

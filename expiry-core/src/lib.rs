@@ -19,7 +19,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
-    Task, TaskRef, Want, WayIn, undo_keys,
+    Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use mac::{MacAddr, MacError};

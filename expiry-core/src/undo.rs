@@ -76,6 +76,24 @@ impl From<&BindingRow> for UndoItem {
     }
 }
 
+impl UndoItem {
+    /// Tells whether both speak of the same row, which may have been edited in between.
+    pub fn is_same_row(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::User { name, .. }, Self::User { name: other, .. }) => name == other,
+            (
+                Self::IpBinding { mac, address, .. },
+                Self::IpBinding {
+                    mac: other_mac,
+                    address: other_address,
+                    ..
+                },
+            ) => mac == other_mac && address == other_address,
+            (Self::User { .. } | Self::IpBinding { .. }, _) => false,
+        }
+    }
+}
+
 /// All that is to be undone for one name or MAC on one router.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {

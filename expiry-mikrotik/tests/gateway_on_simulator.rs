@@ -157,6 +157,7 @@ fn task() -> Task {
         due_at,
         backlog: false,
         progress: Progress::owed(due_at),
+        trace: Trace::default(),
         undo: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 use chrono::{DateTime, Utc};
 use expiry_core::{
     Access, Epoch, Hardware, MacAddr, Progress, Revision, RouterId, State, StoreError, Subscriber,
-    SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Undo, UndoKey, Username, Want,
+    SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
     WatcherId, WayIn, undo_keys,
 };
 use sqlx::FromRow;
@@ -282,6 +282,7 @@ pub(crate) struct EnforcementRow {
     confirmed_at: Option<i64>,
     online: bool,
     last_error: Option<String>,
+    trace: Option<String>,
 }
 
 impl EnforcementRow {
@@ -381,9 +382,22 @@ impl EnforcementRow {
             due_at: self.cell("due_at").time(self.due_at)?,
             backlog: self.backlog,
             progress: self.progress()?,
+            trace: self.trace()?,
             undo: Vec::new(),
         })
     }
+
+    pub(crate) fn trace(&self) -> Result<Trace, StoreError> {
+        let Some(text) = &self.trace else {
+            return Ok(Trace::default());
+        };
+        serde_json::from_str(text).map_err(|e| self.cell("trace").corrupt(e))
+    }
+}
+
+/// Encodes a trace.
+pub(crate) fn trace_json(trace: &Trace) -> Result<String, sqlx::Error> {
+    serde_json::to_string(trace).map_err(|e| sqlx::Error::Encode(Box::new(e)))
 }
 
 /// The columns of an enforcement row that an outcome changes.

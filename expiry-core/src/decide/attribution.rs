@@ -9,12 +9,14 @@ use crate::{
 ///
 /// Each kind of row has one owner. An account, session or cookie belongs to its user, and to a
 /// device only if the user is that device's MAC, or `T-` and the MAC (a trial). A binding belongs
-/// to its MAC. A host belongs to the session on its MAC and address, else to its MAC. Names match
-/// exactly, never by substring.
+/// to its MAC. A host belongs to the session on its MAC and address, else to its MAC, else to the
+/// target under whose session or binding the device was seen before. Names match exactly, never by
+/// substring.
 #[derive(Clone, Debug)]
 pub struct Claim<'a> {
     name: Option<&'a Username>,
     macs: BTreeSet<MacAddr>,
+    stations: BTreeSet<MacAddr>,
     live: &'a Live,
     comments: bool,
 }
@@ -29,9 +31,16 @@ impl<'a> Claim<'a> {
             .as_ref()
             .filter(|name| !live.names.contains(name));
         let macs = task.macs.difference(&live.macs).copied().collect();
+        let stations = task
+            .trace
+            .stations
+            .difference(&live.macs)
+            .copied()
+            .collect();
         Self {
             name,
             macs,
+            stations,
             live,
             comments,
         }
@@ -89,7 +98,8 @@ impl<'a> Claim<'a> {
         if on_it.peek().is_some() {
             return on_it.all(|active| self.active(active));
         }
-        row.mac.is_some_and(|mac| self.macs.contains(&mac))
+        row.mac
+            .is_some_and(|mac| self.macs.contains(&mac) || self.stations.contains(&mac))
     }
 
     /// Returns the addresses that only the target uses: those of its sessions and hosts, and

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::Claim;
 use crate::{
     ActiveRow, BindingRow, BlockOrder, ConnectionRow, CookieRow, DropOrder, HostRow, MacAddr,
-    RowId, Sighting, Undo, UndoItem, UndoKey, UserRow,
+    RowId, Sighting, Trace, Undo, UndoItem, UndoKey, UserRow,
 };
 
 /// What a reading shows of a target that must not be online.
@@ -25,17 +25,24 @@ pub struct Leftovers {
     pub connections: Vec<ConnectionRow>,
     /// Addresses that only the target uses.
     pub addresses: BTreeSet<IpAddr>,
-    /// Devices under the target's sessions and hosts.
+    /// Devices under the target's sessions, hosts and bindings.
     pub stations: BTreeSet<MacAddr>,
 }
 
 impl Leftovers {
-    /// Finds what is left. `known` are addresses that the target had in earlier readings.
+    /// Finds what is left. Addresses `known` from earlier readings count as the target's for as
+    /// long as nobody else is seen on them.
     pub fn find(claim: &Claim<'_>, seen: &Sighting, known: &BTreeSet<IpAddr>) -> Self {
         let actives: Vec<_> = seen
             .actives
             .iter()
             .filter(|r| claim.active(r))
+            .cloned()
+            .collect();
+        let bindings: Vec<_> = seen
+            .bindings
+            .iter()
+            .filter(|r| claim.binding(r))
             .cloned()
             .collect();
         let hosts = seen
@@ -50,11 +57,8 @@ impl Leftovers {
             .iter()
             .chain(&closed_hosts)
             .filter_map(|row| row.mac);
-        let stations = actives
-            .iter()
-            .filter_map(|row| row.mac)
-            .chain(under_hosts)
-            .collect();
+        let under_rows = actives.iter().filter_map(|row| row.mac);
+        let under_bindings = bindings.iter().filter_map(|row| row.mac);
         Self {
             users: seen
                 .users
@@ -68,23 +72,29 @@ impl Leftovers {
                 .filter(|r| claim.cookie(r))
                 .cloned()
                 .collect(),
-            bindings: seen
-                .bindings
-                .iter()
-                .filter(|r| claim.binding(r))
-                .cloned()
-                .collect(),
             connections: seen
                 .connections
                 .iter()
                 .filter(|row| !row.addresses.is_disjoint(&addresses))
                 .cloned()
                 .collect(),
+            stations: under_rows
+                .chain(under_bindings)
+                .chain(under_hosts)
+                .collect(),
+            bindings,
             actives,
             open_hosts,
             closed_hosts,
             addresses,
-            stations,
+        }
+    }
+
+    /// Returns where the target was seen.
+    pub fn trace(&self) -> Trace {
+        Trace {
+            addresses: self.addresses.clone(),
+            stations: self.stations.clone(),
         }
     }
 

@@ -12,37 +12,42 @@ pub struct RestorePlan {
 /// Plans the restore of `task` by what the router shows.
 ///
 /// It enables exactly what we disabled: of rows that look alike, only as many as were found
-/// enabled. A row that is gone needs no undoing.
+/// enabled. A row that was edited since is known by what identifies it: the account's name, or the
+/// MAC and address that a binding fits. A row that is gone needs no undoing.
 pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
-    let mut order = UnblockOrder::default();
-    for undo in &task.undo {
-        let mut items = undo.items.clone();
-        items.sort();
-        for alike in items.chunk_by(|a, b| a == b) {
-            let item = &alike[0];
-            let users = seen
-                .users
-                .iter()
-                .filter(|row| UndoItem::from(*row) == *item);
-            let bindings = seen
-                .bindings
-                .iter()
-                .filter(|row| UndoItem::from(*row) == *item);
-            order.users.extend(to_enable(users, alike.len()));
-            order.bindings.extend(to_enable(bindings, alike.len()));
+    let mut users: Vec<_> = seen.users.iter().map(Candidate::from).collect();
+    let mut bindings: Vec<_> = seen.bindings.iter().map(Candidate::from).collect();
+    for item in task.undo.iter().flat_map(|undo| &undo.items) {
+        let rows = match item {
+            UndoItem::User { .. } => &mut users,
+            UndoItem::IpBinding { .. } => &mut bindings,
+        };
+        claim(rows, |row| row.item == *item);
+    }
+    for item in task.undo.iter().flat_map(|undo| &undo.items) {
+        let rows = match item {
+            UndoItem::User { .. } => &mut users,
+            UndoItem::IpBinding { .. } => &mut bindings,
+        };
+        if !rows.iter().any(|row| row.item == *item) {
+            claim(rows, |row| row.item.is_same_row(item));
         }
     }
-    for ids in [&mut order.users, &mut order.bindings] {
-        ids.sort();
-        ids.dedup();
-    }
+    let to_enable = |rows: Vec<Candidate>| {
+        let disabled = rows.into_iter().filter(|row| row.claimed && row.disabled);
+        disabled.map(|row| row.id).collect()
+    };
+    let order = UnblockOrder {
+        users: to_enable(users),
+        bindings: to_enable(bindings),
+    };
     RestorePlan {
         order,
         undone: task.undo.clone(),
     }
 }
 
-/// Returns the hosts that are shut out although a binding of theirs was restored.
+/// Returns the hosts that are shut out although their binding or MAC account was restored.
 pub fn hosts_to_renew(task: &Task, seen: &Sighting) -> Vec<RowId> {
     let restored = |host: &HostRow| {
         task.undo
@@ -69,38 +74,46 @@ impl UnblockOrder {
     }
 }
 
-trait Switchable {
-    fn id(&self) -> &RowId;
-    fn disabled(&self) -> bool;
+/// A row that an undo item may speak of.
+struct Candidate {
+    id: RowId,
+    item: UndoItem,
+    disabled: bool,
+    claimed: bool,
 }
 
-impl Switchable for UserRow {
-    fn id(&self) -> &RowId {
-        &self.id
-    }
-    fn disabled(&self) -> bool {
-        self.disabled
-    }
-}
-
-impl Switchable for BindingRow {
-    fn id(&self) -> &RowId {
-        &self.id
-    }
-    fn disabled(&self) -> bool {
-        self.disabled
+impl From<&UserRow> for Candidate {
+    fn from(row: &UserRow) -> Self {
+        let (id, item) = (row.id.clone(), UndoItem::from(row));
+        Self {
+            id,
+            item,
+            disabled: row.disabled,
+            claimed: false,
+        }
     }
 }
 
-fn to_enable<'a, T: Switchable + 'a>(
-    alike: impl Iterator<Item = &'a T>,
-    found_enabled: usize,
-) -> Vec<RowId> {
-    let (disabled, enabled): (Vec<_>, Vec<_>) = alike.partition(|row| row.disabled());
-    let missing = found_enabled.saturating_sub(enabled.len());
-    disabled
-        .into_iter()
-        .take(missing)
-        .map(|row| row.id().clone())
-        .collect()
+impl From<&BindingRow> for Candidate {
+    fn from(row: &BindingRow) -> Self {
+        let (id, item) = (row.id.clone(), UndoItem::from(row));
+        Self {
+            id,
+            item,
+            disabled: row.disabled,
+            claimed: false,
+        }
+    }
+}
+
+/// Claims one row that fits: one that is enabled already rather than one that is not.
+fn claim(rows: &mut [Candidate], fits: impl Fn(&Candidate) -> bool) {
+    let free = || {
+        rows.iter()
+            .position(|row| !row.claimed && !row.disabled && fits(row))
+    };
+    let at = free().or_else(|| rows.iter().position(|row| !row.claimed && fits(row)));
+    if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
+        row.claimed = true;
+    }
 }

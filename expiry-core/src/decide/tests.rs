@@ -36,6 +36,7 @@ fn task(username: Option<&str>, macs: &[MacAddr]) -> Task {
         due_at: now,
         backlog: false,
         progress: Progress::owed(now),
+        trace: crate::Trace::default(),
         undo: Vec::new(),
     }
 }

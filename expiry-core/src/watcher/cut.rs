@@ -2,50 +2,48 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal, RowId, Sighting,
-    State, Task, TaskRef,
+    BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal,
+    RowId, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
-    undo_keys,
 };
 
 /// How often connections that came back are removed and read again before the cut is left
 /// unconfirmed.
 const ROUNDS: u32 = 3;
 
-/// A cut under way: what its target has on the router, as far as is known.
+/// A cut under way. The trace of its task grows with every reading, and is what the next reading
+/// asks for: a session of somebody else on one of the addresses shows only then.
 struct Cut {
     task: Task,
     left: Leftovers,
-    /// Every address that the target was ever seen on. All are asked for each time: a session of
-    /// somebody else on one of them shows only then.
-    asked: BTreeSet<IpAddr>,
     /// Whether the last reading showed the target on an address that was not asked for.
     moved: bool,
 }
 
 impl Cut {
-    fn new(task: Task, left: Leftovers) -> Self {
-        let asked = left.addresses.clone();
+    fn new(mut task: Task, left: Leftovers) -> Self {
+        task.trace.add(&left.trace());
         Self {
             task,
             left,
-            asked,
             moved: false,
         }
     }
 
-    /// Takes in a new reading. Addresses that somebody else uses by now are forgotten, and
-    /// connections of one that was not asked for wait until it was.
-    fn update(&mut self, turn: &Turn<'_>, seen: &Sighting, live: &Live) {
+    /// Takes in a new reading. Addresses that somebody else uses by now are not the target's, and
+    /// connections of one that was not asked for wait until it was. Tells whether the target was
+    /// seen where it was not seen before.
+    fn update(&mut self, turn: &Turn<'_>, seen: &Sighting, live: &Live) -> bool {
         let claim = Claim::new(&self.task, live, turn.shared.config.comments);
-        let before = std::mem::take(&mut self.left);
-        self.left = Leftovers::find(&claim, seen, &before.addresses);
-        self.left.stations.extend(before.stations);
-        let sure: BTreeSet<_> = self.left.addresses.intersection(&self.asked).collect();
+        self.left = Leftovers::find(&claim, seen, &self.task.trace.addresses);
+        let asked = &self.task.trace.addresses;
+        let sure: BTreeSet<IpAddr> = self.left.addresses.intersection(asked).copied().collect();
         self.moved = sure.len() < self.left.addresses.len();
-        let is_sure = |row: &ConnectionRow| row.addresses.iter().any(|at| sure.contains(at));
+        let is_sure = |row: &ConnectionRow| !row.addresses.is_disjoint(&sure);
         self.left.connections.retain(is_sure);
-        self.asked.extend(&self.left.addresses);
+        let before = self.task.trace.clone();
+        self.task.trace.add(&self.left.trace());
+        self.task.trace != before
     }
 }
 
@@ -63,28 +61,37 @@ pub(super) async fn run(
     }
 
     let intents: Vec<_> = cuts.iter().map(|cut| intent(turn, cut, &live)).collect();
-    let standing = turn.shared.store.intend(turn.fence, &intents).await?;
-    retain(&mut cuts, &standing);
+    retain(
+        &mut cuts,
+        &turn.shared.store.intend(turn.fence, &intents).await?,
+    );
     if cuts.is_empty() {
         return Ok(());
     }
-    turn.trust()?;
-    for cut in &cuts {
-        touched.add(undo_keys(cut.task.username.as_ref(), &cut.task.macs));
-    }
     let order = block_order(cuts.iter().map(|cut| &cut.left));
-    let (seen, mut refusals) = turn
-        .shared
-        .gateway
-        .block(turn.router, &order, &wide_query(turn, &cuts))
-        .await?;
+    touched.add(
+        intents
+            .into_iter()
+            .flat_map(|intent| intent.undo)
+            .map(|undo| undo.key),
+    );
+    let (seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
+    let mut is_news = false;
     for cut in &mut cuts {
-        cut.update(turn, &seen, &live);
+        is_news |= cut.update(turn, &seen, &live);
     }
-    let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
-    retain(&mut cuts, &standing);
+    if is_news {
+        let traces: Vec<_> = cuts.iter().map(|cut| trace_only(&cut.task)).collect();
+        retain(
+            &mut cuts,
+            &turn.shared.store.intend(turn.fence, &traces).await?,
+        );
+    } else {
+        let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
+        retain(&mut cuts, &standing);
+    }
     let order = drop_order(cuts.iter().map(|cut| &cut.left));
     refusals.extend(drop_rows(turn, &order).await?);
     read_back(turn, cuts, order, refusals, touched).await
@@ -102,7 +109,10 @@ async fn triage(
     let mut answered = Vec::new();
     for task in tasks {
         let claim = Claim::new(&task, live, turn.shared.config.comments);
-        let left = Leftovers::find(&claim, seen, &BTreeSet::new());
+        let left = Leftovers::find(&claim, seen, &task.trace.addresses);
+        // An attempt that was broken off may have left connections of a target that the router
+        // does not show any more.
+        let was_never_there = !left.is_present() && task.trace.is_empty();
         match task.progress.state {
             State::Confirmed if left.ways_are_closed() => {
                 answered.push((turn.confirmed(&task), task));
@@ -110,12 +120,10 @@ async fn triage(
             State::Confirmed => {
                 answered.push((turn.returned(&task, suspected_way_in(&left)), task));
             }
-            State::Owed if left.is_clear() && !left.is_present() => {
+            State::Owed if left.is_clear() && was_never_there => {
                 answered.push((turn.confirmed(&task), task));
             }
-            State::Owed => {
-                cuts.push(Cut::new(task, left));
-            }
+            State::Owed => cuts.push(Cut::new(task, left)),
         }
     }
     let results = answered
@@ -128,8 +136,16 @@ async fn triage(
 fn intent(turn: &Turn<'_>, cut: &Cut, live: &Live) -> Intent {
     let claim = Claim::new(&cut.task, live, turn.shared.config.comments);
     Intent {
-        task: TaskRef::from(&cut.task),
         undo: undo_of(&claim, &cut.left),
+        ..trace_only(&cut.task)
+    }
+}
+
+fn trace_only(task: &Task) -> Intent {
+    Intent {
+        task: TaskRef::from(task),
+        undo: Vec::new(),
+        trace: task.trace.clone(),
     }
 }
 
@@ -137,16 +153,43 @@ fn retain(cuts: &mut Vec<Cut>, standing: &BTreeSet<TaskRef>) {
     cuts.retain(|cut| standing.contains(&TaskRef::from(&cut.task)));
 }
 
-/// Asks also for the devices and addresses that the first look discovered, and for connections.
+/// Asks also for the devices and addresses that earlier readings discovered, and for connections.
 fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
-    let tasks: Vec<_> = cuts.iter().map(|cut| cut.task.clone()).collect();
-    let mut query = turn.query(&tasks);
-    for cut in cuts {
-        query.stations.extend(&cut.left.stations);
-        query.addresses.extend(&cut.asked);
+    let mut query = turn.query(cuts.iter().map(|cut| &cut.task));
+    for Trace {
+        addresses,
+        stations,
+    } in cuts.iter().map(|cut| &cut.task.trace)
+    {
+        query.stations.extend(stations);
+        query.addresses.extend(addresses);
     }
     query.connections = true;
     query
+}
+
+/// Blocks, and reads again. A router that cannot show its connection table must not keep the
+/// sessions alive: without it they are dropped all the same, and the read-back asks once more.
+async fn block(
+    turn: &Turn<'_>,
+    order: &BlockOrder,
+    mut query: Query,
+) -> Result<(Sighting, Vec<Refusal>), TurnError> {
+    turn.trust()?;
+    query.connections = !turn.spares_table;
+    match turn.shared.gateway.block(turn.router, order, &query).await {
+        Err(GatewayError::Refused { .. }) if query.connections => {
+            turn.trust()?;
+            query.connections = false;
+            Ok(turn
+                .shared
+                .gateway
+                .block(turn.router, order, &query)
+                .await?)
+        }
+        Err(error) => Err(TurnError::Block(error)),
+        Ok(flown) => Ok(flown),
+    }
 }
 
 async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, TurnError> {
@@ -176,8 +219,8 @@ async fn read_back(
             .await
         {
             Ok(back) => back,
-            Err(GatewayError::Refused { message, .. }) => {
-                let outcome = |cut: &Cut| turn.unconfirmed(&cut.task, message.clone(), None);
+            Err(error @ GatewayError::Refused { .. }) => {
+                let outcome = |cut: &Cut| turn.unconfirmed(&cut.task, error.to_string(), None);
                 let results = cuts.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
                 return turn.settle(results.collect(), touched).await;
             }
@@ -194,18 +237,10 @@ async fn read_back(
                 done.push(cut);
             }
         }
-        let results = done.iter().map(|cut| {
-            (
-                &cut.task,
-                verdict(turn, cut, &removed, &refusals),
-                Vec::new(),
-            )
-        });
+        let outcome = |cut: &Cut| verdict(turn, cut, &removed, &refusals);
+        let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;
-        if cuts.is_empty() {
-            break;
-        }
         let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
         retain(&mut cuts, &standing);
         let connections = drop_order(cuts.iter().map(|cut| &cut.left)).connections;

@@ -1,22 +1,19 @@
 use std::time::Duration;
 
 use super::Shared;
-use crate::StoreError;
+use crate::{ChangeFeed, StoreError};
 
 /// Wakes the heart and the planner whenever the data changes. Never returns.
 pub(super) async fn listen(shared: &Shared) {
     let mut broken = false;
     loop {
         let error = match shared.store.changes().await {
-            Ok(mut feed) => loop {
-                match feed.changed().await {
-                    Ok(()) => {
-                        broken = false;
-                        wake(shared);
-                    }
-                    Err(error) => break error,
-                }
-            },
+            Ok(feed) => {
+                // What changed before the feed was open is read now.
+                wake(shared);
+                broken = false;
+                until_it_breaks(shared, feed).await
+            }
             Err(error) => error,
         };
         if !broken {
@@ -27,7 +24,15 @@ pub(super) async fn listen(shared: &Shared) {
             broken = true;
         }
         tokio::time::sleep(RECONNECT).await;
-        wake(shared);
+    }
+}
+
+async fn until_it_breaks(shared: &Shared, mut feed: Box<dyn ChangeFeed>) -> StoreError {
+    loop {
+        match feed.changed().await {
+            Ok(()) => wake(shared),
+            Err(error) => return error,
+        }
     }
 }
 

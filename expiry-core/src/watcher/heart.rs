@@ -15,7 +15,7 @@ use super::{Shared, WatchError, fatal, feed::log_store_failure, lane::Lane};
 use crate::{Epoch, Event, Fence, Ownership, RouterId};
 
 /// The least time between two heartbeats that changes ask for.
-const SPACING: Duration = Duration::from_millis(200);
+const SPACING: Duration = Duration::from_millis(500);
 
 /// The lanes of one watcher, to be woken by its planner.
 #[derive(Default)]
@@ -27,6 +27,9 @@ struct Handle {
     wake: Arc<Notify>,
     ownership: watch::Sender<Ownership>,
     stop: CancellationToken,
+    /// The router is not ours any more, but flights of this lane may still be on the wire. Another
+    /// lane for the router waits until this one has ended.
+    ending: bool,
 }
 
 impl Lanes {
@@ -87,7 +90,10 @@ pub(super) async fn beat(
                         () = stop.cancelled() => {}
                     }
                 }
-                Some(ended) = running.join_next() => note_end(lanes, ended),
+                Some(ended) = running.join_next() => {
+                    note_end(lanes, ended);
+                    shared.changed.notify_one();
+                }
             }
         }
     }
@@ -103,23 +109,18 @@ fn keep_lanes(
 ) {
     let mut owned: BTreeMap<_, _> = owned.into_iter().map(|o| (o.router.id, o)).collect();
     let mut all = lanes.all();
-    all.retain(|id, lane| {
-        let same = owned
-            .get(id)
-            .is_some_and(|ownership| ownership.epoch == lane.epoch);
-        if same {
-            if let Some(ownership) = owned.remove(id) {
-                lane.ownership.send_replace(ownership);
-            }
-        } else {
+    for (id, lane) in all.iter_mut() {
+        let ownership = owned.remove(id);
+        let ours = ownership.filter(|o| o.epoch == lane.epoch && !lane.ending);
+        if let Some(ownership) = ours {
+            lane.ownership.send_replace(ownership);
+        } else if !lane.ending {
+            lane.ending = true;
             lane.stop.cancel();
-            shared.record(&Event::Disowned {
-                router: *id,
-                name: lane.name.clone(),
-            });
+            let name = lane.name.clone();
+            shared.record(&Event::Disowned { router: *id, name });
         }
-        same
-    });
+    }
     for (id, ownership) in owned {
         let fence = Fence {
             router: id,
@@ -153,6 +154,7 @@ fn keep_lanes(
                 wake,
                 ownership: sender,
                 stop,
+                ending: false,
             },
         );
     }

@@ -35,6 +35,8 @@ pub(super) struct Lane {
     paced_until: Instant,
     /// The state of the ownership that was last taken in.
     heeded: Ownership,
+    /// Whether a flight that read the connection table with the block timed out.
+    spares_table: bool,
     store_failures: u32,
     rng: StdRng,
 }
@@ -79,6 +81,7 @@ impl Lane {
             proven_at: None,
             paced_until: Instant::now(),
             heeded,
+            spares_table: false,
             store_failures: 0,
             rng,
         }
@@ -159,7 +162,15 @@ impl Lane {
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
-        let turn = Turn::new(&self.shared, &self.fence, &ownership, jitter);
+        let (router, spares_table) = (&ownership.router, self.spares_table);
+        let turn = Turn::new(
+            &self.shared,
+            &self.fence,
+            router,
+            spares_table,
+            work.now,
+            jitter,
+        );
         let done = turn.run(work.tasks, &mut self.touched).await;
         match done {
             Ok(()) => {
@@ -225,6 +236,10 @@ impl Lane {
     async fn after(&mut self, error: TurnError) -> Next {
         match error {
             TurnError::Gateway(error) => self.router_failed(error).await,
+            TurnError::Block(error) => {
+                self.spares_table |= matches!(error, GatewayError::TimedOut { .. });
+                self.router_failed(error).await
+            }
             TurnError::Store(StoreError::NotOwner(_)) => Next::Lost,
             TurnError::Store(error) => {
                 log_store_failure(&mut self.store_failures, "a router's lane", &error);

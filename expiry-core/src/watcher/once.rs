@@ -18,8 +18,9 @@ pub struct OnceReport {
     pub still_owed: u64,
 }
 
-/// How often it is asked whether everything was tried.
-const ASK: Duration = Duration::from_millis(100);
+/// How long to wait before it is asked whether everything was tried: twice as long each time, up
+/// to the second.
+const ASK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) async fn run_once(
     shared: &Arc<Shared>,
@@ -35,13 +36,21 @@ pub(super) async fn run_once(
     {}
     let at_start = status(shared).await?;
     let owed: BTreeSet<_> = at_start.owed.iter().map(|item| item.task).collect();
-    shared.store.nudge().await.map_err(WatchError::Store)?;
+    if let Err(error) = shared.store.nudge().await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "the owners of the routers could not be asked to try now"
+        );
+    }
 
     let ours = stop.child_token();
     let watched = async {
         let deadline = Instant::now() + shared.config.patience;
+        let mut pause = ASK.0;
         while !ours.is_cancelled() && Instant::now() < deadline {
-            sleep(ASK).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(ASK.1);
             if everything_was_tried(shared, &at_start, &owed)
                 .await
                 .unwrap_or(false)
@@ -76,7 +85,8 @@ async fn everything_was_tried(
         .owed
         .iter()
         .filter(|item| owed.contains(&item.task))
-        .all(|item| item.attempted_at.is_some_and(|at| at >= at_start.now));
+        // What cannot hold is tried at its own pace, however often somebody asks.
+        .all(|item| item.cannot_hold || item.attempted_at.is_some_and(|at| at >= at_start.now));
     let served = shared.served();
     let passed = now
         .routers

@@ -4,13 +4,13 @@ use crate::{
     decide::{RestorePlan, hosts_to_renew, plan_restore},
 };
 
-/// Undoes what we did, for those who paid: enable, read back, record.
+/// Undoes what we did, for those who paid: enable, read back, record. Tells whether it wrote.
 pub(super) async fn run(
     turn: &Turn<'_>,
     tasks: Vec<Task>,
     seen: &Sighting,
     touched: &mut Touched,
-) -> Result<(), TurnError> {
+) -> Result<bool, TurnError> {
     let mut results = Vec::new();
     let mut pending = Vec::new();
     let mut hosts = Vec::new();
@@ -30,10 +30,11 @@ pub(super) async fn run(
             }
         }
     }
+    let renewed = !hosts.is_empty();
     renew(turn, hosts).await?;
     turn.settle(results, touched).await?;
     if pending.is_empty() {
-        return Ok(());
+        return Ok(renewed);
     }
 
     let standing = turn.standing(pending.iter().map(|(task, _)| *task)).await?;
@@ -59,7 +60,8 @@ pub(super) async fn run(
         Err(GatewayError::Refused { message, .. }) => {
             let outcome = |task| turn.unconfirmed(task, message.clone(), None);
             let results = pending.iter().map(|task| (task, outcome(task), Vec::new()));
-            return turn.settle(results.collect(), touched).await;
+            turn.settle(results.collect(), touched).await?;
+            return Ok(true);
         }
         Err(error) => return Err(error.into()),
     };
@@ -79,7 +81,8 @@ pub(super) async fn run(
         );
         (task, turn.unconfirmed(task, error, None), Vec::new())
     });
-    turn.settle(results.collect(), touched).await
+    turn.settle(results.collect(), touched).await?;
+    Ok(true)
 }
 
 /// A device that stayed in range keeps its host row from before its binding was enabled, and some

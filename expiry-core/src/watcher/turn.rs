@@ -1,9 +1,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::{DateTime, Utc};
+
 use super::{Shared, cut, restore};
 use crate::{
-    Event, Fence, GatewayError, Live, Outcome, Ownership, Progress, Query, Router, Settled,
-    Settlement, Sighting, StoreError, Task, TaskRef, UndoKey, Want, decide::logins_and_devices,
+    Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, Settled, Settlement,
+    Sighting, State, StoreError, Task, TaskRef, UndoKey, Want, decide::logins_and_devices,
 };
 
 /// One batch of tasks on one router, from the first look to the record.
@@ -11,8 +13,10 @@ pub(super) struct Turn<'a> {
     pub(super) shared: &'a Shared,
     pub(super) fence: &'a Fence,
     pub(super) router: &'a Router,
-    /// Restores are looked at again, too: an earlier owner may still wake and write.
-    taken_over: bool,
+    /// Whether the connection table is too much for this router to be read with the block.
+    pub(super) spares_table: bool,
+    /// The store's time when the work was handed out.
+    now: DateTime<Utc>,
     jitter: f64,
 }
 
@@ -20,6 +24,8 @@ pub(super) struct Turn<'a> {
 #[derive(Debug)]
 pub(super) enum TurnError {
     Gateway(GatewayError),
+    /// The flight that blocks, and reads the connection table, failed.
+    Block(GatewayError),
     Store(StoreError),
     /// The ownership cannot be trusted right now.
     Untrusted,
@@ -63,15 +69,17 @@ impl<'a> Turn<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         fence: &'a Fence,
-        ownership: &'a Ownership,
+        router: &'a Router,
+        spares_table: bool,
+        now: DateTime<Utc>,
         jitter: f64,
     ) -> Self {
-        let taken_over = ownership.taken_over;
         Self {
             shared,
             fence,
-            router: &ownership.router,
-            taken_over,
+            router,
+            spares_table,
+            now,
             jitter,
         }
     }
@@ -97,8 +105,9 @@ impl<'a> Turn<'a> {
         let (restores, cuts): (Vec<_>, Vec<_>) = tasks
             .into_iter()
             .partition(|task| task.want == Want::Restore);
-        if !restores.is_empty() {
-            restore::run(self, restores, &seen, touched).await?;
+        if !restores.is_empty() && restore::run(self, restores, &seen, touched).await? {
+            // The cuts want a look of their own: this one is old by now.
+            return Ok(());
         }
         if !cuts.is_empty() {
             cut::run(self, cuts, seen, touched).await?;
@@ -107,7 +116,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks for everything that may belong to the tasks.
-    pub(super) fn query(&self, tasks: &[Task]) -> Query {
+    pub(super) fn query<'t>(&self, tasks: impl IntoIterator<Item = &'t Task>) -> Query {
+        let tasks: Vec<_> = tasks.into_iter().collect();
         let undo = tasks.iter().flat_map(|task| &task.undo);
         let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());
         for key in undo.map(|undo| &undo.key) {
@@ -162,17 +172,17 @@ impl<'a> Turn<'a> {
         Ok(self.shared.store.standing(self.fence, &refs).await?)
     }
 
-    /// The confirmation of a task, with its next look.
+    /// The confirmation of a task, with its next look. A restore is looked at again like a cut: a
+    /// write that was sent before it may arrive after it. One look stands for all that are overdue.
     pub(super) fn confirmed(&self, task: &Task) -> Outcome {
-        let looks = &self.shared.config.looks;
-        let look_again = task.want == Want::Cut || self.taken_over;
-        let done = match task.progress.state {
-            crate::State::Owed => 0,
-            crate::State::Confirmed => {
-                usize::try_from(task.progress.looks + 1).unwrap_or(usize::MAX)
+        let mut looks = self.shared.config.looks.iter().copied();
+        let next_look = match (task.progress.state, task.progress.confirmed_at) {
+            (State::Confirmed, Some(at)) => {
+                let passed = (self.now - at).to_std().unwrap_or_default();
+                looks.find(|look| *look > passed)
             }
+            (State::Owed | State::Confirmed, _) => looks.next(),
         };
-        let next_look = looks.get(done).copied().filter(|_| look_again);
         Outcome::Confirmed { next_look }
     }
 

@@ -9,4 +9,5 @@ mod mixtures;
 mod outages;
 mod payments;
 mod returns;
+mod unregistered;
 mod world;

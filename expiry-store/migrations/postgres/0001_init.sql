@@ -92,6 +92,7 @@ CREATE TABLE enforcement (
     confirmed_at BIGINT,
     online BOOLEAN NOT NULL DEFAULT FALSE,
     last_error TEXT,
+    trace TEXT,
     attempted_at BIGINT,
     UNIQUE (subscriber_id, device, router_id)
 );

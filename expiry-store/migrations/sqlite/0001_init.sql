@@ -92,6 +92,7 @@ CREATE TABLE enforcement (
     confirmed_at INTEGER,
     online INTEGER NOT NULL DEFAULT 0 CHECK (online IN (0, 1)),
     last_error TEXT,
+    trace TEXT,
     attempted_at INTEGER,
     UNIQUE (subscriber_id, device, router_id)
 ) STRICT;

@@ -31,9 +31,9 @@ const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// Numbers of the advisory locks of this program: "expiry", then which.
-const SCHEMA_LOCK: i64 = 0x6578_7069_7279_00;
-const PLAN_LOCK: i64 = 0x6578_7069_7279_01;
-const CLAIM_LOCK: i64 = 0x6578_7069_7279_02;
+const SCHEMA_LOCK: i64 = 0x0065_7870_6972_7900;
+const PLAN_LOCK: i64 = 0x0065_7870_6972_7901;
+const CLAIM_LOCK: i64 = 0x0065_7870_6972_7902;
 
 /// A PostgreSQL store.
 pub(crate) struct Backend {

@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
 
-use expiry_core::{Fence, Intent, TaskRef};
+use expiry_core::{Fence, Intent, TaskRef, Trace};
 use sqlx::QueryBuilder;
 
 use super::{Db, Tx, keys::push_numbers, ownership, undo, work};
-use crate::error::Result;
+use crate::{
+    error::Result,
+    row::{EnforcementRow, trace_json},
+};
 
 /// Commits what is about to be written. The router's row is held, and changes of access are kept
 /// out, so a task that stands here stands until the commit.
@@ -36,17 +39,41 @@ pub(super) async fn intend(
         .filter(standing)
         .flat_map(|intent| &intent.undo);
     undo::merge(tx, fence.router, found).await?;
-    let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = ");
+    write_traces(tx, &rows, intents.iter().filter(standing)).await?;
+    let mut query =
+        QueryBuilder::<Db>::new("UPDATE enforcement SET attempts = 0, state = 'owed', next_at = ");
     query
-        .push_bind(now)
-        .push(
-            ", attempts = CASE WHEN state = 'owed' THEN attempts ELSE 0 END,
-               next_at = CASE WHEN state = 'owed' THEN next_at ELSE ",
-        )
-        .push_bind(now)
-        .push(" END, state = 'owed' WHERE id IN ");
+        .push_bind(tx.now)
+        .push(" WHERE state = 'confirmed' AND id IN ");
     push_numbers(&mut query, tasks.iter().map(|task| task.id.0));
     query.build().execute(tx.conn()).await?;
     Ok(tasks)
+}
+
+/// Adds where the targets were seen to what the rows have.
+async fn write_traces<'a>(
+    tx: &mut Tx,
+    rows: &[EnforcementRow],
+    intents: impl Iterator<Item = &'a Intent>,
+) -> Result<()> {
+    let mut grown = Vec::new();
+    for Intent { task, trace, .. } in intents {
+        let before = rows.iter().find(|row| row.id == task.id.0);
+        let before = before.map_or_else(|| Ok(Trace::default()), EnforcementRow::trace)?;
+        let mut merged = before.clone();
+        merged.add(trace);
+        if merged != before {
+            grown.push((task.id.0, trace_json(&merged)?));
+        }
+    }
+    if grown.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET trace = v.column2 FROM (");
+    query.push_values(grown, |mut values, (id, trace)| {
+        values.push_bind(id).push_bind(trace);
+    });
+    query.push(") AS v WHERE enforcement.id = v.column1");
+    query.build().execute(tx.conn()).await?;
+    Ok(())
 }

@@ -54,15 +54,22 @@ pub(super) async fn own(
     .bind(&watcher)
     .fetch_all(tx.conn())
     .await?;
-    let owned = rows.iter().map(|row| {
-        Ok(Ownership {
-            router: routers::opened(row, sealer)?,
-            epoch: row.epoch(),
-            taken_over: row.taken_over,
-            nudged_at: row.nudged_at()?,
-        })
+    // One router that cannot be read must not cost the others their watcher.
+    let owned = rows.iter().filter_map(|row| {
+        let readable = routers::opened(row, sealer).and_then(|router| {
+            Ok(Ownership {
+                router,
+                epoch: row.epoch(),
+                taken_over: row.taken_over,
+                nudged_at: row.nudged_at()?,
+            })
+        });
+        let failed = |error: &crate::error::Fault| {
+            tracing::error!(router = row.name, error = %error, "a router cannot be served");
+        };
+        readable.inspect_err(failed).ok()
     });
-    owned.collect()
+    Ok(owned.collect())
 }
 
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
@@ -99,13 +106,12 @@ pub(super) async fn check(tx: &mut Tx, fence: &Fence) -> Result<()> {
 /// Fails unless the fence holds, and keeps it so until the transaction ends.
 pub(super) async fn hold(tx: &mut Tx, fence: &Fence) -> Result<()> {
     let held = sqlx::query(
-        "UPDATE router SET attempted_at = $4
+        "UPDATE router SET epoch = epoch
          WHERE id = $1 AND owner = $2 AND epoch = $3 AND enabled",
     )
     .bind(fence.router.0)
     .bind(fence.watcher.to_string())
     .bind(fence.epoch.0)
-    .bind(tx.now)
     .execute(tx.conn())
     .await?;
     answer(held.rows_affected() == 1, fence)

@@ -33,7 +33,7 @@ pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result
     }
     check_address(tx, 0, &new.address.host, new.address.port).await?;
     let used = used_keys(tx).await?;
-    let sealed = sealer.key(&used)?.seal(&new.name, &new.address.password)?;
+    let secret = sealer.key(&used)?.seal(&new.name, &new.address.password)?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO router (tenant_id, name, host, port, username, sealed, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -43,8 +43,8 @@ pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result
     .bind(&new.address.host)
     .bind(i64::from(new.address.port))
     .bind(&new.address.username)
-    .bind(sealed.bytes)
-    .bind(sealed.key_id)
+    .bind(secret.bytes)
+    .bind(secret.key_id)
     .fetch_one(tx.conn())
     .await?;
     entered_scope(tx, id).await?;
@@ -83,11 +83,11 @@ pub(super) async fn change(
     .await?;
     if let Some(password) = &change.password {
         let used = used_keys(tx).await?;
-        let sealed = sealer.key(&used)?.seal(&row.name, password)?;
+        let secret = sealer.key(&used)?.seal(&row.name, password)?;
         sqlx::query("UPDATE router SET sealed = $2, key_id = $3 WHERE id = $1")
             .bind(row.id)
-            .bind(sealed.bytes)
-            .bind(sealed.key_id)
+            .bind(secret.bytes)
+            .bind(secret.key_id)
             .execute(tx.conn())
             .await?;
     }

@@ -15,7 +15,7 @@ use sqlx::QueryBuilder;
 use super::{Db, Tx, ownership, restore, undo, work};
 use crate::{
     error::Result,
-    row::{EnforcementRow, instant, want_word},
+    row::{EnforcementRow, instant, micros, want_word},
 };
 
 /// So many rows are written at once.
@@ -133,7 +133,14 @@ impl Desk {
                         after = unfinished(&before, at);
                     }
                 }
-                Outcome::Returned { .. } => self.reopened.extend(keys),
+                Outcome::Returned { .. } => {
+                    let confirmed_at = before.confirmed_at.map(micros);
+                    let is_ours = |key: &UndoKey| {
+                        let standing = self.undo.get(key);
+                        standing.is_some_and(|row| row.undone_at >= confirmed_at)
+                    };
+                    self.reopened.extend(keys.into_iter().filter(is_ours));
+                }
                 Outcome::Unconfirmed { .. } => {}
             }
         }
@@ -199,7 +206,8 @@ async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
     query.push_bind(now).push(
         ", state = v.column2, attempts = v.column3, next_at = v.column4, looks = v.column5,
            returns = v.column6, way_in = v.column7, confirmed_at = v.column8, online = v.column9,
-           last_error = v.column10 FROM (",
+           last_error = v.column10,
+           trace = CASE WHEN v.column2 = 'confirmed' THEN NULL ELSE trace END FROM (",
     );
     query.push_values(rows, |mut values, row| {
         let columns = row.columns();

@@ -10,7 +10,7 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
     match state {
         RouterState::Reached(facts) => {
             sqlx::query(
-                "UPDATE router SET last_error = NULL, down_since = NULL,
+                "UPDATE router SET attempted_at = $2, last_error = NULL, down_since = NULL,
                      back_at = CASE WHEN down_since IS NULL THEN back_at ELSE $2 END
                  WHERE id = $1",
             )
@@ -22,7 +22,8 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
         }
         RouterState::Failed(error) => {
             sqlx::query(
-                "UPDATE router SET last_error = $3, down_since = COALESCE(down_since, $2)
+                "UPDATE router SET attempted_at = $2, last_error = $3,
+                     down_since = COALESCE(down_since, $2)
                  WHERE id = $1",
             )
             .bind(fence.router.0)

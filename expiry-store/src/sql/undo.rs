@@ -19,6 +19,7 @@ pub(super) struct Standing {
     pub(super) id: i64,
     pub(super) undo: Undo,
     pub(super) is_open: bool,
+    pub(super) undone_at: Option<i64>,
 }
 
 /// Reads the rows of some keys on a router, oldest finding first.
@@ -42,6 +43,7 @@ pub(super) async fn read(
             id: row.id,
             undo: row.undo()?,
             is_open: row.undone_at.is_none(),
+            undone_at: row.undone_at,
         })
     });
     standing.collect()

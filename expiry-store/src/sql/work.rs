@@ -15,28 +15,37 @@ use super::{
 };
 use crate::{
     error::Result,
-    row::{EnforcementRow, SubscriberRow, instant},
+    row::{EnforcementRow, SubscriberRow, instant, micros},
 };
 
 pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
     ownership::check(tx, fence).await?;
     let rows: Vec<EnforcementRow> = sqlx::query_as(
         "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
-             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error
+             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
+             trace
          FROM enforcement
          WHERE id IN (SELECT id FROM (
                  SELECT id FROM enforcement
-                 WHERE router_id = $1 AND want = 'restore' AND next_at <= $2
+                 WHERE router_id = $1 AND want = 'restore' AND next_at <= $2 AND state = 'owed'
                  ORDER BY backlog, due_at, id LIMIT $3) AS restores
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
                  WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND next_at <= $2
+                   AND state = 'owed'
                  ORDER BY due_at, id LIMIT $3) AS fresh
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
+                 WHERE router_id = $1 AND next_at <= $2 AND state = 'confirmed'
+                 ORDER BY next_at, id LIMIT $3) AS looks
+             UNION ALL SELECT id FROM (
+                 SELECT id FROM enforcement
                  WHERE router_id = $1 AND want = 'cut' AND backlog AND next_at <= $2
+                   AND state = 'owed'
                  ORDER BY due_at, id LIMIT $4) AS late)
-         ORDER BY want DESC, backlog, due_at, id LIMIT $3",
+         ORDER BY CASE WHEN state = 'confirmed' THEN 2 WHEN want = 'restore' THEN 0
+                       WHEN backlog THEN 3 ELSE 1 END, due_at, id
+         LIMIT $3",
     )
     .bind(fence.router.0)
     .bind(tx.now)
@@ -69,9 +78,11 @@ async fn attach_undo(tx: &mut Tx, router: RouterId, tasks: &mut [Task]) -> Resul
     for task in tasks.iter_mut().filter(|task| task.want == Want::Restore) {
         let keys = keys_of_task(task);
         let closed_too = task.progress.state == State::Confirmed;
+        let confirmed_at = task.progress.confirmed_at.map(micros);
         task.undo = rows
             .iter()
-            .filter(|row| (row.is_open || closed_too) && keys.contains(&row.undo.key))
+            .filter(|row| row.is_open || closed_too && row.undone_at >= confirmed_at)
+            .filter(|row| keys.contains(&row.undo.key))
             .map(|row| row.undo.clone())
             .collect::<Vec<Undo>>();
     }
@@ -106,7 +117,8 @@ pub(super) async fn rows_of(
 ) -> Result<Vec<EnforcementRow>> {
     let mut query = QueryBuilder::<Db>::new(
         "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
-             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error
+             attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
+             trace
          FROM enforcement WHERE router_id = ",
     );
     query.push_bind(router.0).push(" AND id IN ");

@@ -118,7 +118,7 @@ pub struct Planned {
 pub struct Work {
     /// The store's time.
     pub now: DateTime<Utc>,
-    /// The tasks: restores first, then fresh cuts, then backlog, each oldest first.
+    /// The tasks: owed restores first, then fresh cuts, then looks, then backlog, each oldest first.
     pub tasks: Vec<Task>,
     /// When the next task of this router that is not yet to be tried or looked at will be.
     pub next_at: Option<DateTime<Utc>>,

@@ -97,7 +97,7 @@ pub struct OwedItem {
     pub online: bool,
     /// Attempts so far.
     pub attempts: u32,
-    /// When it was last tried, or its router was.
+    /// When the last attempt ended, or its router was last tried in vain.
     pub attempted_at: Option<DateTime<Utc>>,
     /// Why the last attempt did not confirm it.
     pub last_error: Option<String>,

@@ -3,11 +3,14 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{MemoryStore, tables::Tables};
+use super::{
+    MemoryStore,
+    tables::{Row, Tables},
+};
 use crate::{
     ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Live, MacAddr, Ownership,
-    Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, StoreError, Task, TaskRef,
-    UndoKey, Username, Want, WatcherId, Work,
+    Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, State, StoreError, Task,
+    TaskRef, UndoKey, Username, Want, WatcherId, Work,
 };
 
 #[async_trait]
@@ -184,10 +187,10 @@ impl Tables {
         let mut ready: Vec<_> = on_router()
             .filter(|row| row.wanted_at().is_some_and(|at| at <= now))
             .collect();
-        ready.sort_by_key(|row| (row.want == Want::Cut, row.backlog, row.due_at, row.id));
+        ready.sort_by_key(|row| (turn_of(row), row.due_at, row.id));
         let mut backlog_left = backlog;
         ready.retain(|row| {
-            if !row.backlog {
+            if turn_of(row) != BACKLOG {
                 return true;
             }
             let fits = backlog_left > 0;
@@ -204,6 +207,7 @@ impl Tables {
             due_at: row.due_at,
             backlog: row.backlog,
             progress: row.progress.clone(),
+            trace: row.trace.clone(),
             undo: self.undo_for(row),
         });
         Work {
@@ -260,5 +264,17 @@ impl Tables {
             row.last_error = Some(error.into());
             row.down_since.get_or_insert(now);
         }
+    }
+}
+
+const BACKLOG: u8 = 3;
+
+/// Owed restores first, then fresh cuts, then looks, then backlog.
+fn turn_of(row: &Row) -> u8 {
+    match (row.progress.state, row.want) {
+        (State::Confirmed, _) => 2,
+        (State::Owed, Want::Restore) => 0,
+        (State::Owed, Want::Cut) if row.backlog => BACKLOG,
+        (State::Owed, Want::Cut) => 1,
     }
 }

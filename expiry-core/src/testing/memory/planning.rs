@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Row, SubscriberRow, Tables, Target};
 use crate::{
-    Access, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, UndoKey, Username, Want,
+    Access, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace, UndoKey, Username,
+    Want,
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
@@ -77,6 +78,7 @@ impl Tables {
             due_at,
             backlog,
             progress: Progress::owed(now),
+            trace: Trace::default(),
             attempted_at: None,
         };
         self.put_row(row);
@@ -94,6 +96,7 @@ impl Tables {
             due_at: now,
             backlog: false,
             progress: Progress::owed(now),
+            trace: Trace::default(),
             attempted_at: None,
         };
         self.put_row(row);
@@ -202,6 +205,7 @@ impl Tables {
                 due_at: now,
                 backlog: false,
                 progress: Progress::owed(now),
+                trace: Trace::default(),
                 attempted_at: None,
             });
         }

@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{AuditEvent, AuditKind, Row, Tables, UndoRow};
 use crate::{
-    Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskRef, Undo,
-    UndoKey, Want,
+    Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskRef, Trace,
+    Undo, UndoKey, Want,
 };
 
 impl Tables {
@@ -17,7 +17,7 @@ impl Tables {
             self.merge_undo(router, found);
         }
         if let Some(row) = self.row_mut(intent.task.id) {
-            row.attempted_at = Some(now);
+            row.trace.add(&intent.trace);
             if row.progress.state == State::Confirmed {
                 row.owe_again(now);
             }
@@ -34,6 +34,7 @@ impl Tables {
                     router,
                     undo: found.clone(),
                     open: true,
+                    undone_at: None,
                     opened,
                 };
                 self.undo.insert(place, row);
@@ -56,15 +57,18 @@ impl Tables {
         after.progress = before.progress.after(&settlement.outcome, now);
         match (&settlement.outcome, before.want) {
             (Outcome::Confirmed { .. }, Want::Restore) => {
-                self.close_undo(&before, &settlement.undone);
+                self.close_undo(&before, &settlement.undone, now);
                 if self.is_undo_open(router, &before.keys()) {
                     after.progress = unfinished(&before, now);
                 }
             }
-            (Outcome::Returned { .. }, Want::Restore) => self.open_undo(router, &before.keys()),
+            (Outcome::Returned { .. }, Want::Restore) => self.reopen_undo(&before),
             (_, _) => {}
         }
         let confirmed = after.progress.state == State::Confirmed;
+        if confirmed {
+            after.trace = Trace::default();
+        }
         let first = confirmed && before.progress.confirmed_at.is_none();
         let lag = first.then(|| (now - before.due_at).to_std().unwrap_or_default());
         let back_at = self.routers.get(&router).and_then(|row| row.back_at);
@@ -100,7 +104,7 @@ impl Tables {
         });
     }
 
-    fn close_undo(&mut self, row: &Row, undone: &[Undo]) {
+    fn close_undo(&mut self, row: &Row, undone: &[Undo], now: DateTime<Utc>) {
         let keys = row.keys();
         for done in undone.iter().filter(|done| keys.contains(&done.key)) {
             let place = (row.router, done.key.clone());
@@ -108,6 +112,7 @@ impl Tables {
                 && open.undo.is_covered_by(&done.items)
             {
                 open.open = false;
+                open.undone_at = Some(now);
             }
         }
     }
@@ -115,6 +120,17 @@ impl Tables {
     fn open_undo(&mut self, router: RouterId, keys: &[UndoKey]) {
         for key in keys {
             if let Some(row) = self.undo.get_mut(&(router, key.clone())) {
+                row.open = true;
+            }
+        }
+    }
+
+    /// Opens again what was undone when this restore was confirmed, or since; not what older cuts
+    /// left behind.
+    fn reopen_undo(&mut self, restore: &Row) {
+        for key in restore.keys() {
+            let place = (restore.router, key);
+            if let Some(row) = self.undo.get_mut(&place).filter(|row| row.is_of(restore)) {
                 row.open = true;
             }
         }
@@ -148,7 +164,7 @@ impl Tables {
         self.wake();
     }
 
-    /// What a restore answers for: what is open, and once it is confirmed all that ever was.
+    /// What a restore answers for: what is open, and once it is confirmed what it has undone.
     pub(super) fn undo_for(&self, row: &Row) -> Vec<Undo> {
         if row.want == Want::Cut {
             return Vec::new();
@@ -156,7 +172,7 @@ impl Tables {
         let keys = row.keys();
         let mut found: Vec<_> = self
             .undo_of(row.router, &keys)
-            .filter(|undo| undo.open || !row.is_owed())
+            .filter(|undo| undo.open || !row.is_owed() && undo.is_of(row))
             .collect();
         found.sort_by_key(|undo| undo.opened);
         found.into_iter().map(|undo| undo.undo.clone()).collect()

@@ -108,7 +108,9 @@ impl Tables {
             since: row.due_at,
             online: progress.online,
             attempts: progress.attempts,
-            attempted_at: row.attempted_at.max(router.attempted_at),
+            attempted_at: row
+                .attempted_at
+                .max(router.down_since.and(router.attempted_at)),
             last_error: progress
                 .last_error
                 .clone()

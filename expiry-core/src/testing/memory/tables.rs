@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Subscriber, SubscriberId, TaskId,
-    TaskRef, Tenant, TenantId, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -39,6 +39,8 @@ pub struct Row {
     pub backlog: bool,
     /// How far it has come.
     pub progress: Progress,
+    /// Where attempts since the last confirmation saw the target.
+    pub trace: Trace,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
 }
@@ -86,8 +88,18 @@ pub struct UndoRow {
     pub undo: Undo,
     /// Whether it is still to be undone.
     pub open: bool,
+    /// When it was last undone.
+    pub undone_at: Option<DateTime<Utc>>,
     /// Counts the openings: older findings have smaller numbers.
     pub opened: u64,
+}
+
+impl UndoRow {
+    /// Tells whether it was undone when the restore was confirmed, or since.
+    pub(super) fn is_of(&self, restore: &Row) -> bool {
+        let confirmed_at = restore.progress.confirmed_at;
+        self.undone_at.is_some() && self.undone_at >= confirmed_at
+    }
 }
 
 /// What an audit event tells of.
@@ -253,6 +265,9 @@ impl Tables {
             Some(id) => *id,
             None => TaskId(self.next_id()),
         };
+        if let Some(before) = self.rows.get(&row.id) {
+            row.trace.clone_from(&before.trace);
+        }
         self.targets.insert(place, row.id);
         self.rows.insert(row.id, row);
     }

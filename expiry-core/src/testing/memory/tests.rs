@@ -102,6 +102,7 @@ async fn r3_what_is_finished_is_purged_and_open_undo_rows_never() {
         let intent = crate::Intent {
             task: (&task).into(),
             undo: undo.collect(),
+            trace: crate::Trace::default(),
         };
         store.intend(&fence, &[intent]).await.expect("it stands");
         settle(&store, fence, &task, Outcome::Confirmed { next_look: None }).await;

@@ -202,6 +202,7 @@ pub(super) fn task(name: Option<&str>, macs: &[MacAddr]) -> Task {
         due_at,
         backlog: false,
         progress: Progress::owed(due_at),
+        trace: crate::Trace::default(),
         undo: Vec::new(),
     }
 }

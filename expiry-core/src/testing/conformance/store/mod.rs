@@ -177,7 +177,7 @@ macro_rules! store_conformance {
             status {
                 r9_status_counts_what_is_true_now
                 r9_everything_owed_is_listed_oldest_first
-                r9_an_intent_is_noted_as_an_attempt
+                r9_an_attempt_is_noted_when_it_has_ended
                 r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live
                 r5_changes_of_the_directory_wake_every_feed
                 r5_what_gives_watchers_work_wakes_them

@@ -192,6 +192,7 @@ async fn assert_nothing_goes(world: &World, fence: &Fence, task: &Task) {
     let intent = Intent {
         task: task.into(),
         undo: vec![name_undo("s")],
+        trace: crate::Trace::default(),
     };
     let settlement = Settlement {
         task: task.into(),

@@ -117,6 +117,7 @@ pub async fn many_tasks_are_planned_and_recorded_together(store: Arc<dyn Store>)
             .iter()
             .map(|name| name_undo(name.as_str()))
             .collect(),
+        trace: crate::Trace::default(),
     });
     let settlements = tasks.iter().map(|task| Settlement {
         task: task.into(),
@@ -220,6 +221,7 @@ pub async fn r3_only_tasks_as_they_were_handed_out_stand(store: Arc<dyn Store>) 
         .map(|task| Intent {
             task: *task,
             undo: vec![name_undo("s")],
+            trace: crate::Trace::default(),
         })
         .collect();
     assert_eq!(ok(world.intend(&fence, &intents).await), BTreeSet::new());

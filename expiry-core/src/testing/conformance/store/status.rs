@@ -98,7 +98,7 @@ pub async fn r9_everything_owed_is_listed_oldest_first(store: Arc<dyn Store>) {
     assert_eq!(limited.owed_cuts, 2);
 }
 
-pub async fn r9_an_intent_is_noted_as_an_attempt(store: Arc<dyn Store>) {
+pub async fn r9_an_attempt_is_noted_when_it_has_ended(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     world.ended("s", &[]).await;
@@ -106,6 +106,13 @@ pub async fn r9_an_intent_is_noted_as_an_attempt(store: Arc<dyn Store>) {
     let before = world.time().await;
 
     assert!(world.intend_on(router, &task, &[]).await);
+    assert_eq!(ok(world.status(9).await).owed[0].attempted_at, None);
+    let left = Outcome::Unconfirmed {
+        error: "left".into(),
+        online: None,
+        retry_in: HOUR,
+    };
+    world.settle_on(router, &task, left, &[]).await;
 
     let item = &ok(world.status(9).await).owed[0];
     assert!(item.attempted_at >= Some(before));

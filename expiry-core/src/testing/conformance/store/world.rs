@@ -146,6 +146,7 @@ impl World {
         let intents = [Intent {
             task,
             undo: undo.to_vec(),
+            trace: crate::Trace::default(),
         }];
         ok(self.intend(&fence, &intents).await).contains(&task)
     }
