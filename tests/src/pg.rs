@@ -202,7 +202,9 @@ fn is_root() -> bool {
 fn unprivileged() -> User {
     let users = fs::read_to_string("/etc/passwd").expect("list of users");
     let find = |name: &str| {
-        let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let fields = users
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
         fields.into_iter().find_map(|fields| match fields[..] {
             [user, _, uid, gid, ..] if user == name => Some(User {
                 uid: uid.parse().ok()?,

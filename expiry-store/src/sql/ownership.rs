@@ -16,7 +16,7 @@ const FORGOTTEN_AFTER: i64 = 24 * 3_600_000_000;
 
 pub(super) async fn own(
     tx: &mut Tx,
-    sealer: &Sealer,
+    keys: &Sealer,
     watcher: WatcherId,
     ttl: Duration,
 ) -> Result<Vec<Ownership>> {
@@ -56,7 +56,7 @@ pub(super) async fn own(
     .await?;
     let owned = rows.iter().map(|row| {
         Ok(Ownership {
-            router: routers::opened(row, sealer)?,
+            router: routers::opened(row, keys)?,
             epoch: row.epoch(),
             taken_over: row.taken_over,
             nudged_at: row.nudged_at()?,

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod contention;
+mod cost;
 mod opening;
 mod restarts;
 mod seals;

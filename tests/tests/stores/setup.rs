@@ -62,7 +62,11 @@ pub(crate) async fn add_router(store: &dyn Store, name: &str) -> Router {
     store.add_router(&new).await.expect("added")
 }
 
-pub(crate) async fn add_subscriber(store: &dyn Store, name: &str, end: DateTime<Utc>) -> Subscriber {
+pub(crate) async fn add_subscriber(
+    store: &dyn Store,
+    name: &str,
+    end: DateTime<Utc>,
+) -> Subscriber {
     let new = NewSubscriber {
         tenant: None,
         username: name.parse().expect("name"),
