@@ -1,9 +1,6 @@
 //! Which database, and where the key to its router passwords lies.
 
-use std::{
-    env, fmt,
-    path::{Path, PathBuf},
-};
+use std::{env, fmt, path::PathBuf};
 
 use expiry_core::StoreError;
 use sqlx::postgres::PgConnectOptions;
@@ -101,7 +98,7 @@ impl fmt::Debug for StoreConfig {
             .field("url", &self.shown_url())
             .field("key_file", &self.key_file)
             .field("max_connections", &self.max_connections)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,8 +108,7 @@ fn data_directory() -> PathBuf {
     let given = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     given.filter(absolute).unwrap_or_else(|| {
         let home = env::home_dir().filter(absolute);
-        home.as_deref()
-            .unwrap_or(Path::new("/var/lib"))
+        home.unwrap_or_else(|| "/var/lib/expiry".into())
             .join(".local/share")
     })
 }

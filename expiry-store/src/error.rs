@@ -1,6 +1,7 @@
 //! How failures of a driver become failures of the store.
 
 use expiry_core::{Conflict, Missing, StoreError};
+use sqlx::error::DatabaseError;
 
 /// Why a step of a transaction failed.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ fn from_driver(error: sqlx::Error) -> StoreError {
             source,
         };
     }
-    let code = error.as_database_error().and_then(|e| e.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     match code.as_deref() {
         // SQLite: the image is malformed, or is no database. PostgreSQL: damaged data or index.
         Some("11" | "26" | "XX001" | "XX002") => StoreError::Corrupt {

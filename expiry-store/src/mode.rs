@@ -19,4 +19,4 @@ pub(crate) enum Mode {
 pub(crate) const SHORT: Duration = Duration::from_secs(10);
 
 /// How long a change may take that touches all subscribers.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);

@@ -48,12 +48,11 @@ impl Sealer {
     /// Returns the key that sealed all rows so far, whose ids are `used`. Makes one only if there
     /// is no sealed row yet; two processes that do so at once get the same.
     pub(crate) fn key(&self, used: &[String]) -> Result<&SealingKey, StoreError> {
-        let key = match self.key.get() {
-            Some(key) => key,
-            None => {
-                let key = self.read_or_make(used.is_empty())?;
-                self.key.get_or_init(|| key)
-            }
+        let key = if let Some(key) = self.key.get() {
+            key
+        } else {
+            let key = self.read_or_make(used.is_empty())?;
+            self.key.get_or_init(|| key)
         };
         match used.iter().find(|id| **id != key.id) {
             None => Ok(key),
@@ -115,7 +114,7 @@ impl SealingKey {
         let tagged = cipher
             .encrypt(&XNonce::default(), b"expiry key id".as_slice())
             .ok()?;
-        let id = tagged.iter().rev().take(8).map(hex_pair).collect();
+        let id = tagged.iter().rev().take(8).copied().map(hex_pair).collect();
         Some(Self { cipher, id })
     }
 
@@ -164,7 +163,7 @@ fn make(file: &Path) -> io::Result<()> {
     let nonce = XNonce::try_generate().map_err(io::Error::other)?;
     let mut aside = file.as_os_str().to_owned();
     aside.push(".");
-    aside.push(nonce.iter().map(hex_pair).collect::<String>());
+    aside.push(nonce.iter().copied().map(hex_pair).collect::<String>());
     let written = write_private(aside.as_ref(), &key).and_then(|()| fs::hard_link(&aside, file));
     fs::remove_file(&aside)?;
     match written {
@@ -179,12 +178,12 @@ fn write_private(file: &Path, key: &Key) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(file)?;
-    let text: String = key.iter().map(hex_pair).collect();
+    let text: String = key.iter().copied().map(hex_pair).collect();
     writeln!(file, "{text}")?;
     file.sync_all()
 }
 
-fn hex_pair(byte: &u8) -> String {
+fn hex_pair(byte: u8) -> String {
     format!("{byte:02x}")
 }
 
@@ -203,7 +202,7 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    fn sealer(directory: &tempfile::TempDir, name: &str) -> Sealer {
+    fn keeper(directory: &tempfile::TempDir, name: &str) -> Sealer {
         Sealer::new(directory.path().join(name))
     }
 
@@ -214,8 +213,8 @@ mod tests {
     #[test]
     fn r11_a_sealed_password_opens_for_its_own_router_only() {
         let directory = tempfile::tempdir().expect("directory");
-        let sealer = sealer(&directory, "a.key");
-        let key = sealer.key(&[]).expect("made");
+        let keeper = keeper(&directory, "a.key");
+        let key = keeper.key(&[]).expect("made");
         let sealed = key.seal("north", &"secret".into()).expect("sealed");
         let opened = key.open("north", &sealed.bytes).expect("opened");
         assert_eq!(opened.expose_secret(), "secret");
@@ -231,12 +230,12 @@ mod tests {
     #[test]
     fn r11_the_key_file_is_made_once_and_for_nobody_else() {
         let directory = tempfile::tempdir().expect("directory");
-        let first = sealer(&directory, "new/a.key");
+        let first = keeper(&directory, "new/a.key");
         let id = first.key(&[]).expect("made").id.clone();
         let mode = fs::metadata(&first.file).expect("file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
-        let again = sealer(&directory, "new/a.key");
-        assert_eq!(again.key(&[id.clone()]).expect("read").id, id);
+        let again = keeper(&directory, "new/a.key");
+        assert_eq!(again.key(std::slice::from_ref(&id)).expect("read").id, id);
         let files = fs::read_dir(directory.path().join("new")).expect("list");
         assert_eq!(files.count(), 1);
     }
@@ -244,18 +243,18 @@ mod tests {
     #[test]
     fn r11_a_lost_key_is_not_replaced_while_something_is_sealed() {
         let directory = tempfile::tempdir().expect("directory");
-        let sealer = sealer(&directory, "a.key");
-        let error = message(sealer.key(&["0011".into()]));
+        let keeper = keeper(&directory, "a.key");
+        let error = message(keeper.key(&["0011".into()]));
         assert!(error.contains("a.key is missing"), "{error}");
-        assert!(!sealer.file.exists());
+        assert!(!keeper.file.exists());
     }
 
     #[test]
     fn r11_another_key_is_named_with_the_file_to_copy() {
         let directory = tempfile::tempdir().expect("directory");
-        let sealer = sealer(&directory, "a.key");
-        sealer.key(&[]).expect("made");
-        let error = message(sealer.key(&["0011223344556677".into()]));
+        let keeper = keeper(&directory, "a.key");
+        keeper.key(&[]).expect("made");
+        let error = message(keeper.key(&["0011223344556677".into()]));
         assert!(error.contains("0011223344556677"), "{error}");
         assert!(error.contains("copy the right key file"), "{error}");
     }
@@ -266,7 +265,7 @@ mod tests {
         let file = directory.path().join("a.key");
         make(&file).expect("made");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("chmod");
-        let error = message(sealer(&directory, "a.key").key(&[]));
+        let error = message(keeper(&directory, "a.key").key(&[]));
         assert!(error.contains("chmod 600"), "{error}");
     }
 
@@ -276,7 +275,7 @@ mod tests {
         let file = directory.path().join("a.key");
         write_private(&file, &Key::default()).expect("written");
         fs::write(&file, "00ff").expect("damaged");
-        let error = message(sealer(&directory, "a.key").key(&[]));
+        let error = message(keeper(&directory, "a.key").key(&[]));
         assert!(error.contains("does not hold a key"), "{error}");
         assert_eq!(fs::read_to_string(&file).expect("kept"), "00ff");
     }

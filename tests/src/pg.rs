@@ -95,7 +95,9 @@ impl Cluster {
             .arg(self.directory.path())
             .args(["-c", "listen_addresses=", "-c", "max_connections=300"])
             .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-            .args(["-c", "log_min_messages=fatal", "-c", "shared_buffers=32MB"])
+            .args(["-c", "log_min_messages=log", "-c", "shared_buffers=32MB"])
+            // A signal to the tests as a group must leave somebody to clean up.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,6 +1,10 @@
 //! One server, any number of watchers on any number of machines.
 
 mod feed;
+#[expect(
+    clippy::duplicate_mod,
+    reason = "one text, compiled against two drivers"
+)]
 #[path = "../sql/mod.rs"]
 mod sql;
 
@@ -9,6 +13,7 @@ use std::time::Duration;
 use expiry_core::StoreError;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
+    error::DatabaseError,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
     query::QueryScalar,
 };
@@ -30,10 +35,10 @@ const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
-/// Numbers of the advisory locks of this program: "expiry", then which.
-const SCHEMA_LOCK: i64 = 0x0065_7870_6972_7900;
-const PLAN_LOCK: i64 = 0x0065_7870_6972_7901;
-const CLAIM_LOCK: i64 = 0x0065_7870_6972_7902;
+/// Numbers of the advisory locks of this program: "expiry", then a digit.
+const SCHEMA_LOCK: i64 = 0x0065_7870_6972_7930;
+const PLAN_LOCK: i64 = 0x0065_7870_6972_7931;
+const CLAIM_LOCK: i64 = 0x0065_7870_6972_7932;
 
 /// A PostgreSQL store.
 pub(crate) struct Backend {
@@ -164,14 +169,14 @@ async fn prepare(
             url,
             reason: error.to_string(),
         },
-        fault => fault.into(),
+        fault @ (Fault::Sql(_) | Fault::Store(_)) => fault.into(),
     })
 }
 
 /// Tells whether waiting may help where opening failed: nobody listens, the connection broke, the
 /// server starts, stops, or has no connection left.
 fn may_heal(error: &sqlx::Error) -> bool {
-    match error.as_database_error().and_then(|e| e.code()) {
+    match error.as_database_error().and_then(DatabaseError::code) {
         Some(code) => ["08", "40", "53", "55", "57"]
             .iter()
             .any(|class| code.starts_with(class)),

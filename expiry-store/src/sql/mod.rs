@@ -5,7 +5,7 @@ mod cut;
 mod intend;
 mod keys;
 mod ownership;
-mod planning;
+pub(super) mod planning;
 mod recheck;
 mod restore;
 pub(super) mod routers;
@@ -17,7 +17,7 @@ mod store;
 mod subscribers;
 mod tenants;
 mod undo;
-mod work;
+pub(super) mod work;
 
 use super::{Backend, Conn, Db, STEPS, signal};
 use crate::error::Result;

@@ -16,7 +16,7 @@ const FORGOTTEN_AFTER: i64 = 24 * 3_600_000_000;
 
 pub(super) async fn own(
     tx: &mut Tx,
-    sealer: &Sealer,
+    keys: &Sealer,
     watcher: WatcherId,
     ttl: Duration,
 ) -> Result<Vec<Ownership>> {
@@ -56,7 +56,7 @@ pub(super) async fn own(
     .await?;
     // One router that cannot be read must not cost the others their watcher.
     let owned = rows.iter().filter_map(|row| {
-        let readable = routers::opened(row, sealer).and_then(|router| {
+        let readable = routers::opened(row, keys).and_then(|router| {
             Ok(Ownership {
                 router,
                 epoch: row.epoch(),
@@ -64,10 +64,14 @@ pub(super) async fn own(
                 nudged_at: row.nudged_at()?,
             })
         });
-        let failed = |error: &crate::error::Fault| {
-            tracing::error!(router = row.name, error = %error, "a router cannot be served");
-        };
-        readable.inspect_err(failed).ok()
+        match readable.map_err(StoreError::from) {
+            Ok(ownership) => Some(ownership),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, router = row.name, "a router cannot be served");
+                None
+            }
+        }
     });
     Ok(owned.collect())
 }

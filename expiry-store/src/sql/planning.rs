@@ -12,6 +12,19 @@ use crate::{
     row::{Cell, instant, mac_pattern, macs_json, micros, tenant_number},
 };
 
+pub(crate) const NEXT_DEADLINE: &str =
+    "SELECT ends_at FROM subscriber WHERE planned_revision < revision AND ends_at IS NOT NULL
+         ORDER BY ends_at LIMIT 1";
+
+pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fresh)
+             OR EXISTS (SELECT 1 FROM enforcement
+                        WHERE detached AND next_at IS NULL AND device <> '')
+             OR EXISTS (SELECT 1 FROM subscriber s
+                        WHERE s.removed_at IS NOT NULL
+                          AND NOT EXISTS (SELECT 1 FROM enforcement e
+                                          WHERE e.subscriber_id = s.id
+                                            AND e.next_at IS NOT NULL))";
+
 /// Plans anew after a change of access.
 pub(super) async fn access_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
     let due_at = subscriber.access.end().map(micros);
@@ -112,8 +125,10 @@ async fn strip_others(tx: &mut Tx, live: &Subscriber) -> Result<()> {
 /// Plans what time has made due. Takes no lock while there is nothing.
 pub(super) async fn plan_due(backend: &Backend, limit: u32) -> Result<Planned> {
     let mut tx = backend.begin(Mode::Read).await?;
-    if !is_anything_due(&mut tx).await? {
-        return planned(tx, 0).await;
+    let deadline = next_deadline(&mut tx).await?;
+    let is_due = deadline.is_some_and(|deadline| deadline <= tx.now);
+    if !is_due && !is_left_over(&mut tx).await? {
+        return planned(tx, 0, deadline).await;
     }
     tx.commit().await?;
     let mut tx = backend.begin(Mode::Plan).await?;
@@ -123,42 +138,29 @@ pub(super) async fn plan_due(backend: &Backend, limit: u32) -> Result<Planned> {
     }
     restore::owe_explained(&mut tx, None).await?;
     forget_removed(&mut tx).await?;
-    planned(tx, subscribers).await
+    let deadline = next_deadline(&mut tx).await?;
+    planned(tx, subscribers, deadline).await
 }
 
-async fn planned(mut tx: Tx, subscribers: u64) -> Result<Planned> {
-    let next_deadline: Option<i64> = sqlx::query_scalar(
-        "SELECT ends_at FROM subscriber WHERE planned_revision < revision AND ends_at IS NOT NULL
-         ORDER BY ends_at LIMIT 1",
-    )
-    .fetch_optional(tx.conn())
-    .await?;
+async fn planned(tx: Tx, subscribers: u64, deadline: Option<i64>) -> Result<Planned> {
     let now = tx.now;
     tx.commit().await?;
     Ok(Planned {
         now: instant(now)?,
         subscribers: u32::try_from(subscribers).unwrap_or(u32::MAX),
-        next_deadline: next_deadline.map(instant).transpose()?,
+        next_deadline: deadline.map(instant).transpose()?,
     })
 }
 
-async fn is_anything_due(tx: &mut Tx) -> Result<bool> {
-    let now = tx.now;
-    Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM subscriber
-                        WHERE planned_revision < revision AND ends_at <= $1)
-             OR EXISTS (SELECT 1 FROM undo WHERE fresh)
-             OR EXISTS (SELECT 1 FROM enforcement
-                        WHERE detached AND next_at IS NULL AND device <> '')
-             OR EXISTS (SELECT 1 FROM subscriber s
-                        WHERE s.removed_at IS NOT NULL
-                          AND NOT EXISTS (SELECT 1 FROM enforcement e
-                                          WHERE e.subscriber_id = s.id
-                                            AND e.next_at IS NOT NULL))",
-    )
-    .bind(now)
-    .fetch_one(tx.conn())
-    .await?)
+async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
+    Ok(sqlx::query_scalar(NEXT_DEADLINE)
+        .fetch_optional(tx.conn())
+        .await?)
+}
+
+/// Tells whether something is to be forgotten, or to be checked for whom it is to be undone.
+async fn is_left_over(tx: &mut Tx) -> Result<bool> {
+    Ok(sqlx::query_scalar(LEFT_OVER).fetch_one(tx.conn()).await?)
 }
 
 /// Forgets removed devices and subscribers once nothing is owed or to be looked at.

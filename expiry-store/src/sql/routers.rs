@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// Fails if passwords are sealed that the key file does not open.
-pub(crate) async fn check_key(tx: &mut Tx, sealer: &Sealer) -> Result<()> {
+pub(crate) async fn check_key(tx: &mut Tx, keys: &Sealer) -> Result<()> {
     let used = used_keys(tx).await?;
     if !used.is_empty() {
-        sealer.key(&used)?;
+        keys.key(&used)?;
     }
     Ok(())
 }
@@ -26,14 +26,14 @@ async fn used_keys(tx: &mut Tx) -> Result<Vec<String>> {
     )
 }
 
-pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result<Router> {
+pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<Router> {
     tenants::require(tx, new.tenant).await?;
     if find_by_name(tx, &new.name).await?.is_some() {
         return Err(Conflict::RouterName(new.name.clone()).into());
     }
     check_address(tx, 0, &new.address.host, new.address.port).await?;
     let used = used_keys(tx).await?;
-    let secret = sealer.key(&used)?.seal(&new.name, &new.address.password)?;
+    let secret = keys.key(&used)?.seal(&new.name, &new.address.password)?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO router (tenant_id, name, host, port, username, sealed, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -48,12 +48,12 @@ pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result
     .fetch_one(tx.conn())
     .await?;
     entered_scope(tx, id).await?;
-    get(tx, sealer, id).await
+    get(tx, keys, id).await
 }
 
 pub(super) async fn change(
     tx: &mut Tx,
-    sealer: &Sealer,
+    keys: &Sealer,
     router: RouterId,
     change: &RouterChange,
 ) -> Result<Router> {
@@ -83,7 +83,7 @@ pub(super) async fn change(
     .await?;
     if let Some(password) = &change.password {
         let used = used_keys(tx).await?;
-        let secret = sealer.key(&used)?.seal(&row.name, password)?;
+        let secret = keys.key(&used)?.seal(&row.name, password)?;
         sqlx::query("UPDATE router SET sealed = $2, key_id = $3 WHERE id = $1")
             .bind(row.id)
             .bind(secret.bytes)
@@ -96,7 +96,7 @@ pub(super) async fn change(
     } else {
         signal(tx.conn()).await?;
     }
-    get(tx, sealer, row.id).await
+    get(tx, keys, row.id).await
 }
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
@@ -108,7 +108,7 @@ pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     entered_scope(tx, router.0).await
 }
 
-pub(super) async fn list(tx: &mut Tx, sealer: &Sealer) -> Result<Vec<Router>> {
+pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
     let rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
@@ -116,7 +116,7 @@ pub(super) async fn list(tx: &mut Tx, sealer: &Sealer) -> Result<Vec<Router>> {
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.iter().map(|row| opened(row, sealer)).collect()
+    rows.iter().map(|row| opened(row, keys)).collect()
 }
 
 pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork> {
@@ -197,8 +197,8 @@ pub(super) async fn require(tx: &mut Tx, router: RouterId) -> Result<RouterRow> 
 }
 
 /// Opens the sealed password.
-pub(super) fn opened(row: &RouterRow, sealer: &Sealer) -> Result<Router> {
-    let key = sealer.key(std::slice::from_ref(&row.key_id))?;
+pub(super) fn opened(row: &RouterRow, keys: &Sealer) -> Result<Router> {
+    let key = keys.key(std::slice::from_ref(&row.key_id))?;
     Ok(Router {
         id: RouterId(row.id),
         name: row.name.clone(),
@@ -214,9 +214,9 @@ pub(super) fn opened(row: &RouterRow, sealer: &Sealer) -> Result<Router> {
     })
 }
 
-async fn get(tx: &mut Tx, sealer: &Sealer, id: i64) -> Result<Router> {
+async fn get(tx: &mut Tx, keys: &Sealer, id: i64) -> Result<Router> {
     let row = require(tx, RouterId(id)).await?;
-    opened(&row, sealer)
+    opened(&row, keys)
 }
 
 async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<i64>> {

@@ -18,10 +18,8 @@ use crate::{
     row::{EnforcementRow, SubscriberRow, instant, micros},
 };
 
-pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
-    ownership::check(tx, fence).await?;
-    let rows: Vec<EnforcementRow> = sqlx::query_as(
-        "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
+pub(crate) const READY: &str =
+    "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
              attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
              trace
          FROM enforcement
@@ -45,25 +43,29 @@ pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -
                  ORDER BY due_at, id LIMIT $4) AS late)
          ORDER BY CASE WHEN state = 'confirmed' THEN 2 WHEN want = 'restore' THEN 0
                        WHEN backlog THEN 3 ELSE 1 END, due_at, id
-         LIMIT $3",
-    )
-    .bind(fence.router.0)
-    .bind(tx.now)
-    .bind(i64::from(limit))
-    .bind(i64::from(backlog.min(limit)))
-    .fetch_all(tx.conn())
-    .await?;
+         LIMIT $3";
+
+pub(crate) const NEXT_AT: &str =
+    "SELECT next_at FROM enforcement WHERE router_id = $1 AND next_at > $2
+         ORDER BY next_at LIMIT 1";
+
+pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
+    ownership::check(tx, fence).await?;
+    let rows: Vec<EnforcementRow> = sqlx::query_as(READY)
+        .bind(fence.router.0)
+        .bind(tx.now)
+        .bind(i64::from(limit))
+        .bind(i64::from(backlog.min(limit)))
+        .fetch_all(tx.conn())
+        .await?;
     let tasks = rows.iter().map(EnforcementRow::task);
     let mut tasks = tasks.collect::<std::result::Result<Vec<_>, _>>()?;
     attach_undo(tx, fence.router, &mut tasks).await?;
-    let next_at: Option<i64> = sqlx::query_scalar(
-        "SELECT next_at FROM enforcement WHERE router_id = $1 AND next_at > $2
-         ORDER BY next_at LIMIT 1",
-    )
-    .bind(fence.router.0)
-    .bind(tx.now)
-    .fetch_optional(tx.conn())
-    .await?;
+    let next_at: Option<i64> = sqlx::query_scalar(NEXT_AT)
+        .bind(fence.router.0)
+        .bind(tx.now)
+        .fetch_optional(tx.conn())
+        .await?;
     Ok(Work {
         now: instant(tx.now)?,
         tasks,

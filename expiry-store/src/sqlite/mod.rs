@@ -1,6 +1,10 @@
 //! One file, one writer at a time, any number of readers.
 
 mod feed;
+#[expect(
+    clippy::duplicate_mod,
+    reason = "one text, compiled against two drivers"
+)]
 #[path = "../sql/mod.rs"]
 mod sql;
 
@@ -12,13 +16,14 @@ use std::{
 use expiry_core::StoreError;
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    error::DatabaseError,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use self::sql::{Tx, schema};
 use crate::{
     StoreConfig,
-    error::Result,
+    error::{Fault, Result},
     mode::Mode,
     seal::Sealer,
     version::{Found, Migrated, Upgrade},
@@ -140,8 +145,8 @@ async fn prepare(
         Ok(migrated)
     };
     prepared.await.map_err(|fault| match fault {
-        crate::error::Fault::Sql(e) if !is_busy(&e) => unusable(e.to_string()),
-        fault => fault.into(),
+        Fault::Sql(e) if !is_busy(&e) => unusable(e.to_string()),
+        fault @ (Fault::Sql(_) | Fault::Store(_)) => fault.into(),
     })
 }
 
@@ -163,7 +168,7 @@ async fn use_wal(conn: &mut Conn) -> Result<()> {
 
 /// The low byte of a result code is its kind: 5 is busy, 6 is locked.
 fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
@@ -179,5 +184,52 @@ async fn found(conn: &mut Conn) -> Result<Found> {
         (0, _) => Ok(Found::Empty),
         (_, false) => Ok(Found::Foreign),
         (_, true) => schema::version(conn).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn r7_what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("a.db");
+        let config = StoreConfig::parse(&format!("sqlite:{}", file.display())).expect("valid");
+        prepare(&config, &file, Upgrade::OnlyEmpty)
+            .await
+            .expect("prepared");
+        let mut conn = reading(&file).connect().await.expect("connected");
+        let small = ["subscriber_removed", "enforcement_finished", "undo_fresh"];
+        let derived = [
+            "SCAN CONSTANT ROW",
+            "SCAN restores",
+            "SCAN fresh",
+            "SCAN looks",
+            "SCAN late",
+        ];
+        for statement in [
+            sql::planning::NEXT_DEADLINE,
+            sql::planning::LEFT_OVER,
+            sql::work::READY,
+            sql::work::NEXT_AT,
+        ] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
+                .fetch_all(&mut conn)
+                .await
+                .expect("explained");
+            assert!(steps.iter().any(|step| step.3.contains("INDEX")));
+            for (_, _, _, step) in steps {
+                let is_small = small.iter().any(|index| step.ends_with(index))
+                    || derived.iter().any(|name| step == *name);
+                assert!(
+                    !step.starts_with("SCAN") || is_small,
+                    "{step} in {statement}"
+                );
+            }
+        }
     }
 }

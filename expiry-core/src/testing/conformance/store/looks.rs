@@ -117,9 +117,7 @@ pub async fn r2_a_look_that_is_about_to_write_is_owed(store: Arc<dyn Store>) {
     assert_eq!(returned.progress.returns, 1);
 }
 
-pub async fn r3_an_owed_restore_carries_what_is_open_and_its_look_everything(
-    store: Arc<dyn Store>,
-) {
+pub async fn r3_a_restore_carries_what_is_open_and_its_look_what_it_undid(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     let ended = world.ended("s", &[mac(1)]).await;
@@ -141,5 +139,8 @@ pub async fn r3_an_owed_restore_carries_what_is_open_and_its_look_everything(
         .settle_on(router, &restore, LOOK_AT_ONCE, &restore.undo)
         .await;
     let look = world.task(router).await;
-    assert_eq!(look.undo.len(), 2, "all of them once it is confirmed");
+    assert_eq!(look.undo, restore.undo, "not what an earlier restore undid");
+    world.settle_on(router, &look, BACK, &[]).await;
+    let again = world.task(router).await;
+    assert_eq!(again.undo, restore.undo, "and nothing else is opened again");
 }

@@ -95,7 +95,7 @@ macro_rules! store_conformance {
                 r2_who_came_back_is_owed_again
                 r2_after_three_returns_a_cut_cannot_hold_and_is_not_hurried
                 r2_a_look_that_is_about_to_write_is_owed
-                r3_an_owed_restore_carries_what_is_open_and_its_look_everything
+                r3_a_restore_carries_what_is_open_and_its_look_what_it_undid
             }
             ownership {
                 r8_each_router_has_one_owner
@@ -149,6 +149,7 @@ macro_rules! store_conformance {
                 a_subscriber_bound_to_a_removed_router_is_in_no_scope
             }
             results {
+                r2_where_a_cut_saw_its_target_is_kept_until_it_is_confirmed
                 r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag
                 r2_what_is_not_confirmed_stays_owed_and_is_tried_again
                 settling_twice_records_no_second_lag

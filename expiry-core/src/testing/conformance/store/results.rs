@@ -321,3 +321,35 @@ pub async fn r1_what_is_live_is_asked_by_the_scope_of_the_router(store: Arc<dyn 
     assert_eq!((there, nowhere), (Live::default(), Live::default()));
     assert_eq!((some.names.len(), some.macs), (0, macs(&[mac(2)])));
 }
+
+pub async fn r2_where_a_cut_saw_its_target_is_kept_until_it_is_confirmed(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let subscriber = world.ended("s", &[]).await;
+    let task = world.task(router).await;
+    assert!(task.trace.is_empty());
+    let fence = world.fence(router).await;
+    let seen = |address: &str| crate::Trace {
+        addresses: [address.parse().expect("an address")].into(),
+        stations: [mac(9)].into(),
+    };
+    let intent = |trace| Intent {
+        task: (&task).into(),
+        undo: Vec::new(),
+        trace,
+    };
+    ok(world.intend(&fence, &[intent(seen("10.5.0.1"))]).await);
+    ok(world.intend(&fence, &[intent(seen("10.5.0.2"))]).await);
+    ok(world.add_device(subscriber.id, mac(1)).await);
+
+    let task = world.task(router).await;
+    let mut both = seen("10.5.0.1");
+    both.add(&seen("10.5.0.2"));
+    assert_eq!(task.trace, both, "kept over attempts and plannings");
+
+    let done = Outcome::Confirmed {
+        next_look: Some(Duration::ZERO),
+    };
+    world.settle_on(router, &task, done, &[]).await;
+    assert!(world.task(router).await.trace.is_empty());
+}

@@ -1,0 +1,9 @@
+//! What the stores promise, where a real PostgreSQL server is needed or both are held to the same.
+
+mod conformance;
+mod contention;
+mod cost;
+mod opening;
+mod restarts;
+mod seals;
+mod setup;

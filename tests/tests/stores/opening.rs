@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use expiry_core::StoreError;
+use expiry_store::{Migrated, StoreConfig};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tokio::task::JoinSet;
+
+use crate::setup::{Home, add_router, postgres, sqlite};
+
+/// Runs statements behind the store's back.
+async fn run(home: &Home, statement: &'static str) {
+    if home.url.starts_with("postgres") {
+        let mut conn = PgConnection::connect(&home.url).await.expect("connected");
+        let search = "SET search_path = expiry";
+        conn.execute(search).await.expect("set");
+        conn.execute(statement).await.expect("done");
+        conn.close().await.expect("closed");
+    } else {
+        let url = format!("{}?mode=rwc", home.url);
+        let mut conn = SqliteConnection::connect(&url).await.expect("connected");
+        conn.execute(statement).await.expect("done");
+        conn.close().await.expect("closed");
+    }
+}
+
+async fn refusal(home: &Home) -> StoreError {
+    let opened = expiry_store::open(&home.config).await;
+    opened.map(drop).expect_err("refused")
+}
+
+async fn many_first_opens(home: Home) {
+    let config = Arc::new(home.config.clone());
+    let mut opens = JoinSet::new();
+    for _ in 0..12 {
+        let config = Arc::clone(&config);
+        opens.spawn(async move { expiry_store::open(&config).await.map(drop) });
+    }
+    while let Some(opened) = opens.join_next().await {
+        opened.expect("no panic").expect("opened");
+    }
+    add_router(&*home.open().await, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_opens_of_a_sqlite_file_all_succeed() {
+    many_first_opens(sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_opens_of_a_postgres_database_all_succeed() {
+    many_first_opens(postgres().await).await;
+}
+
+async fn another_version(home: Home) {
+    drop(home.open().await);
+    let now = Migrated { from: 1, to: 1 };
+    assert_eq!(
+        expiry_store::migrate(&home.config).await.expect("done"),
+        now
+    );
+
+    run(&home, "INSERT INTO expiry_schema (version) VALUES (2)").await;
+    for error in [
+        refusal(&home).await,
+        expiry_store::migrate(&home.config)
+            .await
+            .expect_err("refused"),
+    ] {
+        assert!(
+            matches!(
+                error,
+                StoreError::SchemaTooNew {
+                    found: 2,
+                    supported: 1
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    run(&home, "UPDATE expiry_schema SET version = 0").await;
+    let error = refusal(&home).await;
+    assert!(
+        matches!(
+            error,
+            StoreError::SchemaTooOld {
+                found: 0,
+                needed: 1
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_sqlite_file_of_another_version_is_refused() {
+    another_version(sqlite()).await;
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_another_version_is_refused() {
+    another_version(postgres().await).await;
+}
+
+#[tokio::test]
+async fn tables_of_another_program_are_refused_and_left_alone() {
+    let file = sqlite();
+    run(&file, "CREATE TABLE theirs (id INTEGER)").await;
+    let server = postgres().await;
+    let mut conn = PgConnection::connect(&server.url).await.expect("connected");
+    let schema = "CREATE SCHEMA expiry";
+    conn.execute(schema).await.expect("made");
+    run(&server, "CREATE TABLE theirs (id INTEGER)").await;
+    for home in [file, server] {
+        let error = refusal(&home).await.to_string();
+        assert!(error.contains("another program"), "{error}");
+        run(&home, "INSERT INTO theirs VALUES (1)").await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_is_prepared_by_migrating_too() {
+    for home in [sqlite(), postgres().await] {
+        let migrated = expiry_store::migrate(&home.config).await.expect("done");
+        assert_eq!(migrated, Migrated { from: 0, to: 1 });
+        home.open().await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_which_and_why() {
+    let home = sqlite();
+    std::fs::write(home.path("notes.txt"), "this is no database, only a text").expect("written");
+    let notes = home.path("notes.txt").display().to_string();
+    let missing = postgres().await.url.replace("/test", "/absent");
+    for (url, place, reason) in [
+        (format!("sqlite://{notes}"), "notes.txt", "not a database"),
+        (format!("sqlite://{notes}/a.db"), "notes.txt", "cannot make"),
+        (missing, "/absent", "does not exist"),
+    ] {
+        let config = StoreConfig::parse(&url).expect("valid");
+        let error = expiry_store::open(&config).await.map(drop);
+        let error = error.expect_err("refused");
+        assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(place) && text.contains(reason), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_directory_is_made() {
+    let mut home = sqlite();
+    let file = home.path("new/deep/expiry.db");
+    home.config = StoreConfig::parse(&format!("sqlite:{}", file.display())).expect("valid");
+    home.open().await;
+    assert!(file.exists());
+}
+
+#[tokio::test]
+async fn damage_is_named_by_table_column_and_row() {
+    for home in [sqlite(), postgres().await] {
+        let store = home.open().await;
+        add_router(&*store, "a").await;
+        run(&home, "UPDATE router SET port = 99999").await;
+        let error = store.routers().await.expect_err("damaged");
+        assert!(
+            matches!(
+                error,
+                StoreError::Corrupt {
+                    table: "router",
+                    column: "port",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
