@@ -9,7 +9,7 @@ use std::{
 
 use expiry_core::{
     GatewayError, Hardware, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
-    RouterGateway, RouterId, Task, TaskId, UnblockOrder, Username, Want,
+    RouterGateway, RouterId, Task, TaskId, Trace, UnblockOrder, Username, Want,
     decide::{Claim, Leftovers, block_order, drop_order},
 };
 use expiry_mikrotik::{

@@ -9,6 +9,8 @@ pub(crate) enum Mode {
     Read,
     /// Changes who may be online or what is owed: alone among `Plan` and `Record`.
     Plan,
+    /// As `Plan`, and touches all routers: alone among `Claim`, too.
+    PlanAndClaim,
     /// Records results of one router, whose row it holds: keeps only `Plan` out.
     Record,
     /// Changes who serves which router, or which box it is: alone among `Claim`.

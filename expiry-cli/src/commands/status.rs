@@ -123,7 +123,10 @@ impl fmt::Display for OwedLine<'_> {
         } else {
             write!(f, ": unconfirmed on {router} since {since}")?;
         }
-        write!(f, ", {}", count(item.attempts.into(), "attempt"))?;
+        match item.task {
+            Some(_) => write!(f, ", {}", count(item.attempts.into(), "attempt"))?,
+            None => write!(f, ", no watcher has taken it up yet")?,
+        }
         if let Some(error) = &item.last_error {
             write!(f, ", last: {error}")?;
         }
@@ -162,7 +165,7 @@ mod tests {
 
     fn item() -> OwedItem {
         OwedItem {
-            task: TaskId(1),
+            task: Some(TaskId(1)),
             subscriber: SubscriberId(1),
             username: "joe".parse().expect("a name"),
             device: None,

@@ -35,7 +35,7 @@ pub(super) async fn run_once(
         >= 500
     {}
     let at_start = status(shared).await?;
-    let owed: BTreeSet<_> = at_start.owed.iter().map(|item| item.task).collect();
+    let owed: BTreeSet<_> = at_start.owed.iter().filter_map(|item| item.task).collect();
     if let Err(error) = shared.store.nudge().await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(
@@ -64,7 +64,7 @@ pub(super) async fn run_once(
     ran?;
 
     let now = status(shared).await?;
-    let still: BTreeSet<_> = now.owed.iter().map(|item| item.task).collect();
+    let still: BTreeSet<_> = now.owed.iter().filter_map(|item| item.task).collect();
     Ok(OnceReport {
         owed: count(owed.len()),
         confirmed: count(owed.difference(&still).count()),
@@ -84,7 +84,7 @@ async fn everything_was_tried(
     let tried = now
         .owed
         .iter()
-        .filter(|item| owed.contains(&item.task))
+        .filter(|item| item.task.is_some_and(|task| owed.contains(&task)))
         // What cannot hold is tried at its own pace, however often somebody asks.
         .all(|item| item.cannot_hold || item.attempted_at.is_some_and(|at| at >= at_start.now));
     let served = shared.served();

@@ -72,7 +72,7 @@ impl Backend {
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let begin = match mode {
             Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Mode::Plan | Mode::Record | Mode::Claim => "BEGIN",
+            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
         let mut inner = self.pool.begin_with(begin).await?;
         let clock = match mode {
@@ -80,6 +80,7 @@ impl Backend {
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
             ),
             Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),
+            Mode::PlanAndClaim => locked(BOTH, PLAN_LOCK).bind(CLAIM_LOCK),
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
         };
@@ -97,6 +98,8 @@ const EXCLUSIVE: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000
      FROM (SELECT pg_advisory_xact_lock($1) OFFSET 0) AS held";
 const SHARED: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT
      FROM (SELECT pg_advisory_xact_lock_shared($1) OFFSET 0) AS held";
+const BOTH: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT
+     FROM (SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2) OFFSET 0) AS held";
 
 fn locked(statement: &'static str, lock: i64) -> QueryScalar<'static, Db, i64, PgArguments> {
     sqlx::query_scalar(statement).bind(lock)

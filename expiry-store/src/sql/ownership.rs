@@ -64,9 +64,10 @@ pub(super) async fn own(
                 nudged_at: row.nudged_at()?,
             })
         });
-        match readable.map_err(StoreError::from) {
+        match readable {
             Ok(ownership) => Some(ownership),
-            Err(error) => {
+            Err(fault) => {
+                let error = StoreError::from(fault);
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, router = row.name, "a router cannot be served");
                 None

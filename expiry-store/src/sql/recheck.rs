@@ -19,17 +19,7 @@ pub(super) async fn recheck(tx: &mut Tx, router: RouterId, keys: &[UndoKey]) -> 
     let now = instant(tx.now)?;
     let owners = work::owners(tx, router, &names, &macs).await?;
     let (live, others): (Vec<_>, Vec<_>) = owners.iter().partition(|owner| owner.is_live(now));
-    let wanted = keys.iter().cloned().collect();
-    let open: BTreeSet<_> = undo::read(tx, router, &wanted)
-        .await?
-        .into_iter()
-        .map(|row| row.undo.key)
-        .collect();
-    let to_undo = live.iter().filter(|owner| open.contains(&owner.key));
-    let restored: BTreeSet<_> = to_undo.map(|owner| owner.subscriber.id.0).collect();
-    for subscriber in restored {
-        restore::plan_one(tx, subscriber, router).await?;
-    }
+    restore::owe_explained(tx, Some(router.0)).await?;
     let explained: BTreeSet<_> = live.iter().map(|owner| &owner.key).collect();
     for key in keys.iter().filter(|key| !explained.contains(key)) {
         cut::again(tx, router, key).await?;

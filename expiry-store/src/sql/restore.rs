@@ -1,6 +1,6 @@
 //! Planning restores: what we disabled is owed back to whoever's live access owns it.
 
-use expiry_core::{RouterId, Subscriber, UndoKey};
+use expiry_core::{Subscriber, UndoKey};
 use sqlx::QueryBuilder;
 
 use super::{
@@ -51,29 +51,6 @@ pub(super) async fn plan(tx: &mut Tx, subscriber: &Subscriber, keys: &[UndoKey])
     .bind(id)
     .execute(tx.conn())
     .await?;
-    Ok(())
-}
-
-/// Owes the restore of one subscriber on one router in its scope.
-pub(super) async fn plan_one(tx: &mut Tx, subscriber: i64, router: RouterId) -> Result<()> {
-    let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push(
-            "SELECT s.tenant_id, r.id, s.id, '', FALSE, 'restore', s.revision, s.username, \
-             s.macs, ",
-        )
-        .push_bind(now)
-        .push(", FALSE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
-        .push("WHERE s.id = ")
-        .push_bind(subscriber)
-        .push(" AND r.id = ")
-        .push_bind(router.0)
-        .push(START_ANEW);
-    query.build().execute(tx.conn()).await?;
     Ok(())
 }
 

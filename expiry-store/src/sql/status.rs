@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
     OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterId, RouterStatus, Status, SubscriberId, TaskId,
-    WatcherStatus,
+    Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
@@ -82,9 +82,6 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
          WHERE s.planned_revision < s.revision AND s.ends_at <= $1
-           AND NOT EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id
-                               AND e.device = '' AND e.router_id = r.id AND e.want = 'cut'
-                               AND e.state = 'owed')
          GROUP BY r.id",
     )
     .bind(tx.now)
@@ -191,8 +188,16 @@ struct OwedRow {
     way_in: Option<String>,
 }
 
-/// A router that is down was tried for all that is owed there.
 async fn owed_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
+    let mut items = planned_items(tx, limit).await?;
+    items.extend(unplanned_items(tx, limit).await?);
+    items.sort_by_key(|item| (item.since, item.task));
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(items)
+}
+
+/// A router that is down was tried for all that is owed there.
+async fn planned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
     let rows: Vec<OwedRow> = sqlx::query_as(
         "SELECT e.id, e.subscriber_id, s.username, e.device, t.slug AS tenant, r.name AS router,
              e.want, e.due_at, e.online, e.attempts, e.attempted_at,
@@ -210,6 +215,46 @@ async fn owed_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
     rows.into_iter().map(owed_item).collect()
 }
 
+async fn unplanned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
+    let rows: Vec<(i64, String, String, String, i64)> = sqlx::query_as(
+        "SELECT s.id, s.username, t.slug, r.name, s.ends_at
+         FROM subscriber s
+         JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
+              AND (s.router_id IS NULL OR s.router_id = r.id)
+         JOIN tenant t ON t.id = s.tenant_id
+         WHERE s.planned_revision < s.revision AND s.ends_at <= $1
+         ORDER BY s.ends_at, s.id LIMIT $2",
+    )
+    .bind(tx.now)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await?;
+    let items = rows.into_iter().map(|(id, username, tenant, router, end)| {
+        let cell = |column| Cell {
+            table: "subscriber",
+            column,
+            key: id,
+        };
+        Ok(OwedItem {
+            task: None,
+            subscriber: SubscriberId(id),
+            username: cell("username").parse(&username)?,
+            device: None,
+            tenant: slug(tenant),
+            router,
+            want: Want::Cut,
+            since: cell("ends_at").time(end)?,
+            online: false,
+            attempts: 0,
+            attempted_at: None,
+            last_error: None,
+            cannot_hold: false,
+            way_in: None,
+        })
+    });
+    items.collect()
+}
+
 fn owed_item(row: OwedRow) -> Result<OwedItem> {
     let cell = |column| Cell {
         table: "enforcement",
@@ -220,7 +265,7 @@ fn owed_item(row: OwedRow) -> Result<OwedItem> {
     let device = (!row.device.is_empty()).then(|| cell("device").parse(&row.device));
     let attempted_at = row.attempted_at.max(row.router_attempted_at);
     Ok(OwedItem {
-        task: TaskId(row.id),
+        task: Some(TaskId(row.id)),
         subscriber: SubscriberId(row.subscriber_id),
         username: cell("subscriber").parse(&row.username)?,
         device: device.transpose()?,

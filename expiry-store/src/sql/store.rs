@@ -313,7 +313,7 @@ impl EnforcementStore for Backend {
 
     async fn nudge(&self) -> Result<()> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::PlanAndClaim).await?;
             recheck::nudge(&mut tx).await?;
             tx.commit().await
         })

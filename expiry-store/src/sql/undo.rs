@@ -129,7 +129,8 @@ pub(super) async fn close(tx: &mut Tx, rows: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Opens the closed rows of some keys on a router as they were.
+/// Opens the closed rows of some keys on a router as they were, and has it checked for all of them
+/// whether a live access owns them.
 pub(super) async fn reopen<'a>(
     tx: &mut Tx,
     router: RouterId,
@@ -140,11 +141,12 @@ pub(super) async fn reopen<'a>(
         return Ok(());
     }
     let now = tx.now;
-    let mut query =
-        QueryBuilder::<Db>::new("UPDATE undo SET undone_at = NULL, fresh = TRUE, opened_at = ");
+    let mut query = QueryBuilder::<Db>::new(
+        "UPDATE undo SET opened_at = CASE WHEN undone_at IS NULL THEN opened_at ELSE ",
+    );
     query
         .push_bind(now)
-        .push(" WHERE undone_at IS NOT NULL AND router_id = ")
+        .push(" END, undone_at = NULL, fresh = TRUE WHERE router_id = ")
         .push_bind(router.0)
         .push(" AND ");
     push_keys(&mut query, "(kind, key)", keys);

@@ -71,7 +71,7 @@ impl Backend {
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let mut inner = match mode {
             Mode::Read => self.readers.begin().await?,
-            Mode::Plan | Mode::Record | Mode::Claim => {
+            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => {
                 self.writer.begin_with("BEGIN IMMEDIATE").await?
             }
         };

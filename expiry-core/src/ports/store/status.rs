@@ -74,11 +74,11 @@ pub struct RouterStatus {
     pub owed_restores: u64,
 }
 
-/// One thing owed.
+/// One thing owed. A cut is owed from the instant its deadline passes, planned or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OwedItem {
-    /// The row.
-    pub task: TaskId,
+    /// The row; `None` until a watcher has planned the cut.
+    pub task: Option<TaskId>,
     /// Whose it is.
     pub subscriber: SubscriberId,
     /// The subscriber's name.

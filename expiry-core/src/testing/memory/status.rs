@@ -26,12 +26,15 @@ impl StatusStore for MemoryStore {
 impl Tables {
     fn status(&self, limit: u32, now: DateTime<Utc>) -> Status {
         let live = self.subscribers.values().filter(|row| row.is_live(now));
-        let mut owed: Vec<_> = self.rows().filter(|row| self.counts(row)).collect();
-        owed.sort_by_key(|row| (row.due_at, row.id));
+        let rows = self.rows().filter(|row| self.counts(row));
+        let mut owed: Vec<_> = rows.filter_map(|row| self.owed_item(row)).collect();
+        owed.extend(self.owed_unplanned(now));
+        owed.sort_by_key(|item| (item.since, item.task));
+        let all: Vec<_> = owed.iter().collect();
         let mut routers: Vec<_> = self
             .routers
             .values()
-            .map(|row| self.router_status(row, now))
+            .map(|row| self.router_status(row, &owed, now))
             .collect();
         routers.sort_by(|a, b| a.name.cmp(&b.name));
         let mut watchers: Vec<_> = self
@@ -47,16 +50,12 @@ impl Tables {
         Status {
             now,
             live_subscribers: live.clone().count() as u64,
-            owed_cuts: count(&owed, Want::Cut),
-            owed_restores: count(&owed, Want::Restore),
+            owed_cuts: count(&all, Want::Cut),
+            owed_restores: count(&all, Want::Restore),
             next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
             watchers,
             routers,
-            owed: owed
-                .iter()
-                .take(limit as usize)
-                .filter_map(|row| self.owed_item(row))
-                .collect(),
+            owed: owed.into_iter().take(limit as usize).collect(),
         }
     }
 
@@ -66,19 +65,48 @@ impl Tables {
         row.is_owed() && router.is_some_and(|router| router.router.enabled)
     }
 
-    fn router_status(&self, row: &RouterRow, now: DateTime<Utc>) -> RouterStatus {
-        let id = row.router.id;
-        let owed: Vec<_> = self
-            .rows()
-            .filter(|owed| owed.router == id && self.counts(owed))
-            .collect();
+    /// The cuts that are owed since a deadline passed, although nobody has planned them yet.
+    fn owed_unplanned(&self, now: DateTime<Utc>) -> Vec<OwedItem> {
+        let mut items = Vec::new();
+        for row in self.unplanned(now) {
+            let routers = self.routers.values().map(|row| &row.router);
+            for router in routers.filter(|router| row.has_in_scope(router)) {
+                items.push(OwedItem {
+                    task: None,
+                    subscriber: row.subscriber.id,
+                    username: row.subscriber.username.clone(),
+                    device: None,
+                    tenant: self.slug(row.subscriber.tenant),
+                    router: router.name.clone(),
+                    want: Want::Cut,
+                    since: row.subscriber.access.end().unwrap_or(now),
+                    online: false,
+                    attempts: 0,
+                    attempted_at: None,
+                    last_error: None,
+                    cannot_hold: false,
+                    way_in: None,
+                });
+            }
+        }
+        items
+    }
+
+    fn router_status(
+        &self,
+        row: &RouterRow,
+        owed: &[OwedItem],
+        now: DateTime<Utc>,
+    ) -> RouterStatus {
+        let here = |item: &&OwedItem| item.router == row.router.name;
+        let owed: Vec<_> = owed.iter().filter(here).collect();
         let alive = |owner: &WatcherId| {
             let beat = self.watchers.get(owner);
             beat.is_some_and(|beat| is_younger(*beat, ALIVE, now))
         };
         let address = &row.router.address;
         RouterStatus {
-            id,
+            id: row.router.id,
             name: row.router.name.clone(),
             tenant: self.slug(row.router.tenant),
             address: format!("{}:{}", address.host, address.port),
@@ -98,7 +126,7 @@ impl Tables {
         let owner = self.subscribers.get(&row.target.subscriber)?;
         let progress = &row.progress;
         Some(OwedItem {
-            task: row.id,
+            task: Some(row.id),
             subscriber: row.target.subscriber,
             username: owner.subscriber.username.clone(),
             device: row.target.device,
@@ -125,6 +153,6 @@ impl Tables {
     }
 }
 
-fn count(rows: &[&Row], want: Want) -> u64 {
-    rows.iter().filter(|row| row.want == want).count() as u64
+fn count(items: &[&OwedItem], want: Want) -> u64 {
+    items.iter().filter(|item| item.want == want).count() as u64
 }

@@ -180,6 +180,7 @@ macro_rules! store_conformance {
                 r9_everything_owed_is_listed_oldest_first
                 r9_an_attempt_is_noted_when_it_has_ended
                 r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live
+                r9_a_cut_counts_as_owed_before_it_is_planned
                 r5_changes_of_the_directory_wake_every_feed
                 r5_what_gives_watchers_work_wakes_them
                 r7_records_and_reads_wake_nobody

@@ -1,10 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::time::timeout;
 
 use super::world::{HOUR, World, mac, name_undo, new_router, new_subscriber, ok};
-use crate::{Access, ChangeFeed, NewSubscriber, Outcome, Store, Want};
+use crate::{Access, ChangeFeed, NewSubscriber, Outcome, Status, Store, Want};
 
 pub async fn r9_status_counts_what_is_true_now(store: Arc<dyn Store>) {
     let world = World::new(store);
@@ -82,7 +82,7 @@ pub async fn r9_everything_owed_is_listed_oldest_first(store: Arc<dyn Store>) {
     let names: Vec<_> = owed.iter().map(|item| item.username.as_str()).collect();
     assert_eq!(names, ["first", "second"]);
     let item = &owed[0];
-    assert_eq!((item.task, item.want), (tasks[0].id, Want::Cut));
+    assert_eq!((item.task, item.want), (Some(tasks[0].id), Want::Cut));
     assert_eq!(item.since, now - TimeDelta::seconds(20));
     assert_eq!(
         (item.tenant.as_deref(), item.router.as_str()),
@@ -135,6 +135,39 @@ pub async fn r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live(store: Arc
             .names
             .is_empty()
     );
+}
+
+pub async fn r9_a_cut_counts_as_owed_before_it_is_planned(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (first, second) = (world.router("a").await, world.router("b").await);
+    let end = world.time().await + TimeDelta::milliseconds(50);
+    let new = new_subscriber("s", Access::Until(end), &[mac(1)]);
+    world.add(&new).await;
+    let bound = NewSubscriber {
+        router: Some(second),
+        ..new_subscriber("bound", Access::Until(end), &[])
+    };
+    world.add(&bound).await;
+    world.pass(end).await;
+
+    let before = ok(world.status(9).await);
+    let few = ok(world.status(2).await);
+    world.plan().await;
+    let after = ok(world.status(9).await);
+
+    assert_eq!((before.owed_cuts, before.owed_restores), (3, 0));
+    let by_router = |status: &Status| status.routers.iter().map(|r| r.owed_cuts).collect();
+    let counts: Vec<u64> = by_router(&before);
+    assert_eq!(counts, [1, 2], "{first} and {second}");
+    assert_eq!(few.owed.len(), 2);
+    let planned = |status: &Status| status.owed.iter().filter(|i| i.task.is_some()).count();
+    assert_eq!((planned(&before), planned(&after)), (0, 3));
+    let items = |status: Status| {
+        let items = status.owed.into_iter();
+        let items = items.map(|i| (i.username, i.router, i.since, i.want, i.online));
+        items.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(items(before), items(after));
 }
 
 pub async fn r5_changes_of_the_directory_wake_every_feed(store: Arc<dyn Store>) {
