@@ -154,7 +154,7 @@ fn of_hotspot(stats: &SimStats) -> u64 {
 }
 
 async fn is_settled(world: &World) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut ticks = interval(Duration::from_millis(200));
     while Instant::now() < deadline {
         ticks.tick().await;
