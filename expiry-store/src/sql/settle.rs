@@ -1,5 +1,5 @@
 //! Recording outcomes, and what follows from them. All that happens when a cut is confirmed
-//! happens in [`record`].
+//! happens in `Desk::record`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
