@@ -1,4 +1,7 @@
 //! How long to wait before the next try.
+//!
+//! Waits between tries of a router count from the start of the last one: a router that swallows
+//! what it is sent makes each try last for seconds, and is to be found soon after it answers again.
 
 use std::time::Duration;
 
@@ -86,13 +89,14 @@ struct Outage {
 }
 
 impl Backoff {
-    /// Notes a failed try at `now` and returns how long to wait before the next. `jitter` is a
-    /// random number from 0 to 1.
+    /// Notes a try that began at `began` and failed at `now`, and returns how long to wait before
+    /// the next: at least a tenth of the wait, however long the try took. `jitter` is a random
+    /// number from 0 to 1.
     pub fn failed(
         &mut self,
         policy: &RetryPolicy,
         kind: FailureKind,
-        now: Instant,
+        (began, now): (Instant, Instant),
         jitter: f64,
     ) -> Duration {
         let fresh = Outage {
@@ -113,9 +117,9 @@ impl Backoff {
                 }
             }
         };
-        let wait = nth(waits, *count);
+        let wait = stretched(nth(waits, *count), jitter);
         *count += 1;
-        stretched(wait, jitter)
+        wait.saturating_sub(now - began).max(wait / 10)
     }
 
     /// Notes that the router answers.
@@ -154,7 +158,7 @@ mod tests {
         let mut now = Instant::now();
         (0..count)
             .map(|_| {
-                let wait = backoff.failed(&policy, kind, now, 0.0);
+                let wait = backoff.failed(&policy, kind, (now, now), 0.0);
                 now += wait;
                 wait.as_secs()
             })
@@ -174,15 +178,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn r4_a_try_that_takes_long_is_followed_soon() {
+        let policy = RetryPolicy::default();
+        let mut backoff = Backoff::default();
+        let began = Instant::now();
+        let mut wait_after = |seconds| {
+            let now = began + Duration::from_secs(seconds);
+            backoff.failed(&policy, FailureKind::Unreachable, (began, now), 0.0)
+        };
+        assert_eq!(wait_after(0), Duration::from_secs(1));
+        assert_eq!(wait_after(1), Duration::from_secs(1));
+        assert_eq!(wait_after(5), Duration::from_millis(200));
+    }
+
+    #[tokio::test]
     async fn an_outage_that_ended_is_forgotten() {
         let policy = RetryPolicy::default();
         let mut backoff = Backoff::default();
         for _ in 0..5 {
-            backoff.failed(&policy, FailureKind::Rejected, Instant::now(), 0.0);
+            let now = Instant::now();
+            backoff.failed(&policy, FailureKind::Rejected, (now, now), 0.0);
         }
         backoff.ended();
         assert!(!backoff.is_down());
-        let wait = backoff.failed(&policy, FailureKind::Rejected, Instant::now(), 0.0);
+        let now = Instant::now();
+        let wait = backoff.failed(&policy, FailureKind::Rejected, (now, now), 0.0);
         assert_eq!(wait, Duration::from_secs(1));
     }
 

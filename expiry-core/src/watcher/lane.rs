@@ -33,6 +33,8 @@ pub(super) struct Lane {
     proven_at: Option<Instant>,
     /// No backlog before this.
     paced_until: Instant,
+    /// When the present turn began.
+    began: Instant,
     /// The state of the ownership that was last taken in.
     heeded: Ownership,
     /// Whether a flight that read the connection table with the block timed out.
@@ -80,6 +82,7 @@ impl Lane {
             reached: false,
             proven_at: None,
             paced_until: Instant::now(),
+            began: Instant::now(),
             heeded,
             spares_table: false,
             store_failures: 0,
@@ -140,6 +143,7 @@ impl Lane {
     }
 
     async fn turn(&mut self) -> Next {
+        self.began = Instant::now();
         let ownership = self.heeded.clone();
         let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
         if unproven && let Err(error) = self.prove(&ownership.router).await {
@@ -256,7 +260,7 @@ impl Lane {
         let wait = self.backoff.failed(
             &self.shared.config.retry,
             error.kind(),
-            Instant::now(),
+            (self.began, Instant::now()),
             jitter,
         );
         self.proven_at = None;

@@ -10,6 +10,9 @@ use crate::{
 pub struct GatewayConfig {
     /// How long connecting may take, name lookup included.
     pub connect: Duration,
+    /// When a connection that is being made has not come to a logged-in account after this, another
+    /// is tried beside it: a router that answers again does not answer on a connection from before.
+    pub second_try: Duration,
     /// Time-outs and limits of a connection.
     pub connection: ConnectionConfig,
     /// The window of outstanding commands halves with every time-out, down to this, and grows by
@@ -20,10 +23,11 @@ pub struct GatewayConfig {
 }
 
 impl Default for GatewayConfig {
-    /// 3 s to connect over TCP, at least 4 outstanding commands.
+    /// 3 s to connect over TCP, a second try after 2.5 s, at least 4 outstanding commands.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
+            second_try: Duration::from_millis(2_500),
             connection: ConnectionConfig::default(),
             min_window: 4,
             dialer: Arc::new(TcpDialer::default()),

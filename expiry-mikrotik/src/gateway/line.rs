@@ -2,7 +2,10 @@ use std::fmt;
 
 use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts};
 use secrecy::ExposeSecret;
-use tokio::time::timeout;
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
 
 use super::GatewayConfig;
 use crate::{
@@ -20,8 +23,25 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Connects, logs in, and checks which box it is.
+    /// Connects, logs in, and checks which box it is. A second try beside the first may be what
+    /// succeeds; the first is what fails.
     pub(super) async fn dial(
+        config: &GatewayConfig,
+        router: &Router,
+        window: usize,
+    ) -> Result<Self, GatewayError> {
+        let second = async {
+            sleep(config.second_try).await;
+            Self::dial_once(config, router, window).await
+        };
+        select! {
+            biased;
+            dialed = Self::dial_once(config, router, window) => dialed,
+            Ok(line) = second => Ok(line),
+        }
+    }
+
+    async fn dial_once(
         config: &GatewayConfig,
         router: &Router,
         window: usize,

@@ -67,6 +67,38 @@ async fn lags_of_the_healthy(link: Link) -> Vec<Duration> {
     lags.into_iter().map(|(lag, _)| lag).collect()
 }
 
+#[rstest]
+#[case::a_minute(60 * SECOND, 5 * SECOND)]
+#[case::hours(3 * 3600 * SECOND, 20 * SECOND)]
+#[tokio::test(start_paused = true)]
+async fn r4_what_is_owed_is_confirmed_soon_after_a_router_answers_again(
+    #[case] outage: Duration,
+    #[case] at_most: Duration,
+    #[values(Link::Refused, Link::BlackHole)] link: Link,
+) {
+    // The router comes back at any moment between two tries.
+    for step in 0..24 {
+        let world = World::new();
+        let site = world.site("hill").await;
+        let person = world
+            .person(&site, 1, crate::world::Way::Account, DEADLINE)
+            .await;
+        let running = world.start();
+        world.reach(SHORTLY_BEFORE).await;
+        site.sim.set_link(link).await;
+        let back = DEADLINE + outage + SECOND.mul_f64(0.71) * step;
+        world.reach(back).await;
+        assert!(site.can_move(&person));
+
+        site.sim.up().await;
+        let cut = is_cut_on(site.router.id);
+        world.events.wait_for_cuts(at_most, 1, cut).await;
+
+        assert!(!site.can_move(&person));
+        running.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn r4_a_right_password_that_is_refused_once_costs_a_second() {
     let world = World::new();

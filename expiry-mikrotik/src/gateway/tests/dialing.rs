@@ -117,6 +117,41 @@ async fn r5_a_read_replaces_a_connection_that_ends_as_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r4_a_router_that_answers_again_is_found_beside_a_connection_that_stays_silent() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let silent = office.accept().await;
+        let mut peer = office.accept().await;
+        peer.welcome().await;
+        (silent, peer)
+    };
+    let router = router();
+    let ((probed, (mut silent, _peer)), took) =
+        timed(async { tokio::join!(gateway.probe(&router), play) }).await;
+    assert!(probed.is_ok());
+    assert_eq!(took, GatewayConfig::default().second_try);
+    silent
+        .next()
+        .await
+        .expect("the login that was not answered");
+    assert!(silent.next().await.is_none(), "one connection is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_slow_login_is_waited_for_beside_the_second_try() {
+    let (gateway, mut office) = gateway();
+    let play = async {
+        let mut slow = office.accept().await;
+        let silent = office.accept().await;
+        slow.welcome().await;
+        (slow, silent)
+    };
+    let router = router();
+    let (probed, _peers) = tokio::join!(gateway.probe(&router), play);
+    assert!(probed.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_address_or_password_is_dialled() {
     let (gateway, mut office) = gateway();
     let mut router = router();
