@@ -147,6 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok((self, answers.into_iter().flatten().collect()))
     }
 
+    /// Returns how many commands may be outstanding now.
+    pub fn window(&self) -> usize {
+        self.connection.window()
+    }
+
     /// Changes how many commands may be outstanding.
     pub fn set_window(&mut self, window: usize) {
         self.connection.set_window(window);

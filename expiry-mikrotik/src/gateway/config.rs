@@ -13,23 +13,20 @@ pub struct GatewayConfig {
     /// When a connection that is being made has not come to a logged-in account after this, another
     /// is tried beside it: a router that answers again does not answer on a connection from before.
     pub second_try: Duration,
-    /// Time-outs and limits of a connection.
+    /// Time-outs and limits of a connection. The window of outstanding commands also halves with
+    /// every time-out, and grows by one with every flight that filled it and was answered in time.
     pub connection: ConnectionConfig,
-    /// The window of outstanding commands halves with every time-out, down to this, and grows by
-    /// one with every flight that filled it and was answered.
-    pub min_window: usize,
     /// What opens streams to routers.
     pub dialer: Arc<dyn Dialer>,
 }
 
 impl Default for GatewayConfig {
-    /// 3 s to connect over TCP, a second try after 2.5 s, at least 4 outstanding commands.
+    /// 3 s to connect over TCP, a second try after 2.5 s.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
             second_try: Duration::from_millis(2_500),
             connection: ConnectionConfig::default(),
-            min_window: 4,
             dialer: Arc::new(TcpDialer::default()),
         }
     }

@@ -5,7 +5,11 @@ use super::{
     flight::{Flight, Landed},
     line::{Line, check_box},
 };
-use crate::{client::ClientError, proto::ProtocolError, system};
+use crate::{
+    client::ClientError,
+    proto::{ConnectionConfig, ProtocolError},
+    system,
+};
 
 /// The place of a router's one connection.
 ///
@@ -113,11 +117,14 @@ impl Slot {
         line.client.set_window(self.window);
         match flight.fly(line.client).await {
             Ok((client, landed)) => {
+                let window = client.window();
+                if window < self.window {
+                    self.window = window;
+                } else if flight.len() >= window {
+                    self.window = config.connection.window.min(window + 1);
+                }
                 line.client = client;
                 self.line = Some(line);
-                if flight.len() >= self.window {
-                    self.window = config.connection.window.min(self.window + 1);
-                }
                 Ok(landed)
             }
             Err(error) => {
@@ -130,8 +137,10 @@ impl Slot {
     /// Asks less of a router that stalled.
     fn note(&mut self, config: &GatewayConfig, error: &ClientError) {
         if matches!(error, ClientError::TimedOut { .. }) {
-            let least = config.min_window.min(config.connection.window);
-            self.window = (self.window / 2).max(least);
+            let ConnectionConfig {
+                window, min_window, ..
+            } = config.connection;
+            self.window = (self.window / 2).max(min_window.min(window));
         }
     }
 }

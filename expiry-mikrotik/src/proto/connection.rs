@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{
     Answer, Deadline, Patience, Trap,
+    pace::Pace,
     patience::Watch,
     reply::{Reply, shown},
 };
@@ -17,6 +18,8 @@ use crate::wire::{Decoder, Limits, Sentence, WireError};
 pub struct ConnectionConfig {
     /// How many commands may be outstanding; more wait inside. At least one may.
     pub window: usize,
+    /// Down to how many that is narrowed while answers slow down.
+    pub min_window: usize,
     /// The largest answer to one command, in bytes.
     pub answer: usize,
     /// The largest word and sentence.
@@ -26,10 +29,11 @@ pub struct ConnectionConfig {
 }
 
 impl Default for ConnectionConfig {
-    /// 32 commands, 64 MiB for an answer.
+    /// 32 commands, at least 4, 64 MiB for an answer.
     fn default() -> Self {
         Self {
             window: 32,
+            min_window: 4,
             answer: 64 << 20,
             wire: Limits::default(),
             patience: Patience::default(),
@@ -99,6 +103,7 @@ pub struct Connection {
     config: ConnectionConfig,
     decoder: Decoder,
     watch: Watch,
+    pace: Pace,
     next: u64,
     waiting: VecDeque<(CommandId, Sentence)>,
     outstanding: BTreeMap<CommandId, Outstanding>,
@@ -108,6 +113,7 @@ pub struct Connection {
 struct Outstanding {
     sent: Instant,
     received: usize,
+    rows: bool,
     trap: Option<Trap>,
 }
 
@@ -118,15 +124,21 @@ impl Connection {
             config,
             decoder: Decoder::new(config.wire),
             watch: Watch::new(config.patience),
+            pace: Pace::new(config.window, config.min_window),
             next: 1,
             waiting: VecDeque::new(),
             outstanding: BTreeMap::new(),
         }
     }
 
+    /// Returns how many commands may be outstanding now.
+    pub fn window(&self) -> usize {
+        self.pace.window()
+    }
+
     /// Changes how many commands may be outstanding.
     pub fn set_window(&mut self, window: usize) {
-        self.config.window = window;
+        self.pace.set_window(window);
     }
 
     /// Takes a command, without a tag. It goes out with the next [`Self::transmit`] that finds
@@ -140,7 +152,7 @@ impl Connection {
 
     /// Appends to `out` what has to be sent.
     pub fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) {
-        while self.outstanding.len() < self.config.window.max(1) {
+        while self.outstanding.len() < self.pace.window() {
             let Some((id, command)) = self.waiting.pop_front() else {
                 return;
             };
@@ -151,6 +163,7 @@ impl Connection {
             let started = Outstanding {
                 sent: now,
                 received: 0,
+                rows: false,
                 trap: None,
             };
             self.outstanding.insert(id, started);
@@ -208,6 +221,7 @@ impl Connection {
         }
         match reply {
             Reply::Row => {
+                outstanding.rows = true;
                 let row = sentence;
                 return Ok(Some(Event::Row { command, row }));
             }
@@ -216,6 +230,10 @@ impl Connection {
             }
             Reply::Done { ret } => {
                 let trap = outstanding.trap.take();
+                if !outstanding.rows {
+                    self.pace
+                        .answered(now.saturating_duration_since(outstanding.sent));
+                }
                 self.outstanding.remove(&command);
                 self.watch.answered(now);
                 let answer = trap.map_or(Ok(ret), Err);

@@ -2,6 +2,7 @@
 //! replies, and how long to wait for them.
 
 mod connection;
+mod pace;
 mod patience;
 mod reply;
 

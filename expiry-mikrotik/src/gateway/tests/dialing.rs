@@ -406,6 +406,26 @@ async fn r4_a_stall_halves_the_window_and_full_flights_widen_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn r7_answers_that_slow_down_narrow_the_window_without_a_time_out() {
+    let (gateway, mut office) = gateway();
+    let router = router();
+    let mut peer = connected(&gateway, &mut office, &router).await;
+    for window in [32, 16, 8, 4, 4] {
+        let order = drop_actives(40);
+        let play = async {
+            let slow = peer.take(window).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+            for command in &slow {
+                peer.done(command).await;
+            }
+            peer.finish(40 - window).await;
+        };
+        let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+        assert_eq!(dropped, Ok(vec![]));
+    }
+}
+
 async fn commands_until_closed(peer: &mut Peer) -> Vec<Sentence> {
     let mut commands = Vec::new();
     while let Some(command) = peer.next().await {
@@ -428,7 +448,11 @@ async fn close_closes() {
 fn the_defaults_are_the_promised_ones() {
     let config = GatewayConfig::default();
     assert_eq!(config.connect, Duration::from_secs(3));
-    assert_eq!(config.min_window, 4);
-    let ConnectionConfig { window, answer, .. } = config.connection;
-    assert_eq!((window, answer), (32, 64 * 1024 * 1024));
+    let ConnectionConfig {
+        window,
+        min_window,
+        answer,
+        ..
+    } = config.connection;
+    assert_eq!((window, min_window, answer), (32, 4, 64 * 1024 * 1024));
 }
