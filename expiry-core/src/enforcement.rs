@@ -339,13 +339,9 @@ pub struct Recorded {
 impl Undo {
     /// Tells whether `done` covers every item of this row.
     pub fn is_covered_by(&self, done: &[UndoItem]) -> bool {
-        let mut left = Self {
-            key: self.key.clone(),
-            items: done.to_vec(),
-        };
-        let before = left.items.len();
-        left.add(&self.items);
-        left.items.len() == before
+        let mut both = Self::new(self.key.clone(), done.to_vec());
+        both.add(self);
+        both.items.len() == done.len()
     }
 }
 

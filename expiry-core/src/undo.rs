@@ -77,46 +77,87 @@ impl From<&BindingRow> for UndoItem {
 }
 
 impl UndoItem {
-    /// Tells whether both speak of the same row, which may have been edited in between.
-    pub fn is_same_row(&self, other: &Self) -> bool {
+    /// Tells whether both may speak of the same row, which was edited in between: an account by
+    /// its name, with or without `+`; a binding of the same kind by its MAC, else its address.
+    pub fn may_be_same_row(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::User { name, .. }, Self::User { name: other, .. }) => name == other,
+            (Self::User { name, .. }, Self::User { name: other, .. }) => {
+                name == other
+                    || name
+                        .parse::<Username>()
+                        .is_ok_and(|name| name.matches(other))
+            }
             (
-                Self::IpBinding { mac, address, .. },
+                Self::IpBinding {
+                    mac, address, kind, ..
+                },
                 Self::IpBinding {
                     mac: other_mac,
                     address: other_address,
+                    kind: other_kind,
                     ..
                 },
-            ) => mac == other_mac && address == other_address,
+            ) => {
+                kind == other_kind
+                    && mac == other_mac
+                    && (mac.is_some() || address == other_address)
+            }
             (Self::User { .. } | Self::IpBinding { .. }, _) => false,
+        }
+    }
+
+    /// Returns the device that the row lets in by its MAC.
+    pub fn device(&self) -> Option<MacAddr> {
+        match self {
+            Self::User { name, .. } => name.parse().ok(),
+            Self::IpBinding { mac, .. } => *mac,
         }
     }
 }
 
-/// All that is to be undone for one name or MAC on one router.
+/// What was found for one name or MAC on one router: what is to be undone, and what is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
     /// What it belongs to.
     pub key: UndoKey,
     /// What we disabled. Equal rows stand as often as they were found.
     pub items: Vec<UndoItem>,
+    /// What had been disabled before us, and stays so.
+    pub stay: Vec<UndoItem>,
 }
 
 impl Undo {
-    /// Adds what a later attempt found enabled. What stands already stays: an item is added only
-    /// as often as `found` has it more than `self`.
-    pub fn add(&mut self, found: &[UndoItem]) {
-        let mut known = self.items.clone();
-        for item in found {
-            match known.iter().position(|k| k == item) {
-                Some(at) => {
-                    known.swap_remove(at);
-                }
-                None => self.items.push(item.clone()),
-            }
+    /// Something to be undone, with nothing beside it.
+    pub fn new(key: UndoKey, items: Vec<UndoItem>) -> Self {
+        Self {
+            key,
+            items,
+            stay: Vec::new(),
         }
     }
+
+    /// Adds what a later attempt found. What stands already stays: an item is added only as often
+    /// as `found` has it more than `self`. What is found disabled is ours if we disabled it.
+    pub fn add(&mut self, found: &Self) {
+        let mut ours = self.items.clone();
+        ours.retain(|item| !found.items.contains(item));
+        let mut disabled = ours;
+        disabled.extend(self.stay.iter().cloned());
+        self.stay.extend(excess(&found.stay, disabled));
+        let new: Vec<_> = excess(&found.items, self.items.clone()).collect();
+        self.items.extend(new);
+    }
+}
+
+/// Returns the items that `found` has more often than `known`.
+fn excess(found: &[UndoItem], mut known: Vec<UndoItem>) -> impl Iterator<Item = UndoItem> {
+    found.iter().filter_map(move |item| {
+        if let Some(at) = known.iter().position(|k| k == item) {
+            known.swap_remove(at);
+            return None;
+        }
+        Some(item.clone())
+    })
 }
 
 #[cfg(test)]
@@ -133,15 +174,30 @@ mod tests {
     #[test]
     fn r3_the_first_finding_stands_and_later_attempts_only_add() {
         let key = UndoKey::Name("a".parse().expect("name"));
-        let mut undo = Undo {
-            key,
-            items: vec![user("a")],
-        };
-        undo.add(&[]);
+        let found = |items: &[UndoItem]| Undo::new(key.clone(), items.to_vec());
+        let mut undo = found(&[user("a")]);
+        undo.add(&found(&[]));
         assert_eq!(undo.items, [user("a")]);
-        undo.add(&[user("+1"), user("a")]);
+        undo.add(&found(&[user("+1"), user("a")]));
         assert_eq!(undo.items, [user("a"), user("+1")]);
-        undo.add(&[user("a"), user("a")]);
+        undo.add(&found(&[user("a"), user("a")]));
         assert_eq!(undo.items, [user("a"), user("+1"), user("a")]);
+    }
+
+    #[test]
+    fn r3_what_we_disabled_is_not_taken_for_the_operators_when_it_is_found_again() {
+        let key = UndoKey::Name("a".parse().expect("name"));
+        let disabled = |items: &[UndoItem]| Undo {
+            stay: items.to_vec(),
+            ..Undo::new(key.clone(), Vec::new())
+        };
+        let mut undo = Undo {
+            stay: vec![user("old")],
+            ..Undo::new(key.clone(), vec![user("a")])
+        };
+        undo.add(&disabled(&[user("a"), user("old")]));
+        assert_eq!(undo.stay, [user("old")]);
+        undo.add(&disabled(&[user("a"), user("old"), user("a")]));
+        assert_eq!(undo.stay, [user("old"), user("a")], "one of them is new");
     }
 }

@@ -419,6 +419,7 @@ pub(crate) struct UndoRow {
     kind: String,
     key: String,
     items: String,
+    stay: String,
     pub(crate) undone_at: Option<i64>,
 }
 
@@ -432,10 +433,13 @@ impl UndoRow {
     }
 
     pub(crate) fn undo(&self) -> Result<Undo, StoreError> {
-        let items = serde_json::from_str(&self.items).map_err(|e| self.cell("items").corrupt(e))?;
+        let items = |column, text: &str| {
+            serde_json::from_str(text).map_err(|e| self.cell(column).corrupt(e))
+        };
         Ok(Undo {
             key: undo_key(self.cell("key"), &self.kind, &self.key)?,
-            items,
+            items: items("items", &self.items)?,
+            stay: items("stay", &self.stay)?,
         })
     }
 }

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::Claim;
 use crate::{
@@ -177,35 +180,41 @@ pub fn drop_order<'a>(left: impl IntoIterator<Item = &'a Leftovers>) -> DropOrde
 }
 
 /// Returns what has to be undone if access comes back: each enabled account and binding, under
-/// the name or MAC that it belongs to.
-pub fn undo_of(claim: &Claim<'_>, left: &Leftovers) -> Vec<Undo> {
-    let users = left.users.iter().filter_map(|row| {
+/// the name or MAC that it belongs to, and beside them the disabled rows that could be taken for
+/// one of them later.
+pub fn undo_of(claim: &Claim<'_>, seen: &Sighting) -> Vec<Undo> {
+    let mut found: BTreeMap<UndoKey, Undo> = BTreeMap::new();
+    let mut put = |key: UndoKey, item| {
+        let undo = found.entry(key.clone());
+        let undo = undo.or_insert_with(|| Undo::new(key, Vec::new()));
+        undo.items.push(item);
+    };
+    let users = seen.users.iter().filter(|row| !row.disabled);
+    for row in users.filter(|row| claim.user(row)) {
         let by_name = claim.name().filter(|name| name.matches(&row.name));
-        let key = match by_name {
-            Some(name) => UndoKey::Name(name.clone()),
-            None => UndoKey::Mac(row.name.parse().ok()?),
-        };
-        Some((key, UndoItem::from(row)))
-    });
-    let bindings = left.bindings.iter().filter_map(|row| {
-        let key = if claim.binding_by_comment(row) {
-            UndoKey::Name(claim.name()?.clone())
-        } else {
-            UndoKey::Mac(row.mac?)
-        };
-        Some((key, UndoItem::from(row)))
-    });
-    let mut undo: Vec<Undo> = Vec::new();
-    for (key, item) in users.chain(bindings) {
-        match undo.iter_mut().find(|undo| undo.key == key) {
-            Some(undo) => undo.items.push(item),
-            None => undo.push(Undo {
-                key,
-                items: vec![item],
-            }),
+        let by_mac = || row.name.parse().ok().map(UndoKey::Mac);
+        if let Some(key) = by_name.cloned().map(UndoKey::Name).or_else(by_mac) {
+            put(key, UndoItem::from(row));
         }
     }
-    undo
+    for row in seen.bindings.iter().filter(|row| claim.binding(row)) {
+        let by_comment = claim.name().filter(|_| claim.binding_by_comment(row));
+        let by_mac = || row.mac.map(UndoKey::Mac);
+        if let Some(key) = by_comment.cloned().map(UndoKey::Name).or_else(by_mac) {
+            put(key, UndoItem::from(row));
+        }
+    }
+    let users = seen.users.iter().filter(|row| row.disabled);
+    let bindings = seen.bindings.iter().filter(|row| row.disabled);
+    let disabled: Vec<_> = users
+        .map(UndoItem::from)
+        .chain(bindings.map(UndoItem::from))
+        .collect();
+    for undo in found.values_mut() {
+        let alike = |row: &&UndoItem| undo.items.iter().any(|item| item.may_be_same_row(row));
+        undo.stay = disabled.iter().filter(alike).cloned().collect();
+    }
+    found.into_values().collect()
 }
 
 fn ordered(ids: BTreeSet<RowId>) -> Vec<RowId> {

@@ -12,29 +12,32 @@ pub struct RestorePlan {
 /// Plans the restore of `task` by what the router shows.
 ///
 /// It enables exactly what we disabled: of rows that look alike, only as many as were found
-/// enabled. A row that was edited since is known by what identifies it: the account's name, or the
-/// MAC and address that a binding fits. A row that is gone needs no undoing.
+/// enabled, and none that had been disabled before us. A row that was edited since is known by
+/// what identifies it: the account's name, or the MAC that a binding fits. A row that is gone
+/// needs no undoing.
 pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
     let mut users: Vec<_> = seen.users.iter().map(Candidate::from).collect();
     let mut bindings: Vec<_> = seen.bindings.iter().map(Candidate::from).collect();
-    for item in task.undo.iter().flat_map(|undo| &undo.items) {
+    let mut claim = |item: &UndoItem, part, fits: fn(&UndoItem, &UndoItem) -> bool| {
         let rows = match item {
             UndoItem::User { .. } => &mut users,
             UndoItem::IpBinding { .. } => &mut bindings,
         };
-        claim(rows, |row| row.item == *item);
+        claim(rows, part, |row| fits(item, &row.item))
+    };
+    let items = task.undo.iter().flat_map(|undo| &undo.items);
+    let edited: Vec<_> = items
+        .filter(|item| !claim(item, Part::Restored, UndoItem::eq))
+        .collect();
+    for item in task.undo.iter().flat_map(|undo| &undo.stay) {
+        claim(item, Part::Stays, UndoItem::eq);
     }
-    for item in task.undo.iter().flat_map(|undo| &undo.items) {
-        let rows = match item {
-            UndoItem::User { .. } => &mut users,
-            UndoItem::IpBinding { .. } => &mut bindings,
-        };
-        if !rows.iter().any(|row| row.item == *item) {
-            claim(rows, |row| row.item.is_same_row(item));
-        }
+    for item in edited {
+        claim(item, Part::Restored, UndoItem::may_be_same_row);
     }
     let to_enable = |rows: Vec<Candidate>| {
-        let disabled = rows.into_iter().filter(|row| row.claimed && row.disabled);
+        let restored = |row: &Candidate| row.part == Some(Part::Restored) && row.disabled;
+        let disabled = rows.into_iter().filter(restored);
         disabled.map(|row| row.id).collect()
     };
     let order = UnblockOrder {
@@ -47,16 +50,14 @@ pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
     }
 }
 
-/// Returns the hosts that are shut out although their binding or MAC account was restored.
+/// Returns the hosts that are shut out although their binding or MAC account was restored: both
+/// are tried once, when a host is first seen.
 pub fn hosts_to_renew(task: &Task, seen: &Sighting) -> Vec<RowId> {
     let restored = |host: &HostRow| {
-        task.undo
-            .iter()
-            .flat_map(|undo| &undo.items)
-            .any(|item| match item {
-                UndoItem::IpBinding { mac, .. } => mac.is_some() && *mac == host.mac,
-                UndoItem::User { .. } => false,
-            })
+        let items = task.undo.iter().flat_map(|undo| &undo.items);
+        let mut devices = items.filter_map(UndoItem::device);
+        host.mac
+            .is_some_and(|mac| devices.any(|device| device == mac))
     };
     let shut_out = |host: &&HostRow| !host.authorized && !host.bypassed;
     let hosts = seen
@@ -79,7 +80,16 @@ struct Candidate {
     id: RowId,
     item: UndoItem,
     disabled: bool,
-    claimed: bool,
+    part: Option<Part>,
+}
+
+/// What a row turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// One that we disabled.
+    Restored,
+    /// One that had been disabled before us.
+    Stays,
 }
 
 impl From<&UserRow> for Candidate {
@@ -89,7 +99,7 @@ impl From<&UserRow> for Candidate {
             id,
             item,
             disabled: row.disabled,
-            claimed: false,
+            part: None,
         }
     }
 }
@@ -101,19 +111,23 @@ impl From<&BindingRow> for Candidate {
             id,
             item,
             disabled: row.disabled,
-            claimed: false,
+            part: None,
         }
     }
 }
 
-/// Claims one row that fits: one that is enabled already rather than one that is not.
-fn claim(rows: &mut [Candidate], fits: impl Fn(&Candidate) -> bool) {
-    let free = || {
-        rows.iter()
-            .position(|row| !row.claimed && !row.disabled && fits(row))
-    };
-    let at = free().or_else(|| rows.iter().position(|row| !row.claimed && fits(row)));
-    if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
-        row.claimed = true;
+/// Claims one row that fits: of those to be restored one that is enabled already rather than one
+/// that is not. Tells whether there was one.
+fn claim(rows: &mut [Candidate], part: Part, fits: impl Fn(&Candidate) -> bool) -> bool {
+    let free = |row: &Candidate| row.part.is_none() && fits(row);
+    let wanted = |row: &Candidate| row.disabled == (part == Part::Stays);
+    let best = rows.iter().position(|row| free(row) && wanted(row));
+    let at = best.or_else(|| rows.iter().position(free));
+    match at.and_then(|at| rows.get_mut(at)) {
+        Some(row) => {
+            row.part = Some(part);
+            true
+        }
+        None => false,
     }
 }

@@ -214,10 +214,7 @@ fn r3_of_rows_that_look_alike_only_as_many_as_were_enabled_are_enabled() {
     let (mut ours, mut operators) = (bypass(1, mac(1), "x"), bypass(2, mac(1), "x"));
     ours.disabled = true;
     operators.disabled = true;
-    let undo = Undo {
-        key: UndoKey::Mac(mac(1)),
-        items: vec![UndoItem::from(&ours)],
-    };
+    let undo = Undo::new(UndoKey::Mac(mac(1)), vec![UndoItem::from(&ours)]);
     let task = Task {
         want: Want::Restore,
         undo: vec![undo],
@@ -244,7 +241,7 @@ fn r3_what_was_disabled_before_us_is_in_no_undo() {
     };
     let (task, live) = (task(Some("a"), &[]), live(&[], &[]));
     let left = find(&task, &live, &seen);
-    assert_eq!(undo_of(&Claim::new(&task, &live, false), &left), []);
+    assert_eq!(undo_of(&Claim::new(&task, &live, false), &seen), []);
 }
 
 fn logins() -> impl Strategy<Value = String> {
@@ -348,7 +345,7 @@ proptest! {
         let claim = Claim::new(&cut, &live, comments);
         let left = Leftovers::find(&claim, &seen, &BTreeSet::new());
         let order = block_order([&left]);
-        cut.undo = undo_of(&claim, &left);
+        cut.undo = undo_of(&claim, &seen);
 
         let mut after = seen.clone();
         for row in &mut after.users {
@@ -364,5 +361,12 @@ proptest! {
         if seen.users.iter().map(|r| &r.name).collect::<BTreeSet<_>>().len() == seen.users.len() {
             prop_assert!(restore.users.iter().all(|id| !disabled_before(id)));
         }
+
+        // Even when ours are gone, what looks otherwise and was disabled before us stays so.
+        let ours: Vec<_> = cut.undo.iter().flat_map(|undo| &undo.items).cloned().collect();
+        after.users.retain(|row| !ours.contains(&UndoItem::from(row)));
+        after.bindings.retain(|row| !ours.contains(&UndoItem::from(row)));
+        let restore = plan_restore(&cut, &after).order;
+        prop_assert!(restore.is_empty(), "{:?}", restore);
     }
 }

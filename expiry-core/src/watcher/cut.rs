@@ -60,7 +60,10 @@ pub(super) async fn run(
         return Ok(());
     }
 
-    let intents: Vec<_> = cuts.iter().map(|cut| intent(turn, cut, &live)).collect();
+    let intents: Vec<_> = cuts
+        .iter()
+        .map(|cut| intent(turn, cut, &seen, &live))
+        .collect();
     retain(
         &mut cuts,
         &turn.shared.store.intend(turn.fence, &intents).await?,
@@ -133,10 +136,10 @@ async fn triage(
     Ok(cuts)
 }
 
-fn intent(turn: &Turn<'_>, cut: &Cut, live: &Live) -> Intent {
+fn intent(turn: &Turn<'_>, cut: &Cut, seen: &Sighting, live: &Live) -> Intent {
     let claim = Claim::new(&cut.task, live, turn.shared.config.comments);
     Intent {
-        undo: undo_of(&claim, &cut.left),
+        undo: undo_of(&claim, seen),
         ..trace_only(&cut.task)
     }
 }

@@ -105,7 +105,7 @@ CREATE INDEX enforcement_owed ON enforcement (due_at, id) WHERE state = 'owed';
 CREATE INDEX enforcement_detached ON enforcement (tenant_id) WHERE detached;
 CREATE INDEX enforcement_finished ON enforcement (id) WHERE detached AND next_at IS NULL;
 
--- What we disabled. Open until `undone_at`. `fresh`: opened or grown since it was last checked
+-- What we disabled, and what had been disabled before us (`stay`). Open until `undone_at`. `fresh`: opened or grown since it was last checked
 -- whether a live access owns it.
 CREATE TABLE undo (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -113,6 +113,7 @@ CREATE TABLE undo (
     kind TEXT NOT NULL CHECK (kind IN ('name', 'mac')),
     key TEXT NOT NULL,
     items TEXT NOT NULL,
+    stay TEXT NOT NULL,
     opened_at INTEGER NOT NULL,
     undone_at INTEGER,
     fresh INTEGER NOT NULL CHECK (fresh IN (0, 1)),

@@ -32,7 +32,7 @@ pub(super) async fn read(
         return Ok(Vec::new());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "SELECT id, kind, key, items, undone_at FROM undo WHERE router_id = ",
+        "SELECT id, kind, key, items, stay, undone_at FROM undo WHERE router_id = ",
     );
     query.push_bind(router.0).push(" AND ");
     push_keys(&mut query, "(kind, key)", keys);
@@ -67,15 +67,11 @@ pub(super) async fn merge<'a>(
         .collect();
     let mut grown = BTreeSet::new();
     for finding in found {
-        let empty = Undo {
-            key: finding.key.clone(),
-            items: Vec::new(),
-        };
-        let is_new = !open.contains_key(&finding.key);
-        let undo = open.entry(finding.key.clone()).or_insert(empty);
-        let before = undo.items.len();
-        undo.add(&finding.items);
-        if is_new || undo.items.len() > before {
+        let empty = || Undo::new(finding.key.clone(), Vec::new());
+        let undo = open.entry(finding.key.clone()).or_insert_with(empty);
+        let before = undo.clone();
+        undo.add(finding);
+        if *undo != before {
             grown.insert(finding.key.clone());
         }
     }
@@ -90,21 +86,24 @@ async fn write_open(tx: &mut Tx, router: RouterId, rows: &BTreeMap<UndoKey, Undo
     let now = tx.now;
     let mut encoded = Vec::with_capacity(rows.len());
     for (key, undo) in rows {
-        encoded.push((key_columns(key), items_json(&undo.items)?));
+        let items = (items_json(&undo.items)?, items_json(&undo.stay)?);
+        encoded.push((key_columns(key), items));
     }
     let mut query = QueryBuilder::<Db>::new(
-        "INSERT INTO undo (router_id, kind, key, items, opened_at, fresh) ",
+        "INSERT INTO undo (router_id, kind, key, items, stay, opened_at, fresh) ",
     );
-    query.push_values(encoded, |mut row, ((kind, key), items)| {
+    query.push_values(encoded, |mut row, ((kind, key), (items, stay))| {
         row.push_bind(router.0)
             .push_bind(kind)
             .push_bind(key)
             .push_bind(items)
+            .push_bind(stay)
             .push_bind(now)
             .push_bind(true);
     });
     query.push(
-        " ON CONFLICT (router_id, kind, key) DO UPDATE SET items = excluded.items, fresh = TRUE,
+        " ON CONFLICT (router_id, kind, key) DO UPDATE SET items = excluded.items, stay = excluded.stay,
+              fresh = TRUE,
               opened_at = CASE WHEN undo.undone_at IS NULL THEN undo.opened_at
                                ELSE excluded.opened_at END,
               undone_at = NULL",

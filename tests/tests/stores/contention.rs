@@ -74,10 +74,7 @@ async fn serve(store: Arc<dyn Store>, fence: Fence, done: usize) -> BTreeMap<Tas
                 };
                 Intent {
                     task: TaskRef::from(task),
-                    undo: vec![Undo {
-                        key: UndoKey::Name(name),
-                        items: vec![item],
-                    }],
+                    undo: vec![Undo::new(UndoKey::Name(name), vec![item])],
                     trace: Trace::default(),
                 }
             })

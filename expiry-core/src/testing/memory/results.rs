@@ -28,7 +28,7 @@ impl Tables {
         let opened = self.next_opening();
         let place = (router, found.key.clone());
         match self.undo.get_mut(&place) {
-            Some(row) if row.open => row.undo.add(&found.items),
+            Some(row) if row.open => row.undo.add(found),
             Some(_) | None => {
                 let row = UndoRow {
                     router,

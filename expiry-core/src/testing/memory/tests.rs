@@ -92,13 +92,12 @@ async fn r3_what_is_finished_is_purged_and_open_undo_rows_never() {
         let (fence, task) = next_task(&store).await;
         targets.extend(store.row(task.id).map(|row| row.target));
         let undo = crate::undo_keys(task.username.as_ref(), &task.macs);
-        let undo = undo.into_iter().map(|key| crate::Undo {
-            key,
-            items: vec![crate::UndoItem::User {
-                name: "s".into(),
-                server: None,
-            }],
-        });
+        let account = crate::UndoItem::User {
+            name: "s".into(),
+            server: None,
+        };
+        let undo = undo.into_iter();
+        let undo = undo.map(|key| crate::Undo::new(key, vec![account.clone()]));
         let intent = crate::Intent {
             task: (&task).into(),
             undo: undo.collect(),

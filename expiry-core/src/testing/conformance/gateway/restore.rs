@@ -41,7 +41,8 @@ pub async fn r3_what_the_operator_had_disabled_stays_disabled(bench: &dyn Gatewa
 /// Cuts a device, undoes that, and asserts that it is online again.
 async fn assert_restored(bench: &dyn GatewayBench, entry: Entry<'_>, name: Option<&str>) {
     online(bench, Device::new(mac(1), entry)).await;
-    let (found, _) = cut(bench, name, &[mac(1)]).await;
+    let found = look(bench, &query(name, &[mac(1)])).await;
+    cut(bench, name, &[mac(1)]).await;
     assert!(!bench.can_move(mac(1)));
 
     let mut task = task(name, &[mac(1)]);

@@ -13,10 +13,7 @@ pub async fn r3_the_first_finding_stands_and_later_ones_only_add(store: Arc<dyn 
     let ended = world.ended("s", &[mac(1)]).await;
     let cut = world.task(router).await;
     let both = [account("s"), account("+1")];
-    let later = Undo {
-        key: UndoKey::Name(username("s")),
-        items: both.to_vec(),
-    };
+    let later = Undo::new(UndoKey::Name(username("s")), both.to_vec());
 
     assert!(world.intend_on(router, &cut, &[name_undo("s")]).await);
     assert!(world.intend_on(router, &cut, &[]).await);
@@ -41,10 +38,10 @@ pub async fn r3_equal_rows_are_undone_as_often_as_they_were_found(store: Arc<dyn
     let router = world.router("r").await;
     let ended = world.ended("s", &[]).await;
     let cut = world.task(router).await;
-    let twice = Undo {
-        key: UndoKey::Name(username("s")),
-        items: vec![account("s"), account("s")],
-    };
+    let twice = Undo::new(
+        UndoKey::Name(username("s")),
+        vec![account("s"), account("s")],
+    );
 
     assert!(world.intend_on(router, &cut, &[name_undo("s")]).await);
     assert!(
@@ -82,10 +79,7 @@ pub async fn r3_a_finding_reads_back_as_it_was_made(store: Arc<dyn Store>) {
         name: "+1".into(),
         server: Some("hotspot1".into()),
     };
-    let found = Undo {
-        key: UndoKey::Mac(mac(1)),
-        items: vec![full, limited, sparse],
-    };
+    let found = Undo::new(UndoKey::Mac(mac(1)), vec![full, limited, sparse]);
 
     assert!(
         world
@@ -102,10 +96,7 @@ pub async fn r3_a_finding_without_rows_opens_nothing(store: Arc<dyn Store>) {
     let router = world.router("r").await;
     let ended = world.ended("s", &[]).await;
     let cut = world.task(router).await;
-    let nothing = Undo {
-        key: UndoKey::Name(username("s")),
-        items: Vec::new(),
-    };
+    let nothing = Undo::new(UndoKey::Name(username("s")), Vec::new());
 
     assert!(world.intend_on(router, &cut, &[nothing]).await);
 
@@ -121,10 +112,7 @@ pub async fn r3_a_closed_finding_is_opened_with_the_new_one(store: Arc<dyn Store
     world.cut(router, &[name_undo("s")]).await;
     world.pay(ended.id).await;
     world.confirm(router, &world.task(router).await).await;
-    let found = Undo {
-        key: UndoKey::Name(username("s")),
-        items: vec![account("+1")],
-    };
+    let found = Undo::new(UndoKey::Name(username("s")), vec![account("+1")]);
 
     world.revoke(ended.id).await;
     world.cut(router, std::slice::from_ref(&found)).await;
@@ -177,10 +165,10 @@ pub async fn r3_an_undo_that_has_grown_meanwhile_keeps_the_restore_owed(store: A
     world.cut(router, &[name_undo("s")]).await;
     world.pay(ended.id).await;
     let restore = world.task(router).await;
-    let grown = Undo {
-        key: UndoKey::Name(username("s")),
-        items: vec![account("s"), account("+1")],
-    };
+    let grown = Undo::new(
+        UndoKey::Name(username("s")),
+        vec![account("s"), account("+1")],
+    );
     assert!(
         world
             .intend_on(router, &restore, std::slice::from_ref(&grown))

@@ -268,18 +268,12 @@ pub(super) fn account(name: &str) -> UndoItem {
 
 /// The finding that the account `name` was enabled.
 pub(super) fn name_undo(name: &str) -> Undo {
-    Undo {
-        key: UndoKey::Name(username(name)),
-        items: vec![account(name)],
-    }
+    Undo::new(UndoKey::Name(username(name)), vec![account(name)])
 }
 
 /// The finding that the account named like a device was enabled.
 pub(super) fn mac_undo(mac: MacAddr) -> Undo {
-    Undo {
-        key: UndoKey::Mac(mac),
-        items: vec![account(&mac.to_string())],
-    }
+    Undo::new(UndoKey::Mac(mac), vec![account(&mac.to_string())])
 }
 
 pub(super) fn facts(identity: &str, serial: Option<&str>) -> RouterFacts {
