@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use expiry_core::{Event, EventSink, RouterId, Username};
+use expiry_core::{Event, EventSink, MacAddr, RouterId, Username};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -89,7 +89,7 @@ impl EventSink for EventLog {
             }
             Event::Disowned { name, .. } => tracing::info!(router = name, "router let go"),
             Event::RouterLost { name, error, .. } => {
-                tracing::warn!(router = name, error, "router lost");
+                tracing::warn!(router = name, error = shortened(error), "router lost");
             }
             Event::RouterReached { router, name } => {
                 self.learn(*router, name);
@@ -147,7 +147,7 @@ impl EventSink for EventLog {
                 task = task.0,
                 router = self.name(*router),
                 subscriber = masked(username.as_ref()),
-                error,
+                error = shortened(error),
                 "not confirmed"
             ),
         }
@@ -170,6 +170,30 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
     }
 }
 
+/// Shortens what could be a phone number or a MAC in the words of a router.
+fn shortened(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ":-+".contains(c);
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_number = digits >= 7 && word.trim_start_matches('+').len() == digits;
+        let is_mac = word.trim_matches(':').parse::<MacAddr>().is_ok();
+        short.push_str(before);
+        if is_number || is_mac {
+            short.push('…');
+            short.push_str(&word[word.len() - 3..]);
+        } else {
+            short.push_str(word);
+        }
+        rest = after;
+    }
+    short + rest
+}
+
 /// Keeps the last three characters: enough to tell neighbouring lines apart.
 fn masked(username: Option<&Username>) -> String {
     let Some(username) = username else {
@@ -188,6 +212,14 @@ fn millis(lag: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r11_what_a_router_says_of_people_is_shortened() {
+        let said = "user 255700000001 (AA:BB:CC:DD:EE:0F) at 10.5.50.7:8728: no such item (4)";
+        let short = "user …001 (…:0F) at 10.5.50.7:8728: no such item (4)";
+        assert_eq!(shortened(said), short);
+        assert_eq!(shortened("no answer for 5 s…"), "no answer for 5 s…");
+    }
 
     #[test]
     fn r11_a_phone_number_is_never_whole() {

@@ -162,15 +162,20 @@ impl Progress {
                 }
             }
             Outcome::Returned { way_in, retry_in } => {
+                next.attempts = match self.state {
+                    State::Owed => self.attempts + 1,
+                    State::Confirmed => 0,
+                };
                 next.state = State::Owed;
-                next.attempts = 0;
                 next.next_attempt_at = Some(now + *retry_in);
                 next.verify_at = None;
                 next.returns += 1;
-                next.way_in = Some(*way_in);
-                next.online = true;
-                let way = way_in.as_str();
-                next.last_error = Some(format!("it did not hold; suspected way in: {way}"));
+                next.way_in = *way_in;
+                next.online = way_in.is_some();
+                next.last_error = Some(match way_in {
+                    Some(way) => format!("it did not hold; suspected way in: {}", way.as_str()),
+                    None => "it did not hold".into(),
+                });
             }
             Outcome::Unconfirmed {
                 error,
@@ -250,11 +255,10 @@ pub enum Outcome {
         /// When to look again, counted from the confirmation; `None` ends the looks.
         next_look: Option<Duration>,
     },
-    /// A look after a confirmed result, or the read-back of a cut, found the target back: owed
-    /// again.
+    /// A look after a confirmed result, or the read-back of a cut, found it undone: owed again.
     Returned {
-        /// How it probably came about.
-        way_in: WayIn,
+        /// For a cut whose target is online again: how it probably came about.
+        way_in: Option<WayIn>,
         /// How long to wait before the next attempt.
         retry_in: Duration,
     },

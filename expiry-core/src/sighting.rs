@@ -1,6 +1,6 @@
 //! What was seen on a router, row by row, and what was asked to be seen.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,20 @@ pub struct ActiveRow {
     pub login_by: Option<String>,
     /// Whether RADIUS let it in.
     pub radius: bool,
+    /// How long it lasts, in whole seconds.
+    pub uptime: Option<Duration>,
+}
+
+impl ActiveRow {
+    /// Tells whether this may still be the session that an earlier reading showed, rather than a
+    /// new one of the same user: the id says nothing, it is the address.
+    pub fn continues(&self, earlier: &Self) -> bool {
+        let is_younger = self.uptime.zip(earlier.uptime).is_some_and(|(a, b)| a < b);
+        self.user == earlier.user
+            && self.mac == earlier.mac
+            && self.address == earlier.address
+            && !is_younger
+    }
 }
 
 /// A row of `/ip/hotspot/host`: a device that was seen, logged in or not.

@@ -104,6 +104,15 @@ pub struct RouterAddress {
 }
 
 impl RouterAddress {
+    /// Returns host and port as they are written together, an IPv6 address in brackets.
+    pub fn place(host: &str, port: u16) -> String {
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    }
+
     /// Tells whether both lead to the same place under the same account and password.
     pub fn is_same(&self, other: &Self) -> bool {
         self.host == other.host

@@ -45,13 +45,17 @@ impl Default for TcpDialer {
     }
 }
 
+/// So many unanswered questions end a connection.
+const KEEPALIVE_RETRIES: u32 = 3;
+
 impl TcpDialer {
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new()
             .with_time(self.keepalive_after)
-            .with_interval(self.keepalive_interval);
+            .with_interval(self.keepalive_interval)
+            .with_retries(KEEPALIVE_RETRIES);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(stream)
     }

@@ -65,6 +65,7 @@ fn active(n: usize, user: &str, mac: MacAddr, address: IpAddr) -> ActiveRow {
         address: Some(address),
         login_by: None,
         radius: false,
+        uptime: None,
     }
 }
 
@@ -240,7 +241,6 @@ fn r3_what_was_disabled_before_us_is_in_no_undo() {
         ..Sighting::default()
     };
     let (task, live) = (task(Some("a"), &[]), live(&[], &[]));
-    let left = find(&task, &live, &seen);
     assert_eq!(undo_of(&Claim::new(&task, &live, false), &seen), []);
 }
 

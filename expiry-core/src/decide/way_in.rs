@@ -1,5 +1,5 @@
 use super::Leftovers;
-use crate::{MacAddr, WayIn};
+use crate::{ActiveRow, WayIn};
 
 /// Suspects how a target came back after a confirmed cut, from what a look shows of it.
 pub fn suspected_way_in(left: &Leftovers) -> WayIn {
@@ -15,12 +15,7 @@ pub fn suspected_way_in(left: &Leftovers) -> WayIn {
         WayIn::Radius
     } else if !left.bindings.is_empty() || left.open_hosts.iter().any(|row| row.bypassed) {
         WayIn::Bypass
-    } else if by(&["mac"])
-        || left
-            .actives
-            .iter()
-            .any(|r| r.user.parse::<MacAddr>().is_ok())
-    {
+    } else if by(&["mac"]) || left.actives.iter().any(is_named_like_its_device) {
         WayIn::MacLogin
     } else if by(&["cookie", "mac-cookie"]) || !left.cookies.is_empty() {
         WayIn::Cookie
@@ -29,4 +24,9 @@ pub fn suspected_way_in(left: &Leftovers) -> WayIn {
     } else {
         WayIn::Unknown
     }
+}
+
+/// A phone number of twelve digits reads as a MAC, too, but not as that of its device.
+fn is_named_like_its_device(row: &ActiveRow) -> bool {
+    row.login_by.is_none() && row.mac.is_some() && row.user.parse().ok() == row.mac
 }

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query, Refusal,
-    RowId, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query,
+    Refusal, RowId, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
 };
 
@@ -11,11 +11,16 @@ use crate::{
 /// unconfirmed.
 const ROUNDS: u32 = 3;
 
+/// After so many attempts a plain connection under an id that was removed is a new one.
+const KNOCKS: u32 = 3;
+
 /// A cut under way. The trace of its task grows with every reading, and is what the next reading
 /// asks for: a session of somebody else on one of the addresses shows only then.
 struct Cut {
     task: Task,
     left: Leftovers,
+    /// The sessions and open hosts that were dropped.
+    dropped: (Vec<ActiveRow>, BTreeSet<RowId>),
     /// Whether the last reading showed the target on an address that was not asked for.
     moved: bool,
 }
@@ -26,6 +31,7 @@ impl Cut {
         Self {
             task,
             left,
+            dropped: Default::default(),
             moved: false,
         }
     }
@@ -44,6 +50,25 @@ impl Cut {
         let before = self.task.trace.clone();
         self.task.trace.add(&self.left.trace());
         self.task.trace != before
+    }
+
+    /// Notes what is about to be dropped.
+    fn note_drop(&mut self) {
+        let hosts = self.left.open_hosts.iter().map(|row| row.id.clone());
+        self.dropped = (self.left.actives.clone(), hosts.collect());
+    }
+
+    /// Tells whether what passes now is what was dropped: a router may take a while to remove it,
+    /// or answer without doing anything.
+    fn was_not_dropped(&self) -> bool {
+        let (actives, hosts) = &self.dropped;
+        let stays = |row: &ActiveRow| actives.iter().any(|dropped| row.continues(dropped));
+        self.left.actives.iter().any(stays)
+            || self
+                .left
+                .open_hosts
+                .iter()
+                .any(|row| hosts.contains(&row.id))
     }
 }
 
@@ -95,6 +120,9 @@ pub(super) async fn run(
         let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
         retain(&mut cuts, &standing);
     }
+    for cut in &mut cuts {
+        cut.note_drop();
+    }
     let order = drop_order(cuts.iter().map(|cut| &cut.left));
     refusals.extend(drop_rows(turn, &order).await?);
     read_back(turn, cuts, order, refusals, touched).await
@@ -120,13 +148,14 @@ async fn triage(
             State::Confirmed if left.ways_are_closed() => {
                 answered.push((turn.confirmed(&task), task));
             }
-            State::Confirmed => {
-                answered.push((turn.returned(&task, suspected_way_in(&left)), task));
+            State::Confirmed if left.is_online() => {
+                answered.push((turn.returned(&task, Some(suspected_way_in(&left))), task));
             }
             State::Owed if left.is_clear() && was_never_there => {
                 answered.push((turn.confirmed(&task), task));
             }
-            State::Owed => cuts.push(Cut::new(task, left)),
+            // A way in that nobody has used is closed at once.
+            State::Confirmed | State::Owed => cuts.push(Cut::new(task, left)),
         }
     }
     let results = answered
@@ -261,20 +290,23 @@ async fn read_back(
 ///
 /// A client that stays in range keeps knocking at the portal, and each knock is a tracked
 /// connection. Once every way in is closed, connections that appeared after each removal and are
-/// not fasttracked go through the firewall, which rejects them: they are no access.
+/// not fasttracked go through the firewall, which rejects them: they are no access. A router may
+/// give a new one the id of one that was removed, so after some attempts the id is not held against
+/// it.
 fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Refusal]) -> Outcome {
     let left = &cut.left;
+    let is_patient = cut.task.progress.attempts >= KNOCKS;
     let only_knocking = left
         .connections
         .iter()
-        .all(|row| !row.fasttrack && !removed.contains(&row.id));
+        .all(|row| !row.fasttrack && (is_patient || !removed.contains(&row.id)));
     if left.is_clear() || left.ways_are_closed() && only_knocking {
         return turn.confirmed(&cut.task);
     }
     let refusal = refusal_of(left, refusals);
-    if left.is_online() && left.users.is_empty() && left.bindings.is_empty() && refusal.is_none() {
-        // The account is shut and the session was removed: it is a new one.
-        return turn.returned(&cut.task, suspected_way_in(left));
+    let is_shut = left.users.is_empty() && left.bindings.is_empty();
+    if left.is_online() && is_shut && refusal.is_none() && !cut.was_not_dropped() {
+        return turn.returned(&cut.task, Some(suspected_way_in(left)));
     }
     let error = match refusal {
         Some(message) => format!("{}; the router refused: {message}", left.describe()),

@@ -29,6 +29,9 @@ pub(super) struct Lane {
     touched: Touched,
     /// Whether the router was told to the store as answering, in this ownership.
     reached: bool,
+    /// Whether it was announced as lost. It is announced as reached again only when a turn came to
+    /// its end: one that answers a probe and nothing else is still lost.
+    is_lost: bool,
     /// When the connection was last known to work.
     proven_at: Option<Instant>,
     /// No backlog before this.
@@ -37,7 +40,7 @@ pub(super) struct Lane {
     began: Instant,
     /// The state of the ownership that was last taken in.
     heeded: Ownership,
-    /// Whether a flight that read the connection table with the block timed out.
+    /// Whether the last flight that read the connection table with the block failed.
     spares_table: bool,
     store_failures: u32,
     rng: StdRng,
@@ -80,6 +83,7 @@ impl Lane {
             backoff: Backoff::default(),
             touched: Touched::default(),
             reached: false,
+            is_lost: false,
             proven_at: None,
             paced_until: Instant::now(),
             began: Instant::now(),
@@ -158,7 +162,7 @@ impl Lane {
         };
         self.store_failures = 0;
         if work.tasks.is_empty() {
-            self.backoff.ended();
+            self.came_to_its_end();
             self.shared.served().insert(self.fence.router);
             return Next::At(self.nap(work.next_at.map(|at| at - work.now)));
         }
@@ -175,15 +179,41 @@ impl Lane {
             work.now,
             jitter,
         );
-        let done = turn.run(work.tasks, &mut self.touched).await;
+        self.touched.begin_turn();
+        let done = turn.run(work.tasks.clone(), &mut self.touched).await;
         match done {
             Ok(()) => {
-                self.backoff.ended();
+                self.came_to_its_end();
+                self.spares_table = false;
                 self.proven_at = Some(Instant::now());
                 Next::Now
             }
-            Err(error) => self.after(error).await,
+            Err(error) => {
+                if let TurnError::Gateway(why) | TurnError::Block(why) = &error {
+                    let recorded = turn.failed(&work.tasks, why, &mut self.touched).await;
+                    if let Err(TurnError::Store(StoreError::NotOwner(_))) = recorded {
+                        return Next::Lost;
+                    }
+                }
+                self.after(error).await
+            }
         }
+    }
+
+    fn came_to_its_end(&mut self) {
+        self.backoff.ended();
+        if self.is_lost {
+            self.is_lost = false;
+            self.announce_reached();
+        }
+    }
+
+    fn announce_reached(&self) {
+        let Router { id, name, .. } = &self.heeded.router;
+        self.shared.record(&Event::RouterReached {
+            router: *id,
+            name: name.clone(),
+        });
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
@@ -207,11 +237,9 @@ impl Lane {
                 Err(error) => return Err(TurnError::Store(error)),
             }
             self.reached = true;
-            let event = Event::RouterReached {
-                router: router.id,
-                name: router.name.clone(),
-            };
-            self.shared.record(&event);
+            if !self.is_lost {
+                self.announce_reached();
+            }
         }
         Ok(())
     }
@@ -241,7 +269,11 @@ impl Lane {
         match error {
             TurnError::Gateway(error) => self.router_failed(error).await,
             TurnError::Block(error) => {
-                self.spares_table |= matches!(error, GatewayError::TimedOut { .. });
+                // Too slow, or longer than an answer may be.
+                self.spares_table |= matches!(
+                    error,
+                    GatewayError::TimedOut { .. } | GatewayError::Protocol { .. }
+                );
                 self.router_failed(error).await
             }
             TurnError::Store(StoreError::NotOwner(_)) => Next::Lost,
@@ -254,7 +286,7 @@ impl Lane {
     }
 
     async fn router_failed(&mut self, error: GatewayError) -> Next {
-        let is_news = self.reached || !self.backoff.is_down();
+        let is_news = !std::mem::replace(&mut self.is_lost, true);
         self.reached = false;
         let jitter = self.jitter();
         let wait = self.backoff.failed(

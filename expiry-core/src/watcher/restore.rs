@@ -1,6 +1,6 @@
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    DropOrder, GatewayError, RowId, Sighting, State, Task, UnblockOrder, Undo, WayIn,
+    DropOrder, GatewayError, RowId, Sighting, State, Task, UnblockOrder, Undo,
     decide::{RestorePlan, hosts_to_renew, plan_restore},
 };
 
@@ -26,7 +26,7 @@ pub(super) async fn run(
             }
             (false, State::Owed) => pending.push((task, order)),
             (false, State::Confirmed) => {
-                results.push((task, turn.returned(task, WayIn::Unknown), undone));
+                results.push((task, turn.returned(task, None), undone));
             }
         }
     }

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use super::{Shared, cut, restore};
 use crate::{
     Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, Settled, Settlement,
-    Sighting, State, StoreError, Task, TaskRef, UndoKey, Want, decide::logins_and_devices,
+    Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey, Want, WayIn,
+    decide::logins_and_devices, undo_keys,
 };
 
 /// One batch of tasks on one router, from the first look to the record.
@@ -43,25 +44,43 @@ impl From<StoreError> for TurnError {
     }
 }
 
-/// The undo keys under which rows were written since the last recorded result.
+/// The undo keys under which rows were written without a recorded result.
 #[derive(Default)]
-pub(super) struct Touched(BTreeSet<UndoKey>);
+pub(super) struct Touched {
+    keys: BTreeSet<UndoKey>,
+    /// Tasks of the present turn whose result was recorded.
+    recorded: BTreeSet<TaskId>,
+}
 
 impl Touched {
     pub(super) fn add(&mut self, keys: impl IntoIterator<Item = UndoKey>) {
-        self.0.extend(keys);
+        self.keys.extend(keys);
     }
 
     pub(super) fn keys(&self) -> Vec<UndoKey> {
-        self.0.iter().cloned().collect()
+        self.keys.iter().cloned().collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.keys.clear();
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.recorded.clear();
+    }
+
+    fn record(&mut self, task: &Task) {
+        for key in undo_keys(task.username.as_ref(), &task.macs) {
+            self.keys.remove(&key);
+        }
+        for undo in &task.undo {
+            self.keys.remove(&undo.key);
+        }
+        self.recorded.insert(task.id);
     }
 }
 
@@ -126,11 +145,15 @@ impl<'a> Turn<'a> {
                 UndoKey::Mac(mac) => drop(macs.insert(*mac)),
             }
         }
+        let items = tasks.iter().flat_map(|task| &task.undo);
+        let items = items.flat_map(|undo| &undo.items);
+        let stations = items.filter_map(UndoItem::device).collect();
         names.extend(tasks.iter().filter_map(|task| task.username.clone()));
         macs.extend(tasks.iter().flat_map(|task| task.macs.iter().copied()));
         Query {
             names,
             macs,
+            stations,
             comments: self.shared.config.comments,
             ..Query::default()
         }
@@ -186,16 +209,18 @@ impl<'a> Turn<'a> {
         Outcome::Confirmed { next_look }
     }
 
-    /// The finding of a look that the target is back.
-    pub(super) fn returned(&self, task: &Task, way_in: crate::WayIn) -> Outcome {
+    /// The finding that a result did not hold. A cut whose target is back has the suspected way in.
+    /// What a look finds is mended at once; what is back within an attempt would be back again.
+    pub(super) fn returned(&self, task: &Task, way_in: Option<WayIn>) -> Outcome {
+        let Progress { returns, .. } = task.progress;
         let next = Progress {
-            returns: task.progress.returns + 1,
+            returns: returns + 1,
             ..task.progress.clone()
         };
-        let retry_in = if next.cannot_hold() {
-            self.shared.config.interval
-        } else {
-            Duration::ZERO
+        let retry_in = match task.progress.state {
+            _ if next.cannot_hold() => self.shared.config.interval,
+            State::Confirmed => Duration::ZERO,
+            State::Owed => self.shared.config.retry.unconfirmed(returns, self.jitter),
         };
         Outcome::Returned { way_in, retry_in }
     }
@@ -225,6 +250,36 @@ impl<'a> Turn<'a> {
             .await
     }
 
+    /// Records that a flight failed before it told anything of the tasks without a result.
+    pub(super) async fn failed(
+        &self,
+        tasks: &[Task],
+        error: &GatewayError,
+        touched: &mut Touched,
+    ) -> Result<(), TurnError> {
+        let tasks = tasks
+            .iter()
+            .filter(|task| task.progress.state == State::Owed);
+        let open: Vec<_> = tasks
+            .filter(|task| !touched.recorded.contains(&task.id))
+            .map(|task| Settlement {
+                task: TaskRef::from(task),
+                outcome: Outcome::Unconfirmed {
+                    error: error.to_string(),
+                    online: None,
+                    // The router's own back-off comes before the next try.
+                    retry_in: Duration::ZERO,
+                },
+                undone: Vec::new(),
+            })
+            .collect();
+        if !open.is_empty() {
+            // What was written stays touched: nothing was read back.
+            self.shared.store.settle(self.fence, &open).await?;
+        }
+        Ok(())
+    }
+
     /// Records results, and tells of them.
     pub(super) async fn settle(
         &self,
@@ -243,7 +298,9 @@ impl<'a> Turn<'a> {
             })
             .collect();
         let settled = self.shared.store.settle(self.fence, &settlements).await?;
-        touched.clear();
+        for (task, ..) in &results {
+            touched.record(task);
+        }
         for ((task, outcome, _), settled) in results.into_iter().zip(settled) {
             if let Some(event) = self.event(task, &outcome, settled) {
                 self.shared.record(&event);
@@ -277,7 +334,7 @@ impl<'a> Turn<'a> {
                 task: id,
                 router,
                 username,
-                way_in: *way_in,
+                way_in: way_in.unwrap_or(WayIn::Unknown),
                 cannot_hold: recorded.progress.cannot_hold(),
             }),
             (Outcome::Unconfirmed { error, .. }, _) => {

@@ -5,8 +5,8 @@ use expiry_core::{GatewayError, Refusal, Sighting};
 use crate::{
     client::{Client, ClientError},
     dial::Stream,
-    hotspot::{Collector, Read, Write},
-    proto::Answer,
+    hotspot::{Collector, Read, Table, Write},
+    proto::{Answer, Trap},
 };
 
 /// Commands that go out together, writes first.
@@ -50,7 +50,12 @@ impl Flight<'_> {
 
     fn check_reads(&self, answers: &[Answer]) -> Result<(), GatewayError> {
         for (read, answer) in self.reads.iter().zip(answers) {
-            if let Err(trap) = answer {
+            // Without the menu nothing is tracked, and nothing can skip the hotspot.
+            let is_untracked =
+                |trap: &Trap| read.table == Table::Connections && trap.is_missing_menu();
+            if let Err(trap) = answer
+                && !is_untracked(trap)
+            {
                 return Err(GatewayError::Refused {
                     command: read.table.command().into(),
                     message: trap.message.clone(),

@@ -1,7 +1,6 @@
 use std::fmt;
 
 use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts};
-use secrecy::ExposeSecret;
 use tokio::{
     select,
     time::{sleep, timeout},
@@ -69,7 +68,7 @@ impl Line {
 
     /// Tells whether it leads to where `router` is reached now, and to the box on record.
     pub(super) fn leads_to(&self, router: &Router) -> bool {
-        is_same_address(&self.address, &router.address) && check_box(router, &self.facts).is_ok()
+        self.address.is_same(&router.address) && check_box(router, &self.facts).is_ok()
     }
 }
 
@@ -98,25 +97,9 @@ async fn connect(
         Err(_) => format!("no connection after {} s", config.connect.as_secs_f32()),
     };
     Err(GatewayError::Connect {
-        address: place(address),
+        address: RouterAddress::place(&address.host, address.port),
         reason,
     })
-}
-
-fn place(address: &RouterAddress) -> String {
-    let RouterAddress { host, port, .. } = address;
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-fn is_same_address(a: &RouterAddress, b: &RouterAddress) -> bool {
-    a.host == b.host
-        && a.port == b.port
-        && a.username == b.username
-        && a.password.expose_secret() == b.password.expose_secret()
 }
 
 /// Checks that the box on record answered.

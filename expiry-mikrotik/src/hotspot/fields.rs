@@ -1,7 +1,10 @@
 //! Fields of a row, read with patience: a router leaves out what is unset, and what it prints has
 //! changed between versions.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use expiry_core::{MacAddr, RowId};
 
@@ -36,6 +39,45 @@ pub(super) fn address(row: &Sentence, name: &str) -> Option<IpAddr> {
     let with_port = || text.parse::<SocketAddr>().ok().map(|both| both.ip());
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     text.parse().ok().or_else(with_port).or_else(in_brackets)
+}
+
+/// Returns a duration, as `1w2d7h44m20s`, `01:22:53` or `1d02:03:04`.
+pub(super) fn duration(row: &Sentence, name: &str) -> Option<Duration> {
+    let text = readable(row, name)?;
+    let (days, clock) = match text.rsplit_once('d') {
+        Some((days, clock)) if clock.contains(':') => (format!("{days}d"), clock),
+        _ if text.contains(':') => (String::new(), text),
+        _ => (text.to_owned(), ""),
+    };
+    let mut seconds: u64 = 0;
+    let mut digits = String::new();
+    for letter in days.chars() {
+        if letter.is_ascii_digit() {
+            digits.push(letter);
+            continue;
+        }
+        let unit = match letter {
+            'w' => 604_800,
+            'd' => 86_400,
+            'h' => 3_600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        let count: u64 = std::mem::take(&mut digits).parse().ok()?;
+        seconds = seconds.checked_add(count.checked_mul(unit)?)?;
+    }
+    if !digits.is_empty() || text.is_empty() {
+        return None;
+    }
+    if !clock.is_empty() {
+        let mut of_day: u64 = 0;
+        for part in clock.split(':') {
+            of_day = of_day.checked_mul(60)?.checked_add(part.parse().ok()?)?;
+        }
+        seconds = seconds.checked_add(of_day)?;
+    }
+    Some(Duration::from_secs(seconds))
 }
 
 fn readable<'a>(row: &'a Sentence, name: &str) -> Option<&'a str> {
@@ -78,6 +120,23 @@ mod tests {
         assert!(!flag(&row(printed), "absent"));
     }
 
+    #[rstest]
+    #[case("20s", Some(20))]
+    #[case("7h44m20s", Some(27_860))]
+    #[case("1w2d7h44m20s", Some(805_460))]
+    #[case("00:00:05", Some(5))]
+    #[case("01:22:53", Some(4_973))]
+    #[case("1d02:03:04", Some(93_784))]
+    #[case("1w1d00:00:01", Some(691_201))]
+    #[case("", None)]
+    #[case("5", None)]
+    #[case("5x", None)]
+    #[case("1:x", None)]
+    fn durations_come_in_three_forms(#[case] printed: &str, #[case] seconds: Option<u64>) {
+        let expected = seconds.map(Duration::from_secs);
+        assert_eq!(duration(&row(printed), "x"), expected);
+    }
+
     #[test]
     fn r1_lower_case_macs_are_read() {
         assert_eq!(
@@ -92,6 +151,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in vec(any::<u8>(), 0..30)) {
             let row = row(bytes);
+            let _ = duration(&row, "x");
             let _ = (id(&row), text(&row, "x"), flag(&row, "x"), mac(&row, "x"), address(&row, "x"));
         }
     }

@@ -37,14 +37,14 @@ impl Table {
     fn columns(self) -> &'static str {
         match self {
             Self::Users => ".id,name,server,disabled",
-            Self::Actives => ".id,user,mac-address,address,login-by,radius",
+            Self::Actives => ".id,user,mac-address,address,login-by,radius,uptime",
             Self::Hosts => ".id,mac-address,address,to-address,authorized,bypassed",
             Self::Cookies => ".id,user,mac-address",
             Self::Bindings => {
                 ".id,mac-address,address,to-address,server,type,comment,disabled,bypassed,blocked"
             }
             Self::Connections => {
-                ".id,src-address,dst-address,reply-src-address,reply-dst-address,fasttrack"
+                ".id,src-address,dst-address,reply-src-address,reply-dst-address,fasttrack,hw-offload"
             }
         }
     }

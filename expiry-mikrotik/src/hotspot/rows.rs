@@ -108,7 +108,7 @@ impl TrackedConnection {
         Self {
             id,
             addresses: COLUMNS.map(|column| fields::address(row, column)),
-            fasttrack: fields::flag(row, "fasttrack"),
+            fasttrack: fields::flag(row, "fasttrack") || fields::flag(row, "hw-offload"),
         }
     }
 
@@ -144,6 +144,7 @@ fn active(id: RowId, row: &Sentence) -> ActiveRow {
         address: fields::address(row, "address"),
         login_by: fields::some_text(row, "login-by"),
         radius: fields::flag(row, "radius"),
+        uptime: fields::duration(row, "uptime"),
     }
 }
 

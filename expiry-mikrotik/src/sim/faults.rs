@@ -34,6 +34,8 @@ pub enum Fault {
     Garbage,
     /// It is done, and a word of 4 GiB is announced instead of the answer.
     HugeWord,
+    /// It is not done, and answered as if it were.
+    Ignore,
     /// It is refused.
     Refuse(Trap),
     /// It is refused with several `!trap` before the `!done`.

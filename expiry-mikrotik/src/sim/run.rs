@@ -52,6 +52,10 @@ impl Simulator {
             Some(Fault::Silence) => {
                 return self.with_session(job.conn, Session::fall_silent);
             }
+            Some(Fault::Ignore) => {
+                let answer = sentences(Answer::default(), false);
+                return self.reply(&job, answer, &path);
+            }
             Some(Fault::Fatal) => return self.fatal(&job, "out of memory"),
             Some(Fault::Refuse(trap)) => return self.reply(&job, refusal(&trap, 1), &path),
             Some(Fault::RefuseTwice(trap)) => return self.reply(&job, refusal(&trap, 2), &path),

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use expiry_core::Directory;
-use expiry_mikrotik::sim::{Fault, FaultRule, SimConfig, Simulator};
+use expiry_mikrotik::sim::{Fault, FaultRule, LoginMethod, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -170,4 +170,63 @@ async fn r3_a_restore_that_is_broken_off_anywhere_lets_the_device_in(
         assert_eq!(world.undone(), 0, "{fault:?} at {position}");
         running.stop().await;
     }
+}
+
+/// A router tries the MAC of a device once, when it first sees it; nothing else lets this one in.
+#[tokio::test(start_paused = true)]
+async fn r3_whoever_comes_in_by_mac_login_alone_is_online_again_after_a_payment() {
+    let world = World::new();
+    let config = SimConfig {
+        login_by: [LoginMethod::Mac].into(),
+        ..config("hill")
+    };
+    let site = world.site_with(config).await;
+    let person = world.person(&site, 1, Way::MacLogin, DEADLINE).await;
+    let running = world.start();
+    let cut = is_cut_on(site.router.id);
+    world.events.wait_for_cuts(20 * SECOND, 1, cut).await;
+    world.reach(DEADLINE + 20 * SECOND).await;
+    assert!(!site.can_move(&person));
+
+    world.pay(person.id).await;
+    world.events.wait_for(5 * SECOND, 1, is_restored).await;
+    sleep(SECOND).await;
+
+    assert!(site.can_move(&person));
+    running.stop().await;
+}
+
+/// The operator's own ban of the same device, and ours, which the billing system rewrote.
+#[tokio::test(start_paused = true)]
+async fn r3_a_binding_that_was_edited_is_restored_and_the_operators_is_not() {
+    let world = World::new();
+    let site = world.site("hill").await;
+    let person = world.person(&site, 1, Way::Bypass, DEADLINE).await;
+    let address = format!("=mac-address={}", mac(1));
+    let disabled = |comment| {
+        let add = "/ip/hotspot/ip-binding/add";
+        [add, &address, "=type=bypassed", "=disabled=yes", comment].map(String::from)
+    };
+    let operate = |words: &[String]| site.with(|sim| sim.operate(words).expect("done"));
+    operate(&disabled("=comment=banned by hand"));
+    let running = world.start();
+    let cut = is_cut_on(site.router.id);
+    world.events.wait_for_cuts(20 * SECOND, 1, cut).await;
+    let ours = site.with(|sim| sim.table("/ip/hotspot/ip-binding")[0][".id"].clone());
+    let remove = [
+        "/ip/hotspot/ip-binding/remove".into(),
+        format!("=.id={ours}"),
+    ];
+    operate(&remove);
+    operate(&disabled("=comment=written anew"));
+
+    world.pay(person.id).await;
+    world.events.wait_for(5 * SECOND, 1, is_restored).await;
+
+    assert!(site.can_move(&person));
+    assert_eq!(
+        site.with(|sim| sim.bindings_disabled(mac(1))),
+        [true, false]
+    );
+    running.stop().await;
 }

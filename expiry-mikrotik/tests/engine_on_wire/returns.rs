@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use expiry_core::{Event, StatusStore, WayIn};
-use expiry_mikrotik::sim::{LoginMethod, SimConfig, Simulator};
+use expiry_mikrotik::sim::{Fault, FaultRule, LoginMethod, SimConfig, Simulator};
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -143,4 +143,31 @@ fn kicks(site: &Site) -> u64 {
         commands.get("/ip/hotspot/active/remove").copied()
     };
     site.with(removals).unwrap_or_default()
+}
+
+/// The router answers as if it had removed the session, and did not.
+#[tokio::test(start_paused = true)]
+async fn r2_a_session_that_is_not_removed_is_no_return_and_is_cut_soon() {
+    let world = World::new();
+    let site = world.site("hill").await;
+    let person = world.person(&site, 1, Way::Fasttrack, DEADLINE).await;
+    let running = world.start();
+    world.reach(crate::world::SHORTLY_BEFORE).await;
+    for menu in ["/ip/hotspot/active/remove", "/ip/hotspot/host/remove"] {
+        site.with(|sim| sim.inject(FaultRule::on(menu, Fault::Ignore).times(3)));
+    }
+    world.reach(DEADLINE + SECOND / 2).await;
+    let status = world.store.status(9).await.expect("status");
+    assert!(status.owed[0].online && !status.owed[0].cannot_hold);
+
+    let cuts = world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
+
+    assert!(!site.can_move(&person));
+    assert!(cuts[0].0 < 7 * SECOND, "{cuts:?}");
+    let returned = |event: &Event| matches!(event, Event::Returned { .. });
+    assert_eq!(world.events.count(returned), 0);
+    running.stop().await;
 }

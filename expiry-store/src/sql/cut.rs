@@ -25,11 +25,15 @@ pub(super) const START_ANEW: &str = " ON CONFLICT (subscriber_id, device, router
 pub(super) const JOIN_SCOPE: &str = " JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled \
      AND (s.router_id IS NULL OR s.router_id = r.id) ";
 
+/// Routers `r` that would be in the scope of subscriber `s` if they were enabled.
+const JOIN_COVERED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
+     AND (s.router_id IS NULL OR s.router_id = r.id) ";
+
 /// Routers `r` on which a cut of subscriber `s` is planned: those in scope, and disabled ones where
-/// something stands that must not wake up as it is.
+/// something stands that must not wake up as it is. What is removed is remembered nowhere else.
 const JOIN_PLANNED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
      AND (s.router_id IS NULL OR s.router_id = r.id) \
-     AND (r.enabled OR EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
+     AND (r.enabled OR s.removed_at IS NOT NULL OR EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
                                AND e.device = '' AND e.router_id = r.id)) ";
 
 /// Owes the cut of one subscriber on every router in scope.
@@ -129,7 +133,8 @@ pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
     Ok(())
 }
 
-/// Owes the cut of a device that was removed from a subscriber, on every router in its scope.
+/// Owes the cut of a device that was removed from a subscriber, on every router that it covers:
+/// nothing else remembers it until a disabled one is enabled.
 pub(super) async fn plan_device(tx: &mut Tx, subscriber: i64, mac: MacAddr) -> Result<()> {
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(INSERT);
@@ -143,7 +148,7 @@ pub(super) async fn plan_device(tx: &mut Tx, subscriber: i64, mac: MacAddr) -> R
         .push(", FALSE, ")
         .push_bind(now)
         .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
+        .push(JOIN_COVERED)
         .push("WHERE s.id = ")
         .push_bind(subscriber)
         .push(START_ANEW);

@@ -119,6 +119,12 @@ pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
     rows.iter().map(|row| opened(row, keys)).collect()
 }
 
+/// Names of those whose access ended and whose cut on a router nobody has planned yet.
+const UNPLANNED: &str = "SELECT s.username FROM router r
+     JOIN subscriber s ON s.tenant_id = r.tenant_id
+          AND (s.router_id IS NULL OR s.router_id = r.id)
+     WHERE r.id = $1 AND r.enabled AND s.planned_revision < s.revision AND s.ends_at <= $2";
+
 pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork> {
     require(tx, router).await?;
     let owed: Vec<(bool, String, String)> = sqlx::query_as(
@@ -138,6 +144,12 @@ pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork>
         };
         list.push(if device.is_empty() { username } else { device });
     }
+    let unplanned: Vec<String> = sqlx::query_scalar(UNPLANNED)
+        .bind(router.0)
+        .bind(tx.now)
+        .fetch_all(tx.conn())
+        .await?;
+    open.cuts.extend(unplanned);
     open.undo = sqlx::query_scalar(
         "SELECT u.key FROM undo u
          WHERE u.router_id = $1 AND u.undone_at IS NULL
@@ -167,7 +179,12 @@ pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result
     .bind(router.0)
     .fetch_one(tx.conn())
     .await?;
-    if busy && !force {
+    let unplanned: Option<String> = sqlx::query_scalar(UNPLANNED)
+        .bind(router.0)
+        .bind(tx.now)
+        .fetch_optional(tx.conn())
+        .await?;
+    if (busy || unplanned.is_some()) && !force {
         return Err(Conflict::RouterBusy.into());
     }
     for statement in [
@@ -238,7 +255,7 @@ async fn check_address(tx: &mut Tx, own: i64, host: &str, port: u16) -> Result<(
     match other {
         None => Ok(()),
         Some(router) => Err(Conflict::RouterAddress {
-            address: format!("{host}:{port}"),
+            address: RouterAddress::place(host, port),
             router,
         }
         .into()),

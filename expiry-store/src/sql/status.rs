@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterId, RouterStatus, Status, SubscriberId, TaskId,
-    Want, WatcherStatus,
+    OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId, RouterStatus, Status,
+    SubscriberId, TaskId, Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
@@ -154,7 +154,7 @@ async fn routers(
         routers.push(RouterStatus {
             id: RouterId(row.id),
             tenant: slug(row.tenant),
-            address: format!("{}:{}", row.host, row.port),
+            address: RouterAddress::place(&row.host, cell("port").number(row.port)?),
             enabled: row.enabled,
             owner: owner.transpose()?.filter(|owner| alive.contains(owner)),
             seen: hardware(row.identity, row.serial),

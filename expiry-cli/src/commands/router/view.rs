@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiry_core::{Hardware, Router};
+use expiry_core::{Hardware, Router, RouterAddress};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -32,9 +32,8 @@ impl RouterLine {
 
 impl fmt::Display for RouterLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let colon = if self.host.contains(':') { "[]" } else { "" };
-        let (open, close) = colon.split_at(colon.len() / 2);
-        write!(f, "{}  {open}{}{close}:{}", self.name, self.host, self.port)?;
+        let place = RouterAddress::place(&self.host, self.port);
+        write!(f, "{}  {place}", self.name)?;
         write!(f, " as {}", self.username)?;
         if let Some(tenant) = &self.tenant {
             write!(f, "  of {tenant}")?;

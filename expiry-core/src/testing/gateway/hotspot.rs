@@ -345,6 +345,7 @@ impl Hotspot {
             address: Some(device.address),
             login_by: Some(login_by.into()),
             radius: false,
+            uptime: None,
         };
         self.actives.insert(id, row);
         if login_by == "http-chap" {

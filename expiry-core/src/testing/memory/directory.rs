@@ -54,12 +54,12 @@ impl Directory for MemoryStore {
     }
 
     async fn open_work(&self, router: RouterId) -> Result<OpenWork, StoreError> {
-        self.transaction("open_work", |tables, _| tables.open_work(router))
+        self.transaction("open_work", |tables, now| tables.open_work(router, now))
     }
 
     async fn remove_router(&self, router: RouterId, force: bool) -> Result<(), StoreError> {
-        self.transaction("remove_router", |tables, _| {
-            tables.remove_router(router, force)
+        self.transaction("remove_router", |tables, now| {
+            tables.remove_router(router, force, now)
         })
     }
 

@@ -47,7 +47,9 @@ impl Tables {
             .values()
             .map(|row| &row.router)
             .filter(|router| owner.covers(router))
-            .filter(|router| router.enabled || self.row_of(target, router.id).is_some())
+            .filter(|router| {
+                router.enabled || owner.removed || self.row_of(target, router.id).is_some()
+            })
             .map(|router| router.id)
             .collect();
         for router in routers {
@@ -190,7 +192,7 @@ impl Tables {
         let routers: Vec<_> = self
             .routers
             .values()
-            .filter(|row| owner.has_in_scope(&row.router))
+            .filter(|row| owner.covers(&row.router))
             .map(|row| row.router.id)
             .collect();
         for router in routers {

@@ -111,9 +111,17 @@ impl Tables {
         Ok(())
     }
 
-    pub(super) fn open_work(&mut self, id: RouterId) -> Result<OpenWork, StoreError> {
-        self.place(id)?;
+    pub(super) fn open_work(
+        &mut self,
+        id: RouterId,
+        now: DateTime<Utc>,
+    ) -> Result<OpenWork, StoreError> {
+        let router = self.place(id)?.clone();
         let mut work = OpenWork::default();
+        let unplanned = self.unplanned(now).into_iter();
+        let here = unplanned.filter(|row| row.has_in_scope(&router));
+        work.cuts
+            .extend(here.map(|row| row.subscriber.username.to_string()));
         let mut restored = BTreeSet::new();
         for row in self.rows().filter(|row| row.router == id && row.is_owed()) {
             let owner = self.subscribers.get(&row.target.subscriber);
@@ -141,8 +149,13 @@ impl Tables {
         Ok(work)
     }
 
-    pub(super) fn remove_router(&mut self, id: RouterId, force: bool) -> Result<(), StoreError> {
-        let busy = !self.open_work(id)?.is_empty();
+    pub(super) fn remove_router(
+        &mut self,
+        id: RouterId,
+        force: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let busy = !self.open_work(id, now)?.is_empty();
         if busy && !force {
             return Err(StoreError::Conflict(Conflict::RouterBusy));
         }

@@ -9,8 +9,8 @@ use super::{
     tables::{RouterRow, Row, Tables},
 };
 use crate::{
-    OwedItem, RouterStatus, Status, StatusStore, StoreError, TenantId, Want, WatcherId,
-    WatcherStatus,
+    OwedItem, RouterAddress, RouterStatus, Status, StatusStore, StoreError, TenantId, Want,
+    WatcherId, WatcherStatus,
 };
 
 /// How long a watcher counts as alive after a heartbeat.
@@ -109,7 +109,7 @@ impl Tables {
             id: row.router.id,
             name: row.router.name.clone(),
             tenant: self.slug(row.router.tenant),
-            address: format!("{}:{}", address.host, address.port),
+            address: RouterAddress::place(&address.host, address.port),
             enabled: row.router.enabled,
             owner: row.owner.filter(alive),
             seen: row.router.seen.clone(),

@@ -59,7 +59,7 @@ async fn there_is_one_audit_event_for_each_confirmation_and_return() {
         next_look: Some(Duration::ZERO),
     };
     let back = Outcome::Returned {
-        way_in: crate::WayIn::Cookie,
+        way_in: Some(crate::WayIn::Cookie),
         retry_in: Duration::ZERO,
     };
 

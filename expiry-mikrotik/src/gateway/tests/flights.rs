@@ -67,6 +67,7 @@ async fn a_look_gathers_rows_of_interleaved_answers() {
         address: "10.5.50.7".parse().ok(),
         login_by: Some("cookie".into()),
         radius: false,
+        uptime: None,
     };
     assert_eq!(seen.actives, [active]);
 }

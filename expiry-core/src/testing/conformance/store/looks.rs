@@ -8,7 +8,7 @@ const LOOK_AT_ONCE: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::ZERO),
 };
 const BACK: Outcome = Outcome::Returned {
-    way_in: WayIn::Trial,
+    way_in: Some(WayIn::Trial),
     retry_in: Duration::ZERO,
 };
 

@@ -172,6 +172,8 @@ macro_rules! store_conformance {
                 a_disabled_router_is_neither_counted_nor_served
                 open_work_lists_what_a_router_would_leave_behind
                 r2_a_router_is_not_removed_while_a_cut_is_owed
+                r2_a_router_is_not_removed_while_a_cut_is_owed_that_nobody_planned
+                r2_what_is_removed_while_a_router_is_disabled_is_cut_there_later
                 r3_a_router_is_not_removed_while_something_is_to_be_undone
                 a_router_removed_by_force_takes_all_that_is_open_with_it
             }

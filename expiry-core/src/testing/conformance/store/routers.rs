@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::world::{
     World, assert_refused, facts, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok,
     username,
 };
 use crate::{
     Access, Conflict, Hardware, OpenWork, Progress, RouterChange, RouterId, RouterState, State,
-    Store, StoreError, Task,
+    Store, StoreError, Task, Want,
 };
 
 pub async fn r2_a_router_added_later_owes_what_has_ended_as_backlog(store: Arc<dyn Store>) {
@@ -259,4 +261,52 @@ async fn assert_busy(world: &World, router: RouterId) {
         StoreError::Conflict(Conflict::RouterBusy)
     );
     assert!(!ok(world.open_work(router).await).is_empty());
+}
+
+pub async fn r2_a_router_is_not_removed_while_a_cut_is_owed_that_nobody_planned(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let end = world.time().await + TimeDelta::milliseconds(50);
+    world
+        .add(&new_subscriber("s", Access::Until(end), &[]))
+        .await;
+    world.pass(end).await;
+
+    assert_eq!(ok(world.open_work(router).await).cuts, ["s"]);
+    let refused = world.remove_router(router, false).await;
+
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(Conflict::RouterBusy))),
+        "{refused:?}"
+    );
+    ok(world.remove_router(router, true).await);
+}
+
+pub async fn r2_what_is_removed_while_a_router_is_disabled_is_cut_there_later(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let gone = world.live("gone", &[mac(1)]).await;
+    let stays = world.live("stays", &[mac(2)]).await;
+    world.switch(router, false).await;
+    ok(world.remove_subscriber(gone.id).await);
+    ok(world.remove_device(stays.id, mac(2)).await);
+    world.plan().await;
+
+    world.switch(router, true).await;
+
+    let tasks = world.tasks(router).await;
+    let mut cut: Vec<_> = tasks
+        .iter()
+        .map(|task| (task.username.clone(), task.macs.clone(), task.want))
+        .collect();
+    cut.sort();
+    let expected = [
+        (None, macs(&[mac(2)]), Want::Cut),
+        (Some(username("gone")), macs(&[mac(1)]), Want::Cut),
+    ];
+    assert_eq!(cut, expected);
 }

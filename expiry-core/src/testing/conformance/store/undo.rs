@@ -328,7 +328,7 @@ pub async fn r3_a_restore_found_undone_is_owed_with_all_it_had_undone(store: Arc
     assert_eq!(look.undo, [name_undo("s")], "a look knows what was undone");
 
     let returned = Outcome::Returned {
-        way_in: WayIn::Unknown,
+        way_in: Some(WayIn::Unknown),
         retry_in: Duration::ZERO,
     };
     world.settle_on(router, &look, returned, &[]).await;

@@ -230,7 +230,7 @@ impl Side {
                 next_look: Some(Duration::ZERO),
             },
             End::Back => Outcome::Returned {
-                way_in: WayIn::Cookie,
+                way_in: Some(WayIn::Cookie),
                 retry_in: Duration::ZERO,
             },
             End::Failed => Outcome::Unconfirmed {
