@@ -53,8 +53,8 @@ async fn r7_nothing_due_among_many_costs_no_scan() {
              revision, username, macs, due_at, backlog, state)
          SELECT 0, r.id, s.id, '', FALSE, 'cut', 1, s.username, '[]', s.ends_at, FALSE, 'confirmed'
          FROM subscriber s, router r WHERE s.planned_revision = 1",
-        "INSERT INTO undo (router_id, kind, key, items, opened_at, fresh)
-         SELECT r.id, 'name', s.username, '[]', 0, FALSE
+        "INSERT INTO undo (router_id, kind, key, items, stay, opened_at, fresh)
+         SELECT r.id, 'name', s.username, '[]', '[]', 0, FALSE
          FROM subscriber s, router r WHERE s.planned_revision = 1",
         "ANALYZE",
     ] {
