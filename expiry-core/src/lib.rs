@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod access;
+pub mod config;
 pub mod decide;
 mod enforcement;
 mod id;

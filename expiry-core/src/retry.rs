@@ -65,12 +65,27 @@ impl RetryPolicy {
     /// Returns the wait before the next attempt of a task that a reachable router did not
     /// confirm, after `attempts` earlier ones.
     pub fn unconfirmed(&self, attempts: u32, jitter: f64) -> Duration {
-        let early = u32::try_from(self.early.as_secs() / 2).unwrap_or(u32::MAX);
-        let wait = match attempts.checked_sub(early) {
+        let wait = match attempts.checked_sub(self.early_attempts()) {
             None => nth(&self.first, attempts),
             Some(late) => nth(&self.then, late),
         };
         stretched(wait, jitter)
+    }
+
+    /// How many waits begin while an outage is young.
+    fn early_attempts(&self) -> u32 {
+        let mut left = self.early;
+        let mut attempts = 0;
+        for wait in &self.first {
+            if left.is_zero() {
+                return attempts;
+            }
+            left = left.saturating_sub(*wait);
+            attempts += 1;
+        }
+        let last = nth(&self.first, u32::MAX).as_nanos().max(1);
+        let rest = u32::try_from(left.as_nanos().div_ceil(last)).unwrap_or(u32::MAX);
+        attempts.saturating_add(rest)
     }
 }
 
@@ -170,6 +185,22 @@ mod tests {
         let waits = waits(FailureKind::Unreachable, 66);
         assert_eq!(waits[..4], [1, 2, 2, 2]);
         assert_eq!(waits[59..], [2, 2, 4, 8, 15, 15, 15]);
+    }
+
+    #[test]
+    fn r4_an_unconfirmed_task_is_tried_at_the_same_pace_whatever_the_waits_are() {
+        let waits = |policy: &RetryPolicy, attempts: std::ops::Range<u32>| {
+            let waits = attempts.map(|n| policy.unconfirmed(n, 0.0).as_secs());
+            waits.collect::<Vec<_>>()
+        };
+        let policy = RetryPolicy::default();
+        assert_eq!(waits(&policy, 0..3), [1, 2, 2]);
+        assert_eq!(waits(&policy, 59..65), [2, 2, 4, 8, 15, 15]);
+        let slow = RetryPolicy {
+            first: vec![Duration::from_secs(30)],
+            ..policy
+        };
+        assert_eq!(waits(&slow, 2..6), [30, 30, 4, 8]);
     }
 
     #[tokio::test]

@@ -1,8 +1,14 @@
 use std::time::Duration;
 
-use crate::RetryPolicy;
+use crate::{
+    RetryPolicy,
+    config::{Contradiction, Key, Section},
+};
 
-/// How a watcher behaves.
+/// How a watcher behaves: section `[watcher]` of the configuration.
+///
+/// A key needs three lines here (field, default, entry in [`Section::KEYS`]) and one in the example
+/// file `docs/expiry.toml`.
 #[derive(Clone, Debug)]
 pub struct WatcherConfig {
     /// The longest nap: the sweep of the database behind every hint.
@@ -44,5 +50,48 @@ impl Default for WatcherConfig {
             patience: Duration::from_secs(20),
             seed: 0,
         }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+impl Section for WatcherConfig {
+    const NAME: &'static str = "watcher";
+    const KEYS: &'static [Key<Self>] = &[
+        Key::duration("interval", SECOND, |c| &mut c.interval),
+        Key::duration("heartbeat", Duration::from_millis(500), |c| {
+            &mut c.heartbeat
+        }),
+        Key::duration("ownership", SECOND, |c| &mut c.ownership),
+        Key::moments("looks", MILLISECOND, |c| &mut c.looks),
+        Key::waits("retry_first", MILLISECOND, |c| &mut c.retry.first),
+        Key::duration("retry_early", Duration::ZERO, |c| &mut c.retry.early),
+        Key::waits("retry_then", MILLISECOND, |c| &mut c.retry.then),
+        Key::waits("retry_rejected", MILLISECOND, |c| &mut c.retry.rejected),
+        Key::duration("keepalive", SECOND, |c| &mut c.keepalive),
+        Key::count("batch", (1, 10_000), |c| &mut c.batch),
+        Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
+        Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
+        Key::switch("match_comments", |c| &mut c.comments),
+        Key::duration("patience", SECOND, |c| &mut c.patience),
+    ];
+
+    fn contradictions(&self) -> Vec<Contradiction> {
+        let mut all = Vec::new();
+        if self.heartbeat * 2 > self.ownership {
+            all.push(Contradiction {
+                keys: &["heartbeat", "ownership"],
+                rule: "an ownership must outlast two heartbeats, or one lost heartbeat loses the \
+                       routers",
+            });
+        }
+        if self.backlog.0 > self.batch {
+            all.push(Contradiction {
+                keys: &["backlog", "batch"],
+                rule: "the backlog in a batch cannot be more than the batch",
+            });
+        }
+        all
     }
 }

@@ -1,11 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
+use expiry_core::config::{Contradiction, Key, Section};
+
 use crate::{
     dial::{Dialer, TcpDialer},
     proto::ConnectionConfig,
 };
 
-/// How the gateway behaves. The defaults are made for routers behind VPN links.
+/// How the gateway behaves: section `[gateway]` of the configuration. The defaults are made for
+/// routers behind VPN links.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     /// How long connecting may take, name lookup included.
@@ -29,5 +32,54 @@ impl Default for GatewayConfig {
             connection: ConnectionConfig::default(),
             dialer: Arc::new(TcpDialer::default()),
         }
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+impl Section for GatewayConfig {
+    const NAME: &'static str = "gateway";
+    const KEYS: &'static [Key<Self>] = &[
+        Key::duration("connect", MILLISECOND, |c| &mut c.connect),
+        Key::duration("silence", MILLISECOND, |c| {
+            &mut c.connection.patience.silence
+        }),
+        Key::duration("silence_after_burst", MILLISECOND, |c| {
+            &mut c.connection.patience.silence_after_burst
+        }),
+        Key::number("burst", (1, 100_000), |c| &mut c.connection.patience.burst),
+        Key::duration("burst_within", MILLISECOND, |c| {
+            &mut c.connection.patience.burst_within
+        }),
+        Key::duration("command", MILLISECOND, |c| {
+            &mut c.connection.patience.command
+        }),
+        Key::number("window", (1, 1_000), |c| &mut c.connection.window),
+        Key::number("min_window", (1, 1_000), |c| &mut c.min_window),
+        Key::bytes("answer", 1 << 20, |c| &mut c.connection.answer),
+    ];
+
+    fn contradictions(&self) -> Vec<Contradiction> {
+        let patience = self.connection.patience;
+        let mut all = Vec::new();
+        if patience.silence_after_burst < patience.silence {
+            all.push(Contradiction {
+                keys: &["silence_after_burst", "silence"],
+                rule: "the silence that is borne after a burst cannot be the shorter one",
+            });
+        }
+        if patience.command < patience.silence {
+            all.push(Contradiction {
+                keys: &["command", "silence"],
+                rule: "one command may not take less than the silence that is borne",
+            });
+        }
+        if self.min_window > self.connection.window {
+            all.push(Contradiction {
+                keys: &["min_window", "window"],
+                rule: "the least window cannot be wider than the window",
+            });
+        }
+        all
     }
 }
