@@ -8,10 +8,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use expiry_core::{Conflict, GatewayError, MacAddr, StoreError, Username, watcher::WatchError};
+use expiry_core::{
+    Conflict, GatewayError, MacAddr, StoreError, Username,
+    config::{Fault, Place},
+    watcher::WatchError,
+};
 use thiserror::Error as ThisError;
 
-use crate::commands::Summary;
+use crate::{commands::Summary, output::count};
 
 /// Something failed at run time.
 pub(crate) const FAILED: u8 = 1;
@@ -22,21 +26,20 @@ pub(crate) const OWED: u8 = 3;
 
 #[derive(Debug, ThisError)]
 pub(crate) enum CliError {
-    #[error("{variable} is `{value}`: it must be one of {allowed}")]
-    Setting {
-        variable: &'static str,
-        value: String,
-        allowed: &'static str,
-    },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Configuration(Vec<Fault>),
+    #[error("{} is wrong: see above", count(*.0, "thing"))]
+    Unwell(u64),
     #[error("no place for the database: give --database sqlite://PATH, or set HOME")]
     NoDataDirectory,
     #[error("cannot make directory {}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
     #[error("database from {origin}")]
-    Database {
-        origin: &'static str,
-        source: StoreError,
-    },
+    Database { origin: Place, source: StoreError },
+    #[error("cannot register the router of MIKROTIK_HOST")]
+    OneRouter(#[source] StoreError),
+    #[error("cannot write to {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error("no tenant `{0}`: `expiry tenant list` shows those there are")]
     UnknownTenant(String),
     #[error("no router `{0}`: `expiry router list` shows those there are")]
@@ -115,7 +118,7 @@ fn of(tenant: Option<&str>) -> String {
 impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. }
+            Self::Configuration(_)
             | Self::NoDataDirectory
             | Self::DataDirectory { .. }
             | Self::UnknownTenant(_)
@@ -129,12 +132,15 @@ impl CliError {
             | Self::PasswordFile { .. }
             | Self::EmptyPasswordFile(_)
             | Self::PasswordFileText(_)
-            | Self::EmptyPassword => USAGE,
+            | Self::EmptyPassword
+            | Self::Write { .. } => USAGE,
             Self::Database { source, .. }
+            | Self::OneRouter(source)
             | Self::Store(source)
             | Self::Watch(WatchError::Store(source)) => store_exit_code(source),
             Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
             Self::Watch(_)
+            | Self::Unwell(_)
             | Self::RouterTest { .. }
             | Self::Prompt(_)
             | Self::Print(_)
@@ -182,6 +188,14 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Prints what went wrong to stderr, a line for each thing.
+pub(crate) fn report(error: &CliError) {
+    match error {
+        CliError::Configuration(faults) => faults.iter().for_each(|f| print(&f.to_string())),
+        error => print(&chain(error)),
+    }
 }
 
 /// Prints one line to stderr.

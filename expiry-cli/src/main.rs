@@ -19,7 +19,7 @@ use crate::{
     args::{Cli, Command, LogFormat},
     error::CliError,
     log::Streams,
-    settings::Settings,
+    settings::Environment,
 };
 
 fn main() -> ExitCode {
@@ -31,25 +31,26 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_output() => ExitCode::SUCCESS,
         Err(error) => {
-            error::print(&error::chain(&error));
+            error::report(&error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {
-    let settings = Settings::resolve(&cli.global, |name| std::env::var_os(name))?;
+    let loaded = settings::load(&cli, &Environment::of_process());
     let is_service = matches!(&cli.command, Command::Run(args) if !args.once);
+    let (level, format) = loaded.log();
     let (streams, format) = if is_service && cli.global.json {
         (Streams::Service, LogFormat::Json)
     } else if is_service {
-        (Streams::Service, settings.log_format)
+        (Streams::Service, format)
     } else {
-        (Streams::Command, settings.log_format)
+        (Streams::Command, format)
     };
-    log::start(streams, settings.log_level, format);
+    log::start(streams, level, format);
     let runtime = Runtime::new().map_err(CliError::Runtime)?;
-    let result = runtime.block_on(commands::run(cli, &settings));
+    let result = runtime.block_on(commands::run(cli, &loaded));
     // A name lookup that hangs must not hold up the exit.
     runtime.shutdown_background();
     result

@@ -4,6 +4,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use expiry_core::{
     EventSink, RouterGateway, Store, SystemClock,
+    config::Place,
     watcher::{Watcher, WatcherConfig},
 };
 use expiry_mikrotik::{GatewayConfig, MikrotikGateway};
@@ -16,62 +17,70 @@ use crate::{
 
 /// Opens the database, and prepares it if it is empty.
 pub(crate) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, CliError> {
-    let (config, origin) = store_config(settings)?;
-    expiry_store::open(&config)
-        .await
-        .map_err(|source| CliError::Database { origin, source })
+    let (config, origin) = store_config(&settings.database, settings.key_file.as_deref())?;
+    open(&config, origin).await
 }
 
 /// Opens an embedded database of its own, in a directory that exists.
 pub(crate) async fn store_in(directory: &Path) -> Result<Arc<dyn Store>, CliError> {
-    let settings = Settings {
-        database: Database::Own(directory.join("expiry.db")),
-        key_file: Some(directory.join("expiry.key")),
-        log_level: None,
-        log_format: crate::args::LogFormat::Text,
-    };
-    store(&settings).await
+    let (path, key_file) = (directory.join("expiry.db"), directory.join("expiry.key"));
+    let (mut config, origin) = store_config(&Database::Own(path), None)?;
+    config.key_file = key_file;
+    open(&config, origin).await
 }
 
 /// Brings the database up to this program.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Migrated, CliError> {
-    let (config, origin) = store_config(settings)?;
+    let (config, origin) = store_config(&settings.database, settings.key_file.as_deref())?;
     expiry_store::migrate(&config)
         .await
         .map_err(|source| CliError::Database { origin, source })
 }
 
-pub(crate) fn gateway() -> Arc<dyn RouterGateway> {
-    Arc::new(MikrotikGateway::new(GatewayConfig::default()))
+pub(crate) fn gateway(config: &GatewayConfig) -> Arc<dyn RouterGateway> {
+    Arc::new(MikrotikGateway::new(config.clone()))
 }
 
 pub(crate) fn watcher(
     store: Arc<dyn Store>,
     events: Arc<dyn EventSink>,
     config: WatcherConfig,
+    gateway: &GatewayConfig,
 ) -> Watcher {
     let config = WatcherConfig {
         seed: rand::random(),
         ..config
     };
-    Watcher::new(store, gateway(), Arc::new(SystemClock), events, config)
+    let gateway = self::gateway(gateway);
+    Watcher::new(store, gateway, Arc::new(SystemClock), events, config)
 }
 
-fn store_config(settings: &Settings) -> Result<(StoreConfig, &'static str), CliError> {
-    let (url, origin) = match &settings.database {
-        Database::Url { url, origin } => (url.clone(), *origin),
+async fn open(config: &StoreConfig, origin: Place) -> Result<Arc<dyn Store>, CliError> {
+    let opened = expiry_store::open(config).await;
+    opened.map_err(|source| CliError::Database { origin, source })
+}
+
+/// Says which database is meant, and who said so. Its directory is made if it is this user's own.
+pub(crate) fn store_config(
+    database: &Database,
+    key_file: Option<&Path>,
+) -> Result<(StoreConfig, Place), CliError> {
+    let (url, origin) = match database {
+        Database::Url { url, from } => (url.clone(), from.clone()),
         Database::Own(path) => {
             if let Some(directory) = path.parent() {
                 make_private(directory)?;
             }
-            (format!("sqlite://{}", path.display()), "the default place")
+            (format!("sqlite://{}", path.display()), Place::Default)
         }
         Database::Nowhere => return Err(CliError::NoDataDirectory),
     };
-    let mut config =
-        StoreConfig::parse(&url).map_err(|source| CliError::Database { origin, source })?;
-    if let Some(file) = &settings.key_file {
-        config.key_file.clone_from(file);
+    let mut config = match StoreConfig::parse(&url) {
+        Ok(config) => config,
+        Err(source) => return Err(CliError::Database { origin, source }),
+    };
+    if let Some(file) = key_file {
+        config.key_file = file.into();
     }
     Ok((config, origin))
 }

@@ -73,7 +73,7 @@ impl StoreConfig {
     }
 
     /// The URL without its password.
-    pub(crate) fn shown_url(&self) -> String {
+    pub fn shown_url(&self) -> String {
         match &self.database {
             Database::Sqlite(path) => format!("sqlite://{}", path.display()),
             Database::Postgres(options) => {

@@ -8,11 +8,13 @@ mod values;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
 use expiry_core::MacAddr;
 
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
 pub(crate) use subscriber::{AddSubscriber, DeviceCommand, End, SubscriberCommand, Until, Who};
+pub(crate) use values::host;
 
 /// Takes Wi-Fi subscribers off MikroTik routers the moment their access ends.
 #[derive(Debug, Parser)]
@@ -27,6 +29,10 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct GlobalArgs {
+    /// Configuration file [env: `EXPIRY_CONFIG`] [default: /etc/expiry/expiry.toml, if it is
+    /// there].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Database: `sqlite://PATH` (made if absent) or `postgres://…` [env: `EXPIRY_DATABASE`, else
     /// `DATABASE_URL`] [default: expiry/expiry.db in `XDG_DATA_HOME` or ~/.local/share].
     #[arg(long, global = true, value_name = "URL")]
@@ -78,10 +84,25 @@ pub(crate) enum Command {
     Tenant(TenantCommand),
     /// Bring an older database up to this program.
     Migrate,
+    /// Check everything around the watcher, and say what to do about what is wrong.
+    Doctor,
+    /// Show every setting and where it comes from, or everything that is wrong with them.
+    CheckConfig,
     /// Show it at work on simulated routers; needs no router and no set-up.
     Demo(DemoArgs),
     /// Run the RouterOS simulator by itself.
     RouterSim(RouterSimArgs),
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Where to write the pages [default: print the first one].
+        #[arg(long, value_name = "DIRECTORY")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -89,9 +110,10 @@ pub(crate) struct RunArgs {
     /// Try everything owed now, wait at most 20 s, and exit: 3 if something is still owed.
     #[arg(long)]
     pub(crate) once: bool,
-    /// Longest time between two looks at the database, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=86_400))]
-    pub(crate) interval: u64,
+    /// Longest time between two looks at the database, in seconds [env:
+    /// `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30].
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub(crate) interval: Option<u64>,
     /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to
     /// the one who has its MAC.
     #[arg(long)]

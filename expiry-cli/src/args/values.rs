@@ -7,7 +7,7 @@ use expiry_core::MacAddr;
 use thiserror::Error;
 
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum ValueError {
+pub(crate) enum ValueError {
     #[error("it has no offset: add Z or an offset such as +03:00")]
     NoOffset,
     #[error("not a time such as 2026-12-31T18:00:00Z")]
@@ -82,7 +82,7 @@ pub(super) fn slug(text: &str) -> Result<String, ValueError> {
     }
 }
 
-pub(super) fn host(text: &str) -> Result<String, ValueError> {
+pub(crate) fn host(text: &str) -> Result<String, ValueError> {
     if text.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(text.into());
     }

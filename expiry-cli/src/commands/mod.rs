@@ -1,8 +1,13 @@
 //! One module for each command: it gets its ports, does its work, and prints the result.
 
+mod check_config;
+mod completions;
 mod demo;
+mod doctor;
 mod find;
+mod man;
 mod migrate;
+mod one_router;
 mod router;
 mod router_sim;
 mod run;
@@ -18,15 +23,26 @@ use crate::{
     args::{Cli, Command},
     error::CliError,
     output::Output,
-    settings::Settings,
+    settings::Loaded,
     wiring,
 };
 
-pub(crate) async fn run(cli: Cli, settings: &Settings) -> Result<(), CliError> {
+pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
     let mut stdout = io::stdout();
     let mut out = Output::new(&mut stdout, cli.global.json);
+    // These work, or are needed most, when the configuration is wrong.
+    match &cli.command {
+        Command::Completions { shell } => return completions::run(*shell),
+        Command::Man { dir } => return man::run(dir.as_deref()),
+        Command::CheckConfig => return check_config::run(loaded, &mut out),
+        Command::Doctor => return doctor::run(loaded, &mut out).await,
+        _ => {}
+    }
+    let settings = &loaded.settings()?;
     match cli.command {
-        Command::Run(args) => run::run(&args, wiring::store(settings).await?, &mut out).await,
+        Command::Run(args) => {
+            run::run(&args, settings, wiring::store(settings).await?, &mut out).await
+        }
         Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;
@@ -34,7 +50,8 @@ pub(crate) async fn run(cli: Cli, settings: &Settings) -> Result<(), CliError> {
         }
         Command::Router(command) => {
             let store = wiring::store(settings).await?;
-            router::run(command, &*store, &*wiring::gateway(), &mut out).await
+            let gateway = wiring::gateway(&settings.gateway);
+            router::run(command, &*store, &*gateway, &mut out).await
         }
         Command::Tenant(command) => {
             tenant::run(command, &*wiring::store(settings).await?, &mut out).await
@@ -42,5 +59,9 @@ pub(crate) async fn run(cli: Cli, settings: &Settings) -> Result<(), CliError> {
         Command::Migrate => migrate::run(wiring::migrate(settings).await?, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out).await,
         Command::RouterSim(args) => router_sim::run(&args, &mut out).await,
+        Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::CheckConfig
+        | Command::Doctor => Ok(()),
     }
 }

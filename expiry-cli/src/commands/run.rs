@@ -1,17 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use expiry_core::{
-    Status, Store,
-    watcher::{OnceReport, WatcherConfig},
-};
+use expiry_core::{Status, Store, watcher::OnceReport};
 use serde::Serialize;
 
+use super::one_router;
 use crate::{
     args::RunArgs,
     error::CliError,
     lifecycle,
     log::EventLog,
     output::{Output, time},
+    settings::Settings,
     wiring,
 };
 
@@ -20,19 +19,18 @@ const NAMED: usize = 20;
 
 pub(super) async fn run(
     args: &RunArgs,
+    settings: &Settings,
     store: Arc<dyn Store>,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
+    if let Some(router) = &settings.one_router {
+        one_router::register(router, &*store).await?;
+    }
     if !args.once {
-        announce(&store.status(0).await?, args.interval);
+        announce(&store.status(0).await?, settings.watcher.interval);
     }
     let events = Arc::new(EventLog::default());
-    let config = WatcherConfig {
-        interval: Duration::from_secs(args.interval),
-        comments: args.match_comments,
-        ..WatcherConfig::default()
-    };
-    let watcher = wiring::watcher(store, events, config);
+    let watcher = wiring::watcher(store, events, settings.watcher.clone(), &settings.gateway);
     if args.once {
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(report, out);
@@ -42,7 +40,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn announce(status: &Status, interval_s: u64) {
+fn announce(status: &Status, interval: Duration) {
     let enabled = status.routers.iter().filter(|router| router.enabled);
     let names: Vec<_> = enabled
         .clone()
@@ -57,7 +55,7 @@ fn announce(status: &Status, interval_s: u64) {
         owed_cuts = status.owed_cuts,
         owed_restores = status.owed_restores,
         next_deadline = status.next_deadline.map(time),
-        interval_s,
+        interval_s = interval.as_secs_f64(),
         "watching"
     );
 }

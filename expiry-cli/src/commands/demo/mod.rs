@@ -12,6 +12,7 @@ use std::{
 };
 
 use expiry_core::{Event, EventSink, watcher::WatcherConfig};
+use expiry_mikrotik::GatewayConfig;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +52,12 @@ async fn play(
     let subscribers = usize::try_from(args.subscribers).unwrap_or(usize::MAX);
     let plan = Plan::new(args.length, routers, subscribers);
     let (told, events) = mpsc::unbounded_channel();
-    let config = WatcherConfig::default();
-    let watcher = wiring::watcher(Arc::clone(&store), Arc::new(Teller(told)), config);
+    let watcher = wiring::watcher(
+        Arc::clone(&store),
+        Arc::new(Teller(told)),
+        WatcherConfig::default(),
+        &GatewayConfig::default(),
+    );
     let stage = Stage::build(&plan, routers, store).await?;
 
     let curtain = CancellationToken::new();

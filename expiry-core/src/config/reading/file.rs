@@ -75,14 +75,12 @@ fn collect(
             "" => key.get_ref().to_string(),
             prefix => format!("{prefix}.{}", key.get_ref()),
         };
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                content.tables.push((name.clone(), place(key.span())));
-                collect(table, &name, place, content);
-            }
-            other => content
-                .values
-                .push((name, self::value(other), place(value.span()))),
+        if let DeValue::Table(table) = value.get_ref() {
+            content.tables.push((name.clone(), place(key.span())));
+            collect(table, &name, place, content);
+        } else {
+            let read = self::value(value.get_ref());
+            content.values.push((name, read, place(value.span())));
         }
     }
 }

@@ -171,10 +171,12 @@ fn switch(value: &Value) -> Result<bool, String> {
 }
 
 fn path(value: &Value) -> Result<PathBuf, String> {
-    match value {
-        Value::Word(word) if !word.is_empty() => Ok(word.into()),
-        value => Ok(text(value, "the path of a file")?.into()),
+    if let Value::Word(word) = value
+        && !word.is_empty()
+    {
+        return Ok(word.into());
     }
+    Ok(text(value, "the path of a file")?.into())
 }
 
 fn word(value: &Value, words: &'static [&'static str]) -> Result<&'static str, String> {

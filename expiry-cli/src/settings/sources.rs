@@ -1,0 +1,161 @@
+//! Which file is read, and what else can set something.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use clap::ValueEnum;
+use expiry_core::config::{Fault, Place, Sources};
+
+use crate::args::{Cli, Command};
+
+/// The variable that names the file.
+pub(super) const CONFIG: &str = "EXPIRY_CONFIG";
+
+/// The file that is read if there is one.
+const DEFAULT_FILE: &str = "/etc/expiry/expiry.toml";
+
+/// What surrounds the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    variables: Vec<(OsString, OsString)>,
+    default_file: PathBuf,
+}
+
+/// What there is to read.
+pub(super) struct Found {
+    /// The file, if there is one and it could be read.
+    pub(super) file: Result<Option<PathBuf>, Fault>,
+    pub(super) sources: Sources,
+}
+
+impl Environment {
+    /// That of this process.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            variables: std::env::vars_os().collect(),
+            default_file: DEFAULT_FILE.into(),
+        }
+    }
+
+    /// Any other, for tests.
+    #[cfg(test)]
+    pub(super) fn new(variables: &[(&str, &str)], default_file: &Path) -> Self {
+        let variables = variables.iter().map(|(n, v)| (n.into(), v.into()));
+        Self {
+            variables: variables.collect(),
+            default_file: default_file.into(),
+        }
+    }
+
+    /// Returns a variable that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<OsString> {
+        let mut found = self.variables.iter().filter(|(given, _)| given == name);
+        let value = found.next().map(|(_, value)| value.clone());
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns where this user's data is kept; a relative path does not count.
+    pub(super) fn data_directory(&self) -> Option<PathBuf> {
+        let absolute = |name: &str| {
+            let path = self.get(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
+    }
+
+    /// Reads a secret that the service manager handed over, without the end of its line.
+    pub(super) fn credential(&self, name: &str) -> Option<io::Result<String>> {
+        let directory = self.get("CREDENTIALS_DIRECTORY")?;
+        match fs::read_to_string(Path::new(&directory).join(name)) {
+            Ok(text) => {
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                Some(Ok(text.strip_suffix('\r').unwrap_or(text).into()))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+pub(super) fn find(cli: &Cli, environment: &Environment) -> Found {
+    let mut sources = Sources {
+        variables: environment.variables.clone(),
+        flags: flags(cli),
+        ..Sources::default()
+    };
+    if let Some(Ok(url)) = environment.credential("database") {
+        sources.credentials.push(("database", "database", url));
+    }
+    let file = if needs_no_file(&cli.command) {
+        Ok(None)
+    } else {
+        read(cli, environment)
+    };
+    let file = file.map(|read| {
+        read.map(|(path, bytes)| {
+            sources.file = Some((path.clone(), bytes));
+            path
+        })
+    });
+    Found { file, sources }
+}
+
+/// Tells whether a command has nothing to do with this machine's configuration.
+fn needs_no_file(command: &Command) -> bool {
+    matches!(command, Command::Demo(_) | Command::RouterSim(_))
+}
+
+fn read(cli: &Cli, environment: &Environment) -> Result<Option<(PathBuf, Vec<u8>)>, Fault> {
+    let by_flag = cli.global.config.clone();
+    let by_flag = by_flag.map(|path| (path, Place::Flag("--config")));
+    let by_variable = environment.get(CONFIG).map(PathBuf::from);
+    let by_variable = by_variable.map(|path| (path, Place::Variable(CONFIG.into())));
+    let default = (environment.default_file.clone(), Place::Default);
+    let (path, from) = by_flag.or(by_variable).unwrap_or(default);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, bytes))),
+        Err(error) if from == Place::Default && error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault {
+            message: format!("cannot read {}: {error}", path.display()),
+            place: match from {
+                Place::Default => Place::File {
+                    path,
+                    line: 0,
+                    column: 0,
+                },
+                from => from,
+            },
+        }),
+    }
+}
+
+/// What the command line sets, by key.
+fn flags(cli: &Cli) -> Vec<(&'static str, &'static str, OsString)> {
+    let mut flags = Vec::new();
+    let mut set = |key, flag, value: Option<OsString>| {
+        flags.extend(value.map(|value| (key, flag, value)));
+    };
+    let global = &cli.global;
+    let database = global.database.as_ref().map(OsString::from);
+    set("database", "--database", database);
+    let key_file = global.key_file.as_ref().map(OsString::from);
+    set("key_file", "--key-file", key_file);
+    set("log_level", "--log-level", word(global.log_level));
+    set("log_format", "--log-format", word(global.log_format));
+    if let Command::Run(run) = &cli.command {
+        let interval = run.interval.map(|seconds| format!("{seconds}s").into());
+        set("watcher.interval", "--interval", interval);
+        let comments = run.match_comments.then(|| "true".into());
+        set("watcher.match_comments", "--match-comments", comments);
+    }
+    flags
+}
+
+fn word(value: Option<impl ValueEnum>) -> Option<OsString> {
+    Some(value?.to_possible_value()?.get_name().into())
+}
