@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, WatchError, fatal, feed::log_store_failure, lane::Lane};
+use super::{Shared, WatchError, fatal, feed::log_store_failure, lane::Lane, progress::Beat};
 use crate::{Epoch, Event, Fence, Ownership, RouterId};
 
 /// The least time between two heartbeats that changes ask for.
@@ -63,6 +63,7 @@ pub(super) async fn beat(
     while !stop.is_cancelled() {
         let started = Instant::now();
         let start = shared.tenure.start();
+        shared.progress.heart().calls();
         let owned = tokio::select! {
             owned = shared.store.own(shared.id, shared.config.ownership) => owned,
             () = stop.cancelled() => break,
@@ -71,15 +72,20 @@ pub(super) async fn beat(
             Ok(owned) => {
                 failures = 0;
                 shared.tenure.renew(start);
+                shared.progress.beaten(Beat::Taken);
                 keep_lanes(shared, lanes, owned, &mut running);
             }
-            Err(error) => log_store_failure(&mut failures, "heartbeat", &fatal(error)?),
+            Err(error) => {
+                shared.progress.beaten(Beat::Failed);
+                log_store_failure(&mut failures, "heartbeat", &fatal(error)?);
+            }
         }
         let pause = if failures == 0 {
             shared.config.heartbeat
         } else {
             Duration::from_secs(1)
         };
+        shared.progress.heart().naps(pause);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -184,6 +190,7 @@ impl Handle {
 
 async fn drain(shared: &Shared, lanes: &Lanes, mut running: JoinSet<(RouterId, Epoch)>) {
     lanes.stop();
+    shared.progress.heart().works(shared.config.patience);
     let all = async { while running.join_next().await.is_some() {} };
     if timeout(shared.config.patience, all).await.is_err() {
         tracing::warn!("some routers did not finish in time; what is owed there stays owed");

@@ -12,12 +12,14 @@ mod heart;
 mod lane;
 mod once;
 mod planner;
+mod progress;
 mod restore;
 mod tenure;
 mod turn;
 
 pub use config::WatcherConfig;
 pub use once::OnceReport;
+pub use progress::{Beat, Progress};
 
 use std::{
     collections::BTreeSet,
@@ -64,6 +66,7 @@ impl Watcher {
             events,
             config,
             tenure,
+            progress: Progress::new(),
             changed: Notify::new(),
             plan: Notify::new(),
             served: Mutex::new(BTreeSet::new()),
@@ -76,6 +79,11 @@ impl Watcher {
     /// Returns the id under which this watcher owns routers.
     pub fn id(&self) -> WatcherId {
         self.shared.id
+    }
+
+    /// Returns what tells whether its loops turn, once it runs.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress.clone()
     }
 
     /// Runs until `stop` is cancelled, then finishes what is on the wire and lets go of its routers,
@@ -109,6 +117,7 @@ struct Shared {
     events: Arc<dyn EventSink>,
     config: WatcherConfig,
     tenure: Tenure,
+    progress: Progress,
     /// Wakes the heart: the data changed.
     changed: Notify,
     /// Wakes the planner: the data changed.
@@ -120,11 +129,13 @@ struct Shared {
 impl Shared {
     async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), WatchError> {
         let lanes = heart::Lanes::default();
-        tokio::select! {
+        let ended = tokio::select! {
             result = heart::beat(self, &lanes, stop) => result,
             result = planner::plan(self, &lanes) => result,
             () = feed::listen(self) => Ok(()),
-        }
+        };
+        self.progress.ended();
+        ended
     }
 
     fn record(&self, event: &Event) {

@@ -19,7 +19,9 @@ pub(super) async fn plan(shared: &Shared, lanes: &Lanes) -> Result<(), WatchErro
 
 async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, WatchError> {
     let mut failures = 0;
+    let pulse = shared.progress.planner();
     loop {
+        pulse.calls();
         let nap = match shared.store.plan_due(LIMIT).await {
             Ok(planned) => {
                 failures = 0;
@@ -37,6 +39,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
                 AGAIN
             }
         };
+        pulse.naps(nap);
         tokio::select! {
             () = tokio::time::sleep(nap) => {}
             () = shared.plan.notified() => {}

@@ -5,4 +5,5 @@ mod failures;
 mod flights;
 mod ownership;
 mod payments;
+mod progress;
 mod world;
