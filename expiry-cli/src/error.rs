@@ -28,7 +28,7 @@ pub(crate) const OWED: u8 = 3;
 pub(crate) enum CliError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Configuration(Vec<Fault>),
-    #[error("{} is wrong: see above", count(*.0, "thing"))]
+    #[error("{} failed", count(*.0, "check"))]
     Unwell(u64),
     #[error("no place for the database: give --database sqlite://PATH, or set HOME")]
     NoDataDirectory,

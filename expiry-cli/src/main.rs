@@ -7,6 +7,7 @@ mod lifecycle;
 mod log;
 mod output;
 mod secret;
+mod service;
 mod settings;
 mod wiring;
 

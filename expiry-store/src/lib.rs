@@ -45,6 +45,14 @@ pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+/// Returns the version of the schema that this program needs. A store that opens has it.
+pub fn schema_version(config: &StoreConfig) -> i64 {
+    match &config.database {
+        Database::Sqlite(_) => sqlite::schema_version(),
+        Database::Postgres(_) => postgres::schema_version(),
+    }
+}
+
 /// Brings the database to the schema of this program. Does nothing to one that is there already.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use expiry_core::{Status, Store, watcher::OnceReport};
+use expiry_core::{Event, EventSink, Status, Store, watcher::OnceReport};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::one_router;
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     lifecycle,
     log::EventLog,
     output::{Output, time},
+    service::{self, Manager, Serving},
     settings::Settings,
     wiring,
 };
@@ -29,15 +31,40 @@ pub(super) async fn run(
     if !args.once {
         announce(&store.status(0).await?, settings.watcher.interval);
     }
-    let events = Arc::new(EventLog::default());
-    let watcher = wiring::watcher(store, events, settings.watcher.clone(), &settings.gateway);
+    let events = Arc::new(Listeners::default());
+    let config = settings.watcher.clone();
+    let patience = config.patience;
+    let watcher = wiring::watcher(store, Arc::clone(&events) as _, config, &settings.gateway);
     if args.once {
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(report, out);
     }
-    lifecycle::until_signal(async |stop| watcher.run(stop).await).await??;
+    let manager = Manager::from_environment(|name| std::env::var_os(name));
+    let progress = watcher.progress();
+    let serve = async |stop: CancellationToken| {
+        let told = service::tell(&manager, &progress, &events.serving, &stop, patience);
+        tokio::select! {
+            ended = watcher.run(stop.clone()) => ended,
+            never = told => match never {},
+        }
+    };
+    lifecycle::until_signal(serve).await??;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Hears of everything that the watcher does.
+#[derive(Debug, Default)]
+struct Listeners {
+    log: EventLog,
+    serving: Serving,
+}
+
+impl EventSink for Listeners {
+    fn record(&self, event: &Event) {
+        self.log.record(event);
+        self.serving.record(event);
+    }
 }
 
 fn announce(status: &Status, interval: Duration) {

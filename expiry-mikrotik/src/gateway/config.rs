@@ -41,6 +41,7 @@ impl Section for GatewayConfig {
     const NAME: &'static str = "gateway";
     const KEYS: &'static [Key<Self>] = &[
         Key::duration("connect", MILLISECOND, |c| &mut c.connect),
+        Key::duration("second_try", MILLISECOND, |c| &mut c.second_try),
         Key::duration("silence", MILLISECOND, |c| {
             &mut c.connection.patience.silence
         }),
@@ -55,7 +56,7 @@ impl Section for GatewayConfig {
             &mut c.connection.patience.command
         }),
         Key::number("window", (1, 1_000), |c| &mut c.connection.window),
-        Key::number("min_window", (1, 1_000), |c| &mut c.min_window),
+        Key::number("min_window", (1, 1_000), |c| &mut c.connection.min_window),
         Key::bytes("answer", 1 << 20, |c| &mut c.connection.answer),
     ];
 
@@ -74,7 +75,7 @@ impl Section for GatewayConfig {
                 rule: "one command may not take less than the silence that is borne",
             });
         }
-        if self.min_window > self.connection.window {
+        if self.connection.min_window > self.connection.window {
             all.push(Contradiction {
                 keys: &["min_window", "window"],
                 rule: "the least window cannot be wider than the window",

@@ -105,6 +105,10 @@ fn locked(statement: &'static str, lock: i64) -> QueryScalar<'static, Db, i64, P
     sqlx::query_scalar(statement).bind(lock)
 }
 
+pub(crate) fn schema_version() -> i64 {
+    schema::needed()
+}
+
 pub(crate) async fn migrate(
     config: &StoreConfig,
     options: &PgConnectOptions,

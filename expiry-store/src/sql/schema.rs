@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The version that this program needs.
-fn needed() -> i64 {
+pub(crate) fn needed() -> i64 {
     i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
 }
 

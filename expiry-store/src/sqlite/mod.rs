@@ -88,6 +88,10 @@ impl Backend {
     }
 }
 
+pub(crate) fn schema_version() -> i64 {
+    schema::needed()
+}
+
 pub(crate) async fn migrate(
     config: &StoreConfig,
     file: &Path,

@@ -25,7 +25,7 @@ pub(super) async fn run(
             Ok(out.show(&report)?)
         }
         Err(source) => {
-            let step = step(&source);
+            let step = failed_step(&source);
             if out.is_json() {
                 out.json_line(&Report {
                     router: router.name.clone(),
@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
 }
 
-fn step(error: &GatewayError) -> &'static str {
+pub(in crate::commands) fn failed_step(error: &GatewayError) -> &'static str {
     match error {
         GatewayError::Connect { .. } => "connecting",
         GatewayError::Login { .. } => "logging in",

@@ -1,0 +1,103 @@
+//! Deadlines are decided by the database's clock, so it has to be right, and this one with it.
+
+use std::{process::Stdio, time::Duration};
+
+use chrono::TimeDelta;
+use expiry_core::{Clock, EnforcementStore, SystemClock};
+use tokio::{process::Command, time::timeout};
+
+use super::check::{Check, answer};
+
+/// More than this between two clocks, and one of them is wrong.
+const MOST: TimeDelta = TimeDelta::seconds(5);
+
+/// More than this is worth a look.
+const NOTABLE: TimeDelta = TimeDelta::seconds(1);
+
+const SYNCHRONISE: &str = "have both machines keep their clocks by NTP (chrony, systemd-timesyncd)";
+
+/// Compares the database's clock with this machine's.
+pub(super) async fn against(store: &(impl EnforcementStore + ?Sized)) -> Check {
+    const NAME: &str = "database clock";
+    let before = SystemClock.wall();
+    let theirs = match answer(NAME, store.now()).await {
+        Ok(now) => now,
+        Err(check) => return check,
+    };
+    let after = SystemClock.wall();
+    // Theirs was read at some moment between the two.
+    let ahead = theirs - after;
+    let behind = before - theirs;
+    judge(ahead.max(behind).max(TimeDelta::zero()), ahead > behind)
+}
+
+fn judge(difference: TimeDelta, is_ahead: bool) -> Check {
+    const NAME: &str = "database clock";
+    let side = if is_ahead { "ahead of" } else { "behind" };
+    let seconds = difference.as_seconds_f64();
+    let found = format!("at least {seconds:.1} s {side} this machine's");
+    if difference > MOST {
+        Check::failed(NAME, found, SYNCHRONISE)
+    } else if difference > NOTABLE {
+        Check::warning(NAME, found, SYNCHRONISE)
+    } else {
+        Check::ok(NAME, "agrees with this machine's")
+    }
+}
+
+/// Asks the service manager what the kernel thinks of its clock.
+pub(super) async fn kernel() -> Check {
+    const NAME: &str = "kernel clock";
+    match is_synchronised().await {
+        Some(true) => Check::ok(NAME, "synchronised"),
+        Some(false) => Check::warning(NAME, "not synchronised", SYNCHRONISE),
+        None => Check::ok(NAME, "cannot be told on this machine"),
+    }
+}
+
+async fn is_synchronised() -> Option<bool> {
+    let mut command = Command::new("timedatectl");
+    command
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(Duration::from_secs(2), command.output()).await;
+    match output.ok()?.ok()?.stdout.trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expiry_core::MockEnforcementStore;
+
+    use super::*;
+    use crate::commands::doctor::check::State;
+
+    async fn with_clock(off: TimeDelta) -> Check {
+        let mut store = MockEnforcementStore::new();
+        store
+            .expect_now()
+            .returning(move || Ok(SystemClock.wall() + off));
+        against(&store).await
+    }
+
+    #[tokio::test]
+    async fn r10_clocks_that_differ_by_more_than_5_s_are_a_failure() {
+        let second = TimeDelta::seconds(1);
+        assert_eq!(with_clock(TimeDelta::zero()).await.state, State::Ok);
+        assert_eq!(with_clock(second * 3).await.state, State::Warning);
+        for off in [second * 8, -second * 8] {
+            let check = with_clock(off).await;
+            assert_eq!(check.state, State::Failed);
+            let side = if off > TimeDelta::zero() {
+                "ahead"
+            } else {
+                "behind"
+            };
+            assert!(check.found.contains(side), "{check}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use expiry_core::{Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, Sighting};
+
+use super::*;
+use crate::{commands::doctor::check::State, output::Output};
+
+fn router(id: i64, host: &str) -> Router {
+    Router {
+        id: RouterId(id),
+        name: format!("r{id}"),
+        tenant: None,
+        address: RouterAddress {
+            host: host.into(),
+            port: 8728,
+            username: "expiry".into(),
+            password: "hunter2".into(),
+        },
+        enabled: true,
+        seen: None,
+    }
+}
+
+fn facts() -> RouterFacts {
+    RouterFacts {
+        hardware: Hardware {
+            identity: "gw".into(),
+            serial: None,
+        },
+        version: Some("7.18.2 (stable)".into()),
+        board: Some("hAP".into()),
+        uptime: None,
+    }
+}
+
+/// A gateway to a router that is right, but for what a test changes first.
+fn healthy(mut gateway: MockRouterGateway) -> MockRouterGateway {
+    gateway.expect_probe().returning(|_| Ok(facts()));
+    gateway
+        .expect_look()
+        .returning(|_, _| Ok(Sighting::default()));
+    gateway.expect_drop_rows().returning(|_, _| Ok(Vec::new()));
+    gateway.expect_close().returning(|_| ());
+    gateway
+}
+
+async fn examined(gateway: MockRouterGateway, routers: Vec<Router>) -> Vec<Check> {
+    let gateway: Arc<dyn RouterGateway> = Arc::new(gateway);
+    let mut bytes = Vec::new();
+    let mut out = Output::new(&mut bytes, false);
+    let mut findings = Findings::new(&mut out);
+    examine(routers, &gateway, &mut findings)
+        .await
+        .expect("printed");
+    findings.into_checks()
+}
+
+#[tokio::test]
+async fn a_router_that_is_right_is_described() {
+    let checks = examined(
+        healthy(MockRouterGateway::new()),
+        vec![router(1, "10.0.0.1")],
+    )
+    .await;
+    let found = "connected, logged in, may read and write, RouterOS 7.18.2 (stable), hAP, round";
+    assert_eq!(checks[0].state, State::Ok);
+    assert!(checks[0].found.starts_with(found), "{}", checks[0]);
+}
+
+#[tokio::test]
+async fn each_step_that_fails_is_named_with_what_to_do() {
+    let failures = [
+        (
+            GatewayError::Connect {
+                address: "10.0.0.1:8728".into(),
+                reason: "connection refused".into(),
+            },
+            "connecting failed",
+            "VPN",
+        ),
+        (
+            GatewayError::Login {
+                message: "invalid user name or password (6)".into(),
+            },
+            "logging in failed",
+            "expiry router set r1",
+        ),
+        (
+            GatewayError::WrongRouter {
+                expected: "a".into(),
+                found: "b".into(),
+            },
+            "recognising the box failed",
+            "expiry router accept r1",
+        ),
+    ];
+    for (failure, step, advice) in failures {
+        let mut gateway = MockRouterGateway::new();
+        gateway
+            .expect_probe()
+            .returning(move |_| Err(failure.clone()));
+        let check = &examined(gateway, vec![router(1, "10.0.0.1")]).await[0];
+        assert_eq!(check.state, State::Failed);
+        assert!(check.found.starts_with(step), "{check}");
+        assert!(
+            check.advice.as_ref().is_some_and(|a| a.contains(advice)),
+            "{check}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_write_is_found_out_without_a_cut() {
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_drop_rows().returning(|_, order| {
+        Ok(vec![Refusal {
+            row: order.actives[0].clone(),
+            message: "not enough permissions (9)".into(),
+        }])
+    });
+    let check = &examined(healthy(gateway), vec![router(1, "10.0.0.1")]).await[0];
+    let found = "permission to write failed: not enough permissions (9)";
+    assert_eq!((check.state, check.found.as_str()), (State::Failed, found));
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_look().returning(|_, _| {
+        Err(GatewayError::Refused {
+            command: "/ip/hotspot/user/print".into(),
+            message: "not enough permissions (9)".into(),
+        })
+    });
+    let check = &examined(healthy(gateway), vec![router(1, "10.0.0.1")]).await[0];
+    assert!(
+        check.found.starts_with("reading the hotspot failed"),
+        "{check}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
+    struct Silent(MockRouterGateway);
+    #[async_trait::async_trait]
+    impl RouterGateway for Silent {
+        async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+            self.0.look(router, query).await
+        }
+        async fn block(
+            &self,
+            router: &Router,
+            order: &expiry_core::BlockOrder,
+            query: &Query,
+        ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+            self.0.block(router, order, query).await
+        }
+        async fn drop_rows(
+            &self,
+            router: &Router,
+            order: &DropOrder,
+        ) -> Result<Vec<Refusal>, GatewayError> {
+            self.0.drop_rows(router, order).await
+        }
+        async fn unblock(
+            &self,
+            router: &Router,
+            order: &expiry_core::UnblockOrder,
+        ) -> Result<Vec<Refusal>, GatewayError> {
+            self.0.unblock(router, order).await
+        }
+        async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+            self.0.sessions(router).await
+        }
+        async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+            if router.id.0 > 1 {
+                std::future::pending().await
+            }
+            self.0.probe(router).await
+        }
+        async fn close(&self, router: RouterId) {
+            self.0.close(router).await;
+        }
+    }
+    let gateway: Arc<dyn RouterGateway> = Arc::new(Silent(healthy(MockRouterGateway::new())));
+    let routers: Vec<_> = (1..=300).map(|id| router(id, "10.0.0.1")).collect();
+    let mut bytes = Vec::new();
+    let mut out = Output::new(&mut bytes, false);
+    let mut findings = Findings::new(&mut out);
+    let started = Instant::now();
+    examine(routers, &gateway, &mut findings)
+        .await
+        .expect("printed");
+    assert!(started.elapsed() <= PATIENCE);
+    let checks = findings.into_checks();
+    assert_eq!(checks.len(), 300);
+    let fine: Vec<_> = checks.iter().filter(|c| c.state == State::Ok).collect();
+    assert_eq!(fine.len(), 1);
+    assert_eq!(fine[0].check, "router r1");
+}

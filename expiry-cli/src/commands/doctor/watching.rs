@@ -1,0 +1,141 @@
+//! Is anybody making cuts, and are they made?
+
+use chrono::TimeDelta;
+use expiry_core::{Status, StatusStore};
+
+use super::check::{Check, answer};
+use crate::output::{count, time};
+
+/// Cuts that are owed for longer than this are worth a look.
+const NOTABLE: TimeDelta = TimeDelta::minutes(1);
+
+/// Cuts that are owed for longer than this are not being made.
+const MOST: TimeDelta = TimeDelta::minutes(5);
+
+pub(super) async fn check(store: &(impl StatusStore + ?Sized)) -> Vec<Check> {
+    match answer("watcher", store.status(1)).await {
+        Ok(status) => vec![watcher(&status), owed(&status)],
+        Err(check) => vec![check],
+    }
+}
+
+fn watcher(status: &Status) -> Check {
+    const NAME: &str = "watcher";
+    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let alive = alive.count() as u64;
+    if alive > 0 {
+        return Check::ok(NAME, format!("{} alive", count(alive, "watcher")));
+    }
+    let advice = "start the service, or `expiry run`; with cron this is so between two runs";
+    match status.watchers.iter().map(|w| w.heartbeat_at).max() {
+        Some(last) => {
+            let found = format!("none alive, last heartbeat {}", time(last));
+            Check::failed(NAME, found, advice)
+        }
+        None => Check::warning(NAME, "none runs", advice),
+    }
+}
+
+fn owed(status: &Status) -> Check {
+    const NAME: &str = "owed";
+    let all = status.owed_cuts + status.owed_restores;
+    let Some(oldest) = status.owed.first() else {
+        return Check::ok(NAME, "nothing");
+    };
+    let age = status.now - oldest.since;
+    let cuts = count(status.owed_cuts, "cut");
+    let restores = count(status.owed_restores, "restore");
+    let found = format!(
+        "{cuts}, {restores}, the oldest since {}",
+        time(oldest.since)
+    );
+    let advice = "`expiry status` says why";
+    if all == 0 || age <= NOTABLE {
+        Check::ok(NAME, found)
+    } else if age <= MOST {
+        Check::warning(NAME, found, advice)
+    } else {
+        Check::failed(NAME, found, advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use expiry_core::{
+        MockStatusStore, OwedItem, StoreError, SubscriberId, Want, WatcherId, WatcherStatus,
+    };
+
+    use super::*;
+    use crate::commands::doctor::check::State;
+
+    fn status(owed_for_s: Option<i64>, alive: &[bool]) -> Status {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let item = |seconds| OwedItem {
+            task: None,
+            subscriber: SubscriberId(1),
+            username: "joe".parse().expect("a name"),
+            device: None,
+            tenant: None,
+            router: "r1".into(),
+            want: Want::Cut,
+            since: now - TimeDelta::seconds(seconds),
+            online: false,
+            attempts: 0,
+            attempted_at: None,
+            last_error: None,
+            cannot_hold: false,
+            way_in: None,
+        };
+        let watcher = |alive: &bool| WatcherStatus {
+            id: WatcherId::fresh(),
+            heartbeat_at: now,
+            alive: *alive,
+        };
+        Status {
+            now,
+            live_subscribers: 0,
+            owed_cuts: owed_for_s.iter().count() as u64,
+            owed_restores: 0,
+            next_deadline: None,
+            watchers: alive.iter().map(watcher).collect(),
+            routers: Vec::new(),
+            owed: owed_for_s.map(item).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn r9_a_watcher_that_fell_silent_is_a_failure_and_none_at_all_a_warning() {
+        for (alive, state) in [
+            (&[true, false][..], State::Ok),
+            (&[false], State::Failed),
+            (&[], State::Warning),
+        ] {
+            assert_eq!(watcher(&status(None, alive)).state, state, "{alive:?}");
+        }
+    }
+
+    #[test]
+    fn r9_what_is_owed_for_long_is_a_failure() {
+        for (age, state) in [
+            (None, State::Ok),
+            (Some(60), State::Ok),
+            (Some(61), State::Warning),
+            (Some(301), State::Failed),
+        ] {
+            assert_eq!(owed(&status(age, &[])).state, state, "{age:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_does_not_answer_is_a_failure_in_time() {
+        let mut store = MockStatusStore::new();
+        store
+            .expect_status()
+            .returning(|_| Err(StoreError::Unavailable("gone".into())));
+        let checks = check(&store).await;
+        assert_eq!(checks[0].state, State::Failed);
+        let silent = answer("any", std::future::pending::<Result<(), StoreError>>()).await;
+        assert!(silent.expect_err("failed").found.contains("within 2 s"));
+    }
+}
