@@ -1,7 +1,7 @@
 //! The `expiry` binary as a user runs it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Expiry {
     database: String,
     home: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 /// What a command that ended came to.
@@ -42,15 +43,29 @@ pub struct Ended {
 pub struct Service {
     child: Child,
     lines: watch::Receiver<Vec<String>>,
+    errors: watch::Receiver<Vec<String>>,
 }
 
 impl Expiry {
-    /// Uses the database at this URL, and `home` for everything else.
+    /// Uses the database at this URL, and `home` for everything else. This machine's configuration
+    /// is not read: an empty file stands for it.
+    ///
+    /// # Panics
+    /// If `home` cannot be written to.
     pub fn new(database: impl Into<String>, home: &Path) -> Self {
+        fs::write(home.join("empty.toml"), "").expect("home can be written to");
         Self {
             database: database.into(),
             home: home.into(),
+            variables: Vec::new(),
         }
+    }
+
+    /// Sets another variable, or one of those that are set anyway.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
     }
 
     /// Runs a command to its end.
@@ -100,10 +115,17 @@ impl Expiry {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let (sender, lines) = watch::channel(Vec::new());
-        let sender = Arc::new(sender);
-        collect(child.stdout.take().expect("piped"), Arc::clone(&sender));
-        collect(child.stderr.take().expect("piped"), sender);
-        Service { child, lines }
+        let (error_sender, errors) = watch::channel(Vec::new());
+        let (sender, error_sender) = (Arc::new(sender), Arc::new(error_sender));
+        let stdout = child.stdout.take().expect("piped");
+        collect(stdout, vec![Arc::clone(&sender)]);
+        let stderr = child.stderr.take().expect("piped");
+        collect(stderr, vec![error_sender, sender]);
+        Service {
+            child,
+            lines,
+            errors,
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -115,6 +137,8 @@ impl Expiry {
             .env("XDG_DATA_HOME", self.home.join("data"))
             .env("EXPIRY_DATABASE", &self.database)
             .env("EXPIRY_KEY_FILE", self.home.join("expiry.key"))
+            .env("EXPIRY_CONFIG", self.home.join("empty.toml"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
@@ -140,6 +164,11 @@ impl Service {
     /// Returns all lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
+    }
+
+    /// Returns the lines on stderr so far.
+    pub fn errors(&self) -> Vec<String> {
+        self.errors.borrow().clone()
     }
 
     /// Kills it at once, as a power cut does, and waits until it is gone.
@@ -173,12 +202,14 @@ impl Service {
 
 fn collect(
     stream: impl AsyncRead + Send + Unpin + 'static,
-    lines: Arc<watch::Sender<Vec<String>>>,
+    everywhere: Vec<Arc<watch::Sender<Vec<String>>>>,
 ) {
     tokio::spawn(async move {
         let mut stream = BufReader::new(stream).lines();
         while let Ok(Some(line)) = stream.next_line().await {
-            lines.send_modify(|lines| lines.push(line));
+            for lines in &everywhere {
+                lines.send_modify(|lines| lines.push(line.clone()));
+            }
         }
     });
 }
@@ -188,7 +219,10 @@ fn code(status: ExitStatus) -> i32 {
 }
 
 /// Builds the binary once, beside the tests, and returns where it is.
-fn binary() -> &'static Path {
+///
+/// # Panics
+/// If it cannot be built.
+pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     static BUILDING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);

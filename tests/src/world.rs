@@ -1,6 +1,6 @@
 //! A simulated router, a database, and the command line between them.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use expiry_core::MacAddr;
 use expiry_mikrotik::sim::{ClientConfig, ClientId, SimConfig, SimRouter};
@@ -21,7 +21,8 @@ pub struct World {
     home: TempDir,
 }
 
-const PASSWORD: &str = "s3cret of the router";
+/// The password of every router here.
+pub const PASSWORD: &str = "s3cret of the router";
 
 impl World {
     /// Makes a router named `tower`, and registers it in the database at this URL; without one, in
@@ -43,6 +44,11 @@ impl World {
         };
         world.register("tower", &world.router).await;
         world
+    }
+
+    /// Returns a path in its own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 
     /// Registers a router.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::nearest::suggest;
+use super::nearest::nearest;
 use crate::config::{Field, Key, LONGEST};
 
 /// What was written for a key.
@@ -183,11 +183,11 @@ fn word(value: &Value, words: &'static [&'static str]) -> Result<&'static str, S
     let given = text(value, "one of some words")?;
     let found = words.iter().find(|word| word.eq_ignore_ascii_case(given));
     found.copied().ok_or_else(|| {
-        format!(
-            "`{given}` is none of {}: {}",
-            words.join(", "),
-            suggest(given, words.iter().copied())
-        )
+        let all = words.join(", ");
+        match nearest(given, words.iter().copied()) {
+            Some(near) => format!("`{given}` is none of {all}: did you mean `{near}`?"),
+            None => format!("`{given}` is none of {all}"),
+        }
     })
 }
 
