@@ -92,6 +92,9 @@ pub(crate) struct RunArgs {
     /// Longest time between two looks at the database, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: u64,
+    /// Time between two readings of all that a router lets through, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = value_parser!(u64).range(10..=86_400))]
+    pub(crate) reconcile: u64,
     /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to
     /// the one who has its MAC.
     #[arg(long)]

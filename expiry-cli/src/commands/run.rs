@@ -29,6 +29,7 @@ pub(super) async fn run(
     let events = Arc::new(EventLog::default());
     let config = WatcherConfig {
         interval: Duration::from_secs(args.interval),
+        reconcile: Duration::from_secs(args.reconcile),
         comments: args.match_comments,
         ..WatcherConfig::default()
     };

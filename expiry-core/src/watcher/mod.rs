@@ -12,6 +12,7 @@ mod heart;
 mod lane;
 mod once;
 mod planner;
+mod reconcile;
 mod restore;
 mod tenure;
 mod turn;

@@ -5,4 +5,6 @@ mod failures;
 mod flights;
 mod ownership;
 mod payments;
+mod reading;
+mod reconcile;
 mod world;
