@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use expiry_core::{Event, EventSink, MacAddr, RouterId, Username};
+use expiry_core::{Event, EventSink, MacAddr, Presence, RouterId, Username};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -138,6 +138,11 @@ impl EventSink for EventLog {
                     tracing::warn!(task = task.0, router, subscriber, way_in, "back again");
                 }
             }
+            Event::Strays { name, new, all, .. } => strays(name, new, *all),
+            Event::Unread { name, error, .. } => {
+                let error = shortened(error);
+                tracing::warn!(router = name, error, "who is on cannot be read; cuts go on");
+            }
             Event::Unconfirmed {
                 task,
                 router,
@@ -166,7 +171,31 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
         Event::Owned { .. }
         | Event::Disowned { .. }
         | Event::RouterLost { .. }
-        | Event::RouterReached { .. } => None,
+        | Event::RouterReached { .. }
+        | Event::Strays { .. }
+        | Event::Unread { .. } => None,
+    }
+}
+
+/// Most new strays of one reading that get a line each.
+const STRAYS: usize = 10;
+
+fn strays(router: &str, new: &[Presence], all: usize) {
+    for stray in new.iter().take(STRAYS) {
+        let mac = stray.mac.map(|mac| mac.to_string());
+        tracing::info!(
+            router,
+            kind = stray.kind.as_str(),
+            login = stray.login.as_deref().map(tail),
+            mac = mac.as_deref().map(tail),
+            way_in = stray.way_in.as_str(),
+            "stray"
+        );
+        tracing::debug!(router, login = stray.login, mac, "of stray");
+    }
+    if new.len() > STRAYS {
+        let more = new.len() - STRAYS;
+        tracing::info!(router, more, all, "more strays: see `expiry router strays`");
     }
 }
 
@@ -194,14 +223,14 @@ fn shortened(text: &str) -> String {
     short + rest
 }
 
-/// Keeps the last three characters: enough to tell neighbouring lines apart.
 fn masked(username: Option<&Username>) -> String {
-    let Some(username) = username else {
-        return "removed device".into();
-    };
-    let name = username.as_str();
-    let hidden = name.chars().count().saturating_sub(3).max(1);
-    let tail: String = name.chars().skip(hidden).collect();
+    username.map_or_else(|| "removed device".into(), |name| tail(name.as_str()))
+}
+
+/// Keeps the last three characters: enough to tell neighbouring lines apart.
+fn tail(text: &str) -> String {
+    let hidden = text.chars().count().saturating_sub(3).max(1);
+    let tail: String = text.chars().skip(hidden).collect();
     format!("…{tail}")
 }
 

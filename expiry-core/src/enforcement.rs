@@ -136,6 +136,25 @@ impl Progress {
         self.returns >= RETURNS_UNTIL_CANNOT_HOLD
     }
 
+    /// What a confirmed cut comes to when a reading of the whole router shows its target with a way
+    /// in: owed again. With `way_in` the target is online by it, and so has come back; if it then
+    /// cannot hold, it waits for `pace`. Without, nobody has used the way.
+    #[must_use]
+    pub fn found_again(&self, way_in: Option<WayIn>, pace: Duration, now: DateTime<Utc>) -> Self {
+        if way_in.is_none() {
+            return Self {
+                state: State::Owed,
+                attempts: 0,
+                next_attempt_at: Some(now),
+                verify_at: None,
+                ..self.clone()
+            };
+        }
+        let cannot_hold = self.returns + 1 >= RETURNS_UNTIL_CANNOT_HOLD;
+        let retry_in = if cannot_hold { pace } else { Duration::ZERO };
+        self.after(&Outcome::Returned { way_in, retry_in }, now)
+    }
+
     /// Moves on by the outcome of an attempt or a look that ended at `now`.
     #[must_use]
     pub fn after(&self, outcome: &Outcome, now: DateTime<Utc>) -> Self {

@@ -8,6 +8,7 @@ mod enforcement;
 mod id;
 mod mac;
 mod ports;
+mod presence;
 mod retry;
 mod sighting;
 mod subscriber;
@@ -25,6 +26,9 @@ pub use enforcement::{
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
+pub use presence::{
+    Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,
+};
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
     ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, Sighting,

@@ -157,7 +157,8 @@ fn nth(waits: &[Duration], count: u32) -> Duration {
         .unwrap_or(Duration::from_secs(1))
 }
 
-fn stretched(wait: Duration, jitter: f64) -> Duration {
+/// Stretches a wait by a tenth of `jitter`, which is from 0 to 1.
+pub(crate) fn stretched(wait: Duration, jitter: f64) -> Duration {
     wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0)
 }
 

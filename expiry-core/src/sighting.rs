@@ -135,6 +135,13 @@ pub struct BindingRow {
     pub disabled: bool,
 }
 
+impl BindingRow {
+    /// Tells whether it lets anybody pass.
+    pub fn lets_pass(&self) -> bool {
+        self.kind == BindingKind::Bypassed && !self.disabled
+    }
+}
+
 /// A row of `/ip/firewall/connection` with at least one asked address in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRow {

@@ -8,9 +8,9 @@ use std::{
 };
 
 use expiry_core::{
-    GatewayError, Hardware, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
+    GatewayError, Hardware, Known, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
     RouterGateway, RouterId, Task, TaskId, Trace, UnblockOrder, Username, Want,
-    decide::{Claim, Leftovers, block_order, drop_order},
+    decide::{Claim, Leftovers, attribute, block_order, drop_order, sort_out},
 };
 use expiry_mikrotik::{
     GatewayConfig, MikrotikGateway,
@@ -264,4 +264,25 @@ async fn r3_what_was_disabled_can_be_enabled_again(#[case] access: Access) {
     let refusals = scene.gateway.unblock(&scene.router, &order).await;
     assert_eq!(refusals, Ok(vec![]));
     assert!(scene.moves_bytes(scene.target).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_table_of_50_000_rows_is_read_whole() {
+    let scene = Scene::new(sim_config(), target());
+    scene.sim.with(|sim| {
+        for number in 0..50_000_u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let mac = MacAddr::new([2, 1, 0, a, b, c]);
+            sim.add_binding(mac, expiry_core::BindingKind::Bypassed, "printer");
+        }
+    });
+
+    let seen = scene.gateway.sessions(&scene.router).await;
+
+    let strays = sort_out(
+        attribute(seen.expect("it answers"), true),
+        &Known::default(),
+        Duration::ZERO,
+    );
+    assert_eq!(strays.strays.len(), 50_000 + 2);
 }

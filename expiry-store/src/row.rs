@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, Epoch, Hardware, MacAddr, Progress, Revision, RouterId, State, StoreError, Subscriber,
-    SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
-    WatcherId, WayIn, undo_keys,
+    Access, Epoch, Hardware, MacAddr, Presence, PresenceKind, Progress, Revision, RouterId, State,
+    StoreError, Subscriber, SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo,
+    UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;
@@ -294,7 +294,7 @@ impl EnforcementRow {
         }
     }
 
-    fn username(&self) -> Result<Option<Username>, StoreError> {
+    pub(crate) fn username(&self) -> Result<Option<Username>, StoreError> {
         let name = self.username.as_deref();
         name.map(|name| self.cell("username").parse(name))
             .transpose()
@@ -440,6 +440,44 @@ impl UndoRow {
             key: undo_key(self.cell("key"), &self.kind, &self.key)?,
             items: items("items", &self.items)?,
             stay: items("stay", &self.stay)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct StrayRow {
+    pub(crate) id: i64,
+    kind: String,
+    login: Option<String>,
+    mac: Option<String>,
+    address: Option<String>,
+    way_in: String,
+    online: bool,
+    comment: Option<String>,
+    pub(crate) first_seen: i64,
+}
+
+impl StrayRow {
+    fn cell(&self, column: &'static str) -> Cell<i64> {
+        Cell {
+            table: "stray",
+            column,
+            key: self.id,
+        }
+    }
+
+    pub(crate) fn presence(&self) -> Result<Presence, StoreError> {
+        let unknown = |column, word: &str| self.cell(column).corrupt(UnknownWord(word.into()));
+        let mac = self.mac.as_deref().map(|mac| self.cell("mac").parse(mac));
+        Ok(Presence {
+            kind: PresenceKind::from_word(&self.kind).ok_or_else(|| unknown("kind", &self.kind))?,
+            login: self.login.clone(),
+            mac: mac.transpose()?,
+            address: self.address.clone(),
+            way_in: WayIn::from_word(&self.way_in)
+                .ok_or_else(|| unknown("way_in", &self.way_in))?,
+            online: self.online,
+            comment: self.comment.clone(),
         })
     }
 }

@@ -127,6 +127,46 @@ async fn once_does_the_work_of_a_cron_job_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn r9_who_is_let_in_again_while_the_router_is_away_is_cut_and_strays_are_listed() {
+    let world = expiry_tests::world::World::new(None).await;
+    let mac = expiry_core::MacAddr::new([2, 0, 0, 0, 0, 1]);
+    let (router, expiry) = (&world.router, &world.expiry);
+    let device = expiry_tests::world::World::device(router, "alice", mac);
+    let staff_mac = expiry_core::MacAddr::new([2, 0, 0, 0, 0, 2]);
+    let staff = expiry_tests::world::World::device(router, "staff", staff_mac);
+    let ended = ["alice", "--expires-at", "2026-01-01T00:00:00Z"];
+    let add = [&["subscriber", "add"][..], &ended].concat();
+    expiry.ok(&add).await;
+    let unread = expiry.json(&["router", "strays", "tower"]).await;
+    assert_eq!(unread["reconciled_at"], serde_json::Value::Null, "{unread}");
+    expiry.ok(&["run", "--once"]).await;
+    assert!(!router.with(|sim| sim.client_can_move_bytes(device)));
+
+    router.down().await;
+    expiry.ok(&["run", "--once"]).await;
+    router.with(|sim| {
+        sim.set_user_disabled("alice", false)
+            .expect("she has an account");
+    });
+    router.up().await;
+    expiry_tests::world::until(std::time::Duration::from_secs(10), "she logs in", || {
+        router.with(|sim| sim.client_can_move_bytes(device))
+    })
+    .await;
+    expiry.ok(&["run", "--once"]).await;
+
+    assert!(!router.with(|sim| sim.client_can_move_bytes(device)));
+    assert!(router.with(|sim| sim.client_can_move_bytes(staff)));
+    let listed = expiry.json(&["router", "strays", "tower"]).await;
+    let strays = listed["strays"].as_array().expect("a list");
+    assert_eq!(strays.len(), 1, "{listed}");
+    assert_eq!(strays[0]["login"], "staff", "{listed}");
+    assert_eq!(strays[0]["mac"], staff_mac.to_string(), "{listed}");
+    let status = expiry.ok(&["status"]).await;
+    assert!(status.contains(", 1 stray"), "{status}");
+}
+
+#[tokio::test]
 async fn the_demo_is_clean() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let expiry = Expiry::new("sqlite://unused.db", home.path());

@@ -114,6 +114,10 @@ pub(crate) struct RunArgs {
     /// `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30].
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: Option<u64>,
+    /// Time between two readings of all that a router lets through, in seconds [env:
+    /// `EXPIRY_WATCHER_RECONCILE`, with a unit] [default: 300].
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(10..=86_400))]
+    pub(crate) reconcile: Option<u64>,
     /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to
     /// the one who has its MAC.
     #[arg(long)]

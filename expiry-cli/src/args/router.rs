@@ -32,6 +32,12 @@ pub(crate) enum RouterCommand {
         /// Name of the router.
         name: String,
     },
+    /// List what the router lets through that belongs to no subscriber: staff, printers, trials.
+    /// It is reported, and never cut.
+    Strays {
+        /// Name of the router.
+        name: String,
+    },
     /// Forget a router; refused with exit code 3 while work is open there.
     Remove {
         /// Name of the router.

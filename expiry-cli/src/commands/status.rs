@@ -101,6 +101,9 @@ impl fmt::Display for RouterLine<'_> {
             let restores = count(router.owed_restores, "restore");
             write!(f, ", owed {cuts}, {restores}")?;
         }
+        if router.strays > 0 {
+            write!(f, ", {}", count(router.strays, "stray"))?;
+        }
         Ok(())
     }
 }
@@ -196,6 +199,8 @@ mod tests {
             last_error: None,
             owed_cuts: 0,
             owed_restores: 0,
+            reconciled_at: None,
+            strays: 0,
         }
     }
 
@@ -278,6 +283,15 @@ mod tests {
         let expected = "r1 10.0.0.1:8728: down since 2027-01-15T07:59:00Z (login refused), \
                         served by nobody";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn r9_strays_are_counted_by_router() {
+        for (strays, expected) in [(0, "nobody"), (1, "nobody, 1 stray"), (9, ", 9 strays")] {
+            let router = RouterStatus { strays, ..router() };
+            let text = RouterLine(&router).to_string();
+            assert!(text.ends_with(expected), "{text}");
+        }
     }
 
     #[tokio::test]

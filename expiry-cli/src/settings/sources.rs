@@ -148,8 +148,13 @@ fn flags(cli: &Cli) -> Vec<(&'static str, &'static str, OsString)> {
     set("log_level", "--log-level", word(global.log_level));
     set("log_format", "--log-format", word(global.log_format));
     if let Command::Run(run) = &cli.command {
-        let interval = run.interval.map(|seconds| format!("{seconds}s").into());
-        set("watcher.interval", "--interval", interval);
+        let seconds = |seconds: u64| format!("{seconds}s").into();
+        set("watcher.interval", "--interval", run.interval.map(seconds));
+        set(
+            "watcher.reconcile",
+            "--reconcile",
+            run.reconcile.map(seconds),
+        );
         let comments = run.match_comments.then(|| "true".into());
         set("watcher.match_comments", "--match-comments", comments);
     }

@@ -1,8 +1,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
-    ActiveRow, BindingKind, BindingRow, CookieRow, HostRow, Live, MacAddr, Sighting, Task, UserRow,
-    Username,
+    ActiveRow, BindingRow, CookieRow, HostRow, Live, MacAddr, Sighting, Task, UserRow, Username,
 };
 
 /// What one cut may touch: the target's name and MACs, less those that a live access owns.
@@ -72,7 +71,7 @@ impl<'a> Claim<'a> {
 
     /// Tells whether a binding lets the target pass.
     pub fn binding(&self, row: &BindingRow) -> bool {
-        if row.kind != BindingKind::Bypassed || row.disabled {
+        if !row.lets_pass() {
             return false;
         }
         let by_mac = row.mac.is_some_and(|mac| self.macs.contains(&mac));
@@ -141,9 +140,20 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Returns all names and MACs that stand in a reading, to ask which of them are live.
-pub fn logins_and_devices(seen: &Sighting) -> (BTreeSet<Username>, BTreeSet<MacAddr>) {
+/// Returns all names and MACs that stand in a reading, to ask which of them are live. With
+/// `comments`, those of bindings may be names, too.
+pub fn logins_and_devices(
+    seen: &Sighting,
+    comments: bool,
+) -> (BTreeSet<Username>, BTreeSet<MacAddr>) {
     let mut names = BTreeSet::new();
+    if comments {
+        let comments = seen
+            .bindings
+            .iter()
+            .filter_map(|row| row.comment.as_deref());
+        names.extend(comments.filter_map(|comment| comment.parse::<Username>().ok()));
+    }
     let mut macs = BTreeSet::new();
     let users = seen.users.iter().map(|row| &row.name);
     let actives = seen.actives.iter().map(|row| &row.user);
@@ -159,7 +169,23 @@ pub fn logins_and_devices(seen: &Sighting) -> (BTreeSet<Username>, BTreeSet<MacA
     (names, macs)
 }
 
-fn is_on(active: &ActiveRow, host: &HostRow) -> bool {
+/// Adds to what is live the devices that pass by a binding whose comment names a live access: by
+/// option the binding is that access's, whoever has the MAC.
+pub fn with_lent_devices(mut live: Live, seen: &Sighting) -> Live {
+    let lent = seen.bindings.iter().filter(|row| {
+        let comment = row.comment.as_deref().unwrap_or_default();
+        row.lets_pass()
+            && comment
+                .parse::<Username>()
+                .is_ok_and(|name| live.names.contains(&name))
+    });
+    let lent: Vec<_> = lent.filter_map(|row| row.mac).collect();
+    live.macs.extend(lent);
+    live
+}
+
+/// Tells whether a session carries a host.
+pub(super) fn is_on(active: &ActiveRow, host: &HostRow) -> bool {
     let same_mac = active.mac.is_none() || host.mac.is_none() || active.mac == host.mac;
     let same_address = active.address.is_none()
         || active.address == host.address

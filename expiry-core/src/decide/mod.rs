@@ -4,12 +4,14 @@
 
 mod attribution;
 mod cut;
+mod presence;
 mod restore;
 #[cfg(test)]
 mod tests;
 mod way_in;
 
-pub use attribution::{Claim, logins_and_devices};
+pub use attribution::{Claim, logins_and_devices, with_lent_devices};
 pub use cut::{Leftovers, block_order, drop_order, undo_of};
+pub use presence::{Attribution, attribute, keys_of, sort_out};
 pub use restore::{RestorePlan, hosts_to_renew, plan_restore};
 pub use way_in::suspected_way_in;

@@ -3,23 +3,38 @@ use crate::{ActiveRow, WayIn};
 
 /// Suspects how a target came back after a confirmed cut, from what a look shows of it.
 pub fn suspected_way_in(left: &Leftovers) -> WayIn {
-    let by = |wanted: &[&str]| {
-        left.actives
-            .iter()
-            .filter_map(|row| row.login_by.as_deref())
-            .any(|found| found.split(',').any(|word| wanted.contains(&word.trim())))
-    };
-    if by(&["trial"]) || left.actives.iter().any(|row| row.user.starts_with("T-")) {
+    let ways: Vec<_> = left.actives.iter().map(way_in_of_session).collect();
+    let by = |way| ways.contains(&way);
+    if by(WayIn::Trial) {
         WayIn::Trial
-    } else if left.actives.iter().any(|row| row.radius) {
+    } else if by(WayIn::Radius) {
         WayIn::Radius
     } else if !left.bindings.is_empty() || left.open_hosts.iter().any(|row| row.bypassed) {
         WayIn::Bypass
-    } else if by(&["mac"]) || left.actives.iter().any(is_named_like_its_device) {
+    } else if by(WayIn::MacLogin) {
         WayIn::MacLogin
-    } else if by(&["cookie", "mac-cookie"]) || !left.cookies.is_empty() {
+    } else if by(WayIn::Cookie) || !left.cookies.is_empty() {
         WayIn::Cookie
     } else if !left.users.is_empty() {
+        WayIn::Account
+    } else {
+        WayIn::Unknown
+    }
+}
+
+/// Tells how a session was let in.
+pub(super) fn way_in_of_session(row: &ActiveRow) -> WayIn {
+    let words = row.login_by.as_deref().unwrap_or_default();
+    let by = |wanted: &[&str]| words.split(',').any(|word| wanted.contains(&word.trim()));
+    if by(&["trial"]) || row.user.starts_with("T-") {
+        WayIn::Trial
+    } else if row.radius {
+        WayIn::Radius
+    } else if by(&["mac"]) || is_named_like_its_device(row) {
+        WayIn::MacLogin
+    } else if by(&["cookie", "mac-cookie"]) {
+        WayIn::Cookie
+    } else if by(&["http-chap", "http-pap", "https"]) {
         WayIn::Account
     } else {
         WayIn::Unknown

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::{RouterId, TaskId, Username, WayIn};
+use crate::{Presence, RouterId, TaskId, Username, WayIn};
 
 /// Something that a running watcher did or saw, for logs, metrics and live views. The durable
 /// record is the store's.
@@ -64,7 +64,7 @@ pub enum Event {
         /// From the payment until the confirmation.
         lag: Duration,
     },
-    /// A later look found a result undone.
+    /// A later look, or the reading of the whole router, found a result undone.
     Returned {
         /// The row.
         task: TaskId,
@@ -76,6 +76,26 @@ pub enum Event {
         way_in: WayIn,
         /// Whether it has come back so often that it cannot hold.
         cannot_hold: bool,
+    },
+    /// A router was read whole, and shows strays that it did not show the last time.
+    Strays {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+        /// The new ones.
+        new: Vec<Presence>,
+        /// How many there are now.
+        all: usize,
+    },
+    /// A router cannot be read whole, for the first time since it could. Cuts go on.
+    Unread {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+        /// What failed.
+        error: String,
     },
     /// An attempt ended without confirmation.
     Unconfirmed {

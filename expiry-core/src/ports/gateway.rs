@@ -88,7 +88,7 @@ pub trait RouterGateway: Send + Sync {
         order: &UnblockOrder,
     ) -> Result<Vec<Refusal>, GatewayError>;
 
-    /// Reads all sessions, all bypassed hosts and all bindings.
+    /// Reads all sessions, all bypassed hosts and all enabled bypass bindings.
     async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError>;
 
     /// Asks what the router is. Connects if there is no connection, and proves one that there is.

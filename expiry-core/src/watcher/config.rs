@@ -23,6 +23,9 @@ pub struct WatcherConfig {
     pub retry: RetryPolicy,
     /// Time between proofs that an idle connection still works.
     pub keepalive: Duration,
+    /// Time between two readings of a whole router, stretched by at most a tenth. A router that
+    /// comes into service or comes back is read at once.
+    pub reconcile: Duration,
     /// Most tasks that share one cut.
     pub batch: u32,
     /// Most tasks of a batch that may be backlog, and the pause after such a batch.
@@ -44,6 +47,7 @@ impl Default for WatcherConfig {
             looks: [1, 3, 10].map(Duration::from_secs).into(),
             retry: RetryPolicy::default(),
             keepalive: Duration::from_secs(20),
+            reconcile: Duration::from_mins(5),
             batch: 128,
             backlog: (64, Duration::from_secs(1)),
             comments: false,
@@ -70,6 +74,7 @@ impl Section for WatcherConfig {
         Key::waits("retry_then", MILLISECOND, |c| &mut c.retry.then),
         Key::waits("retry_rejected", MILLISECOND, |c| &mut c.retry.rejected),
         Key::duration("keepalive", SECOND, |c| &mut c.keepalive),
+        Key::duration("reconcile", SECOND, |c| &mut c.reconcile),
         Key::count("batch", (1, 10_000), |c| &mut c.batch),
         Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),

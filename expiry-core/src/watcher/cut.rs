@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    ActiveRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live, Outcome, Query,
-    Refusal, RowId, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live,
+    Outcome, Query, Refusal, RowId, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
 };
 
@@ -103,7 +103,9 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let (seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
+    let alone = bindings_left_alone(seen, &order);
+    let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
+    seen.bindings = alone;
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -198,6 +200,14 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     }
     query.connections = true;
     query
+}
+
+/// The bindings that were read and are not switched off: they say who passes, and the flight that
+/// blocks does not read them.
+fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> Vec<BindingRow> {
+    let mut bindings = seen.bindings;
+    bindings.retain(|row| !order.bindings.contains(&row.id));
+    bindings
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shared,
     feed::log_store_failure,
+    reconcile::{Place, Reconciler, Step},
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
     Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, StoreError,
+    Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -42,6 +44,7 @@ pub(super) struct Lane {
     heeded: Ownership,
     /// Whether the last flight that read the connection table with the block failed.
     spares_table: bool,
+    reconciler: Reconciler,
     store_failures: u32,
     rng: StdRng,
 }
@@ -72,8 +75,9 @@ impl Lane {
         stop: CancellationToken,
     ) -> Self {
         let salt = u64::from_ne_bytes(fence.router.0.to_ne_bytes());
-        let rng = StdRng::seed_from_u64(shared.config.seed ^ salt);
+        let mut rng = StdRng::seed_from_u64(shared.config.seed ^ salt);
         let heeded = ownership.borrow_and_update().clone();
+        let reconciler = Reconciler::new(heeded.taken_over, rng.random_range(0.0..1.0));
         Self {
             shared,
             fence,
@@ -89,6 +93,7 @@ impl Lane {
             began: Instant::now(),
             heeded,
             spares_table: false,
+            reconciler,
             store_failures: 0,
             rng,
         }
@@ -142,7 +147,10 @@ impl Lane {
         let moved = !new.router.address.is_same(&self.heeded.router.address);
         let accepted = new.router.seen.is_none() && self.heeded.router.seen.is_some();
         self.heeded = new.clone();
-        self.reached &= !moved && !accepted;
+        if moved || accepted {
+            self.reached = false;
+            self.reconciler.forget();
+        }
         nudged || moved || accepted
     }
 
@@ -163,8 +171,7 @@ impl Lane {
         self.store_failures = 0;
         if work.tasks.is_empty() {
             self.came_to_its_end();
-            self.shared.served().insert(self.fence.router);
-            return Next::At(self.nap(work.next_at.map(|at| at - work.now)));
+            return self.idle(&ownership.router, &work).await;
         }
         if work.tasks.iter().any(|task| task.backlog) {
             self.paced_until = now + pause;
@@ -214,6 +221,38 @@ impl Lane {
             router: *id,
             name: name.clone(),
         });
+    }
+
+    /// There is no work: reads the whole router if it is time to, else naps.
+    async fn idle(&mut self, router: &Router, work: &Work) -> Next {
+        let jitter = self.jitter();
+        let place = Place {
+            shared: &self.shared,
+            fence: &self.fence,
+            router,
+            wake: &self.wake,
+            stop: &self.stop,
+        };
+        let nap = self.nap(work.next_at.map(|at| at - work.now));
+        if Instant::now() < self.paced_until {
+            // What is held back is work, too.
+            return Next::At(nap);
+        }
+        let reading_at = match self.reconciler.step(&place, work, jitter).await {
+            Ok(Step::NotBefore(at)) => at,
+            Ok(Step::After(at)) => return Next::At(at),
+            Ok(Step::Done) => {
+                self.proven_at = Some(Instant::now());
+                return Next::Now;
+            }
+            Ok(Step::Unproven) => {
+                self.proven_at = None;
+                return Next::Now;
+            }
+            Err(error) => return self.after(error).await,
+        };
+        self.shared.served().insert(self.fence.router);
+        Next::At(nap.min(reading_at))
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.

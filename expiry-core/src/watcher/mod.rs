@@ -13,6 +13,7 @@ mod lane;
 mod once;
 mod planner;
 mod progress;
+mod reconcile;
 mod restore;
 mod tenure;
 mod turn;

@@ -6,7 +6,8 @@ use super::{Shared, cut, restore};
 use crate::{
     Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, Settled, Settlement,
     Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey, Want, WayIn,
-    decide::logins_and_devices, undo_keys,
+    decide::{logins_and_devices, with_lent_devices},
+    undo_keys,
 };
 
 /// One batch of tasks on one router, from the first look to the record.
@@ -165,16 +166,22 @@ impl<'a> Turn<'a> {
         tasks: impl IntoIterator<Item = &Task>,
         seen: &Sighting,
     ) -> Result<Live, TurnError> {
-        let (mut names, mut macs) = logins_and_devices(seen);
+        let comments = self.shared.config.comments;
+        let (mut names, mut macs) = logins_and_devices(seen, comments);
         for task in tasks {
             names.extend(task.username.clone());
             macs.extend(&task.macs);
         }
-        Ok(self
+        let live = self
             .shared
             .store
             .live(self.router.id, &names, &macs)
-            .await?)
+            .await?;
+        Ok(if comments {
+            with_lent_devices(live, seen)
+        } else {
+            live
+        })
     }
 
     /// Must hold before each flight of writes.

@@ -27,6 +27,7 @@ async fn r7_all_cuts_due_together_on_a_router_share_their_flights() {
         flights,
         [
             Flight::Probe,
+            Flight::Sessions,
             Flight::Look,
             Flight::Block,
             Flight::Drop,

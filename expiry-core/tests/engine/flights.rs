@@ -31,6 +31,7 @@ async fn r5_a_cut_is_four_flights_at_the_deadline() {
         flights,
         [
             Flight::Probe,
+            Flight::Sessions,
             Flight::Look,
             Flight::Block,
             Flight::Drop,
@@ -215,7 +216,7 @@ async fn r5_a_connection_that_appears_between_the_reads_is_removed_and_read_agai
     assert!(!world.can_move(router.id, 2));
     let flights = world.gateway.flights(router.id);
     assert_eq!(
-        flights[3..],
+        flights[4..],
         [Flight::Drop, Flight::Look, Flight::Drop, Flight::Look]
     );
     running.stop().await;
@@ -247,4 +248,35 @@ async fn a_stop_lets_the_flights_end_and_the_routers_go() {
     assert_eq!(status.watchers, []);
     assert_eq!(status.routers[0].owner, None);
     assert!(world.is_disabled(router.id, &username(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_by_option_a_device_that_somebody_live_lets_pass_is_not_its_old_owners() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Bypass)
+        .await;
+    world
+        .subscriber(&router, 2, 1_000 * SECOND, Admission::Account)
+        .await;
+    world.gateway.with(router.id, |hotspot| {
+        for row in hotspot.bindings.values_mut() {
+            row.comment = Some(username(2));
+        }
+    });
+    let config = expiry_core::watcher::WatcherConfig {
+        comments: true,
+        ..Default::default()
+    };
+    let gateway = Arc::clone(&world.gateway) as _;
+    let running = World::start_watcher(world.watcher_with(gateway, config));
+
+    world.cut(20 * SECOND).await;
+    sleep(20 * SECOND).await;
+
+    assert!(world.can_move(router.id, 1), "the second pays for it");
+    let flights = world.gateway.flights(router.id);
+    assert!(!flights.contains(&Flight::Drop), "{flights:?}");
+    running.stop().await;
 }

@@ -6,4 +6,6 @@ mod flights;
 mod ownership;
 mod payments;
 mod progress;
+mod reading;
+mod reconcile;
 mod world;

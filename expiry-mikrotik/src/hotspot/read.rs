@@ -7,6 +7,9 @@ use crate::wire::Sentence;
 /// A longer condition is spread over several sentences.
 const TERMS_PER_SENTENCE: usize = 100;
 
+/// The columns of bindings that are only reported.
+const PASSING_BINDINGS: &str = ".id,mac-address,address,type,comment,disabled,bypassed,blocked";
+
 /// A table that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
@@ -82,17 +85,25 @@ pub(crate) fn matching_sessions(query: &Query) -> Vec<Read> {
     reads
 }
 
-/// Reads all sessions, bypassed hosts and bindings.
+/// Reads all sessions, bypassed hosts and enabled bypass bindings. Bindings that were disabled are
+/// many after a while. Their kind stands in `type` or in a flag, and a flag that is false may be
+/// left out.
 pub(crate) fn all_sessions() -> Vec<Read> {
-    let whole = |table: Table| Read {
-        table,
-        command: table.print(),
-    };
-    let bypassed = Read {
-        table: Table::Hosts,
-        command: Table::Hosts.print().query("bypassed=true"),
-    };
-    vec![whole(Table::Actives), bypassed, whole(Table::Bindings)]
+    let bindings = Sentence::new(Table::Bindings.command())
+        .attribute(".proplist", PASSING_BINDINGS)
+        .query("type=bypassed")
+        .query("bypassed=true")
+        .query("#|")
+        .query("disabled=true")
+        .query("#!&");
+    let hosts = Table::Hosts.print().query("bypassed=true");
+    [
+        (Table::Actives, Table::Actives.print()),
+        (Table::Hosts, hosts),
+        (Table::Bindings, bindings),
+    ]
+    .map(|(table, command)| Read { table, command })
+    .into()
 }
 
 fn select(table: Table, terms: &BTreeSet<String>) -> Vec<Read> {

@@ -42,10 +42,13 @@ impl Collector {
     pub(crate) fn finish(self, addresses: &BTreeSet<IpAddr>) -> Sighting {
         let actives = self.actives.rows;
         let hosts = self.hosts.rows;
-        let mut wanted = addresses.clone();
-        wanted.extend(actives.iter().filter_map(|row| row.address));
-        wanted.extend(hosts.iter().filter_map(|row| row.address));
-        wanted.extend(hosts.iter().filter_map(|row| row.to_address));
+        let mut wanted = BTreeSet::new();
+        if !self.connections.is_empty() {
+            wanted.extend(addresses);
+            wanted.extend(actives.iter().filter_map(|row| row.address));
+            wanted.extend(hosts.iter().filter_map(|row| row.address));
+            wanted.extend(hosts.iter().filter_map(|row| row.to_address));
+        }
         let connections = self.connections.into_iter();
         let connections = connections
             .filter(|row| row.addresses().any(|address| wanted.contains(&address)))

@@ -8,6 +8,7 @@ mod faults;
 mod mixtures;
 mod outages;
 mod payments;
+mod reconcile;
 mod returns;
 mod unregistered;
 mod world;

@@ -29,7 +29,8 @@ CREATE TABLE router (
     down_since INTEGER,
     back_at INTEGER,
     attempted_at INTEGER,
-    last_error TEXT
+    last_error TEXT,
+    reconciled_at INTEGER
 ) STRICT;
 
 CREATE UNIQUE INDEX router_address ON router (lower(host), port);
@@ -122,6 +123,22 @@ CREATE TABLE undo (
 
 CREATE INDEX undo_open ON undo (kind, key, router_id) WHERE undone_at IS NULL;
 CREATE INDEX undo_fresh ON undo (router_id) WHERE fresh;
+
+-- What a router let through, when it was last read whole, of nobody we know.
+CREATE TABLE stray (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    router_id INTEGER NOT NULL REFERENCES router (id),
+    kind TEXT NOT NULL CHECK (kind IN ('session', 'host', 'binding')),
+    login TEXT,
+    mac TEXT,
+    address TEXT,
+    way_in TEXT NOT NULL,
+    online INTEGER NOT NULL CHECK (online IN (0, 1)),
+    comment TEXT,
+    first_seen INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX stray_router ON stray (router_id);
 
 -- Append-only; holds names and numbers of what may be long gone.
 CREATE TABLE event (

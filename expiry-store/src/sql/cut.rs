@@ -7,7 +7,7 @@ use super::{Db, Tx};
 use crate::{error::Result, row::mac_pattern};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
-const BACKLOG_AFTER: i64 = 30_000_000;
+pub(super) const BACKLOG_AFTER: i64 = 30_000_000;
 
 pub(super) const INSERT: &str = "INSERT INTO enforcement (tenant_id, router_id, subscriber_id, \
      device, detached, want, revision, username, macs, due_at, backlog, next_at) ";

@@ -2,7 +2,7 @@ use expiry_core::{
     Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange, RouterId,
 };
 
-use super::{Tx, cut, restore, signal, tenants};
+use super::{Tx, cut, restore, signal, stray, tenants};
 use crate::{
     error::Result,
     row::{RouterRow, tenant_id, tenant_number},
@@ -91,6 +91,9 @@ pub(super) async fn change(
             .execute(tx.conn())
             .await?;
     }
+    if moved {
+        stray::forget(tx, row.id).await?;
+    }
     if enabled && (moved || !row.enabled) {
         entered_scope(tx, row.id).await?;
     } else {
@@ -100,12 +103,16 @@ pub(super) async fn change(
 }
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
-    require(tx, router).await?;
+    let row = require(tx, router).await?;
     sqlx::query("UPDATE router SET identity = NULL, serial = NULL WHERE id = $1")
         .bind(router.0)
         .execute(tx.conn())
         .await?;
-    entered_scope(tx, router.0).await
+    if row.enabled {
+        return entered_scope(tx, row.id).await;
+    }
+    stray::forget(tx, row.id).await?;
+    signal(tx.conn()).await
 }
 
 pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
@@ -190,6 +197,7 @@ pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result
     for statement in [
         "DELETE FROM enforcement WHERE router_id = $1",
         "DELETE FROM undo WHERE router_id = $1",
+        "DELETE FROM stray WHERE router_id = $1",
         "DELETE FROM router WHERE id = $1",
     ] {
         sqlx::query(statement)
@@ -264,6 +272,7 @@ async fn check_address(tx: &mut Tx, own: i64, host: &str, port: u16) -> Result<(
 
 /// A router that came into scope, or is another box than before, may have anybody online.
 async fn entered_scope(tx: &mut Tx, router: i64) -> Result<()> {
+    stray::forget(tx, router).await?;
     cut::plan_router(tx, router).await?;
     sqlx::query("UPDATE undo SET fresh = TRUE WHERE router_id = $1 AND undone_at IS NULL")
         .bind(router)

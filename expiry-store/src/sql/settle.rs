@@ -22,12 +22,25 @@ use crate::{
 const CHUNK: usize = 500;
 
 /// A confirmation or return, for the audit.
-struct Event {
+pub(super) struct Event {
     kind: &'static str,
     want: &'static str,
     row: EnforcementRow,
     lag: Option<i64>,
     outage: bool,
+}
+
+impl Event {
+    /// The return of somebody whose cut was confirmed.
+    pub(super) fn returned(row: EnforcementRow) -> Self {
+        Self {
+            kind: "returned",
+            want: want_word(Want::Cut),
+            row,
+            lag: None,
+            outage: false,
+        }
+    }
 }
 
 pub(super) async fn settle(
@@ -175,8 +188,9 @@ impl Desk {
             .iter()
             .filter_map(|id| self.rows.get(id))
             .collect();
+        let now = Some(tx.now);
         for rows in touched.chunks(CHUNK) {
-            write_rows(tx, rows).await?;
+            write_rows(tx, rows, now).await?;
         }
         let closed = self.closed.iter().filter_map(|key| self.undo.get(key));
         let closed: Vec<_> = closed.map(|standing| standing.id).collect();
@@ -200,11 +214,15 @@ fn unfinished(before: &Progress, now: DateTime<Utc>) -> Progress {
     }
 }
 
-async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
-    let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = ");
-    query.push_bind(now).push(
-        ", state = v.column2, attempts = v.column3, next_at = v.column4, looks = v.column5,
+/// Writes how far rows have come, and when they were tried, if they were.
+pub(super) async fn write_rows(
+    tx: &mut Tx,
+    rows: &[&EnforcementRow],
+    attempted_at: Option<i64>,
+) -> Result<()> {
+    let mut query = QueryBuilder::<Db>::new("UPDATE enforcement SET attempted_at = COALESCE(");
+    query.push_bind(attempted_at).push(
+        ", attempted_at), state = v.column2, attempts = v.column3, next_at = v.column4, looks = v.column5,
            returns = v.column6, way_in = v.column7, confirmed_at = v.column8, online = v.column9,
            last_error = v.column10,
            trace = CASE WHEN v.column2 = 'confirmed' THEN NULL ELSE trace END FROM (",
@@ -228,7 +246,7 @@ async fn write_rows(tx: &mut Tx, rows: &[&EnforcementRow]) -> Result<()> {
     Ok(())
 }
 
-async fn write_events(tx: &mut Tx, router: RouterId, events: &[Event]) -> Result<()> {
+pub(super) async fn write_events(tx: &mut Tx, router: RouterId, events: &[Event]) -> Result<()> {
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(
         "INSERT INTO event (at, kind, want, router_id, subscriber_id, username, device, due_at,

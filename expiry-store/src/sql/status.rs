@@ -123,6 +123,8 @@ struct Row {
     down_since: Option<i64>,
     attempted_at: Option<i64>,
     last_error: Option<String>,
+    reconciled_at: Option<i64>,
+    strays: i64,
 }
 
 async fn routers(
@@ -132,7 +134,8 @@ async fn routers(
 ) -> Result<Vec<RouterStatus>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT r.id, r.name, t.slug AS tenant, r.host, r.port, r.enabled, r.owner, r.identity,
-             r.serial, r.down_since, r.attempted_at, r.last_error
+             r.serial, r.down_since, r.attempted_at, r.last_error, r.reconciled_at,
+             (SELECT COUNT(*) FROM stray x WHERE x.router_id = r.id) AS strays
          FROM router r JOIN tenant t ON t.id = r.tenant_id ORDER BY r.name",
     )
     .fetch_all(tx.conn())
@@ -164,6 +167,8 @@ async fn routers(
             name: row.name,
             owed_cuts,
             owed_restores,
+            reconciled_at: cell("reconciled_at").maybe_time(row.reconciled_at)?,
+            strays: count_of(row.strays)?,
         });
     }
     Ok(routers)

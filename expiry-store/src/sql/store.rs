@@ -5,15 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Ownership, Planned, Router, RouterChange, RouterId, RouterState,
-    Settled, Settlement, Status, StatusStore, StoreError, Subscriber, SubscriberId, TaskRef,
-    Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Known, Live, MacAddr,
+    NewRouter, NewSubscriber, OpenWork, Ownership, Planned, Reconciled, Reconciliation, Router,
+    RouterChange, RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError,
+    Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId,
+    Work,
 };
 
 use super::{
-    Backend, intend, ownership, planning, recheck, routers, settle, state, status, subscribers,
-    tenants, work,
+    Backend, intend, ownership, planning, recheck, reconcile, routers, settle, state, status,
+    stray, subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -107,6 +108,16 @@ impl Directory for Backend {
             let open = routers::open_work(&mut tx, router).await?;
             tx.commit().await?;
             Ok(open)
+        })
+        .await
+    }
+
+    async fn strays(&self, router: RouterId) -> Result<Strays> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let strays = stray::list(&mut tx, router).await?;
+            tx.commit().await?;
+            Ok(strays)
         })
         .await
     }
@@ -259,6 +270,44 @@ impl EnforcementStore for Backend {
             let live = work::live(&mut tx, router, names, macs).await?;
             tx.commit().await?;
             Ok(live)
+        })
+        .await
+    }
+
+    async fn known(&self, router: RouterId, keys: &BTreeSet<UndoKey>) -> Result<Known> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let known = reconcile::known(&mut tx, router, keys).await?;
+            tx.commit().await?;
+            Ok(known)
+        })
+        .await
+    }
+
+    async fn next_deadline(
+        &self,
+        router: RouterId,
+        soon: Duration,
+    ) -> Result<Option<DateTime<Utc>>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let deadline = reconcile::next_deadline(&mut tx, router, soon).await?;
+            tx.commit().await?;
+            Ok(deadline.map(instant).transpose()?)
+        })
+        .await
+    }
+
+    async fn reconciled(
+        &self,
+        fence: &Fence,
+        reconciliation: &Reconciliation,
+    ) -> Result<Reconciled> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Record).await?;
+            let recorded = reconcile::reconciled(&mut tx, fence, reconciliation).await?;
+            tx.commit().await?;
+            Ok(recorded)
         })
         .await
     }

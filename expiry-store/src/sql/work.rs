@@ -66,10 +66,19 @@ pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -
         .bind(tx.now)
         .fetch_optional(tx.conn())
         .await?;
+    // What was read before an outage is old.
+    let reconciled_at: Option<Option<i64>> = sqlx::query_scalar(
+        "SELECT reconciled_at FROM router
+         WHERE id = $1 AND (back_at IS NULL OR back_at <= reconciled_at)",
+    )
+    .bind(fence.router.0)
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(Work {
         now: instant(tx.now)?,
         tasks,
         next_at: next_at.map(instant).transpose()?,
+        reconciled_at: reconciled_at.flatten().map(instant).transpose()?,
     })
 }
 
@@ -117,15 +126,22 @@ pub(super) async fn rows_of(
     router: RouterId,
     tasks: impl IntoIterator<Item = TaskRef>,
 ) -> Result<Vec<EnforcementRow>> {
-    let mut query = QueryBuilder::<Db>::new(
+    let mut query = rows_query(router);
+    query.push(" AND id IN ");
+    push_numbers(&mut query, tasks.into_iter().map(|task| task.id.0));
+    Ok(query.build_query_as().fetch_all(tx.conn()).await?)
+}
+
+/// Begins to select rows on a router.
+pub(super) fn rows_query(router: RouterId) -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new(
         "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
              attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
              trace
          FROM enforcement WHERE router_id = ",
     );
-    query.push_bind(router.0).push(" AND id IN ");
-    push_numbers(&mut query, tasks.into_iter().map(|task| task.id.0));
-    Ok(query.build_query_as().fetch_all(tx.conn()).await?)
+    query.push_bind(router.0);
+    query
 }
 
 /// Who has a key, within the scope of a router.
@@ -176,13 +192,12 @@ pub(super) async fn owners(
         );
         push_texts(&mut query, chunk.iter().map(ToString::to_string));
         for subscriber in fetch_owners(tx, query).await? {
-            for &&mac in chunk {
-                if subscriber.devices.contains(&mac) {
-                    owners.push(Owner {
-                        key: UndoKey::Mac(mac),
-                        subscriber: subscriber.clone(),
-                    });
-                }
+            let devices = subscriber.devices.iter();
+            for mac in devices.filter(|mac| chunk.binary_search(mac).is_ok()) {
+                owners.push(Owner {
+                    key: UndoKey::Mac(*mac),
+                    subscriber: subscriber.clone(),
+                });
             }
         }
     }

@@ -217,6 +217,7 @@ mod tests {
         for statement in [
             sql::planning::NEXT_DEADLINE,
             sql::planning::LEFT_OVER,
+            sql::reconcile::NEXT_DEADLINE,
             sql::work::READY,
             sql::work::NEXT_AT,
         ] {

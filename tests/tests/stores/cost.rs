@@ -78,6 +78,8 @@ async fn r7_nothing_due_among_many_costs_no_scan() {
         assert!(planned.next_deadline.is_some());
         let work = store.work(&fence, 128, 64).await.expect("work");
         assert!(work.tasks.is_empty() && work.next_at.is_none());
+        let soon = store.next_deadline(fence.router, Duration::from_secs(1));
+        assert_eq!(soon.await.expect("deadline"), None);
     }
     drop(store);
 

@@ -1,4 +1,5 @@
 mod removal;
+mod strays;
 mod test;
 mod view;
 
@@ -41,6 +42,7 @@ pub(super) async fn run(
                 done: "accepted",
             })?)
         }
+        RouterCommand::Strays { name } => strays::run(name, directory, out).await,
         RouterCommand::Remove { name, force } => removal::run(name, force, directory, out).await,
     }
 }

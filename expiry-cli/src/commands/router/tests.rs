@@ -1,6 +1,7 @@
+use chrono::DateTime;
 use expiry_core::{
-    Conflict, GatewayError, Hardware, MockDirectory, MockRouterGateway, OpenWork, Router,
-    RouterFacts, RouterId, StoreError,
+    Conflict, GatewayError, Hardware, MacAddr, MockDirectory, MockRouterGateway, OpenWork,
+    Presence, PresenceKind, Router, RouterFacts, RouterId, StoreError, Stray, Strays, WayIn,
 };
 use secrecy::ExposeSecret;
 
@@ -116,6 +117,68 @@ async fn a_forced_removal_lists_who_stays_as_they_are() {
     let expected = "router r1 removed\n  255700000001: may stay online\n  \
                     AA:BB:CC:DD:EE:01: stays disabled\n  joe: stays disabled\n";
     assert_eq!(text, expected);
+}
+
+#[tokio::test]
+async fn r9_strays_are_listed_with_how_they_were_let_in() {
+    let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("in range");
+    let staff = Presence {
+        kind: PresenceKind::Session,
+        login: Some("sta\u{1b}ff".into()),
+        mac: Some(MacAddr::new([2, 0, 0, 0, 0, 1])),
+        address: Some("10.5.50.7".into()),
+        way_in: WayIn::Account,
+        online: true,
+        comment: None,
+    };
+    let cameras = Presence {
+        kind: PresenceKind::Binding,
+        login: None,
+        mac: None,
+        address: Some("10.5.50.20-10.5.50.29".into()),
+        way_in: WayIn::Bypass,
+        online: false,
+        comment: Some("cameras".into()),
+    };
+    let strays = [staff, cameras].map(|presence| Stray {
+        presence,
+        first_seen: at(0),
+        last_seen: at(60),
+    });
+    let strays = Strays::new(Some(at(60)), strays.into());
+    let mut directory = directory();
+    directory
+        .expect_strays()
+        .returning(move |_| Ok(strays.clone()));
+    let command = || RouterCommand::Strays { name: "r1".into() };
+
+    let (text, result) = directory_only(command(), &directory).await;
+    result.expect("done");
+    let expected = "router r1: 2 strays, read 2027-01-15T08:01:00Z\n  \
+                    session of sta\\u{1b}ff on 02:00:00:00:00:01 at 10.5.50.7, \
+                    let in by account, first seen 2027-01-15T08:00:00Z\n  \
+                    binding of any device at 10.5.50.20-10.5.50.29, comment cameras, \
+                    let in by bypass, first seen 2027-01-15T08:00:00Z, not there now\n";
+    assert_eq!(text, expected);
+    let gateway = MockRouterGateway::new();
+    let (text, _) = output(command(), &directory, &gateway, true).await;
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["router"], "r1");
+    assert_eq!(json["reconciled_at"], "2027-01-15T08:01:00Z");
+    assert_eq!(json["strays"][0]["way_in"], "account");
+    assert_eq!(json["strays"][1]["kind"], "binding");
+}
+
+#[tokio::test]
+async fn r9_a_router_that_was_never_read_does_not_claim_to_have_no_strays() {
+    let mut directory = directory();
+    directory
+        .expect_strays()
+        .return_once(|_| Ok(Strays::default()));
+    let command = RouterCommand::Strays { name: "r1".into() };
+    let (text, result) = directory_only(command, &directory).await;
+    result.expect("done");
+    assert_eq!(text, "router r1: no watcher has read it whole yet\n");
 }
 
 #[tokio::test]

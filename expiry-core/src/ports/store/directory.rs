@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::StoreError;
 use crate::{
-    AccessChange, MacAddr, NewSubscriber, Router, RouterAddress, RouterId, Subscriber,
+    AccessChange, MacAddr, NewSubscriber, Router, RouterAddress, RouterId, Strays, Subscriber,
     SubscriberId, Tenant, TenantId, Username,
 };
 
@@ -70,6 +70,12 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// [`StoreError::Missing`].
     async fn open_work(&self, router: RouterId) -> Result<OpenWork, StoreError>;
+
+    /// Lists what a router lets through that belongs to nobody we know.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    async fn strays(&self, router: RouterId) -> Result<Strays, StoreError>;
 
     /// Removes a router with all that is open there. Subscribers bound to it stay, and are bound
     /// to no router's absence: they are out of every scope until rebound or removed.

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 
 use super::StoreError;
 use crate::{
-    Epoch, Intent, MacAddr, Ownership, RouterFacts, RouterId, Settled, Settlement, Task, TaskRef,
-    UndoKey, Username, WatcherId,
+    Epoch, Intent, Known, MacAddr, Ownership, Reconciled, Reconciliation, RouterFacts, RouterId,
+    Settled, Settlement, Task, TaskRef, UndoKey, Username, WatcherId,
 };
 
 /// What the engine needs: planning, ownership, work, and the record of results.
@@ -47,6 +47,27 @@ pub trait EnforcementStore: Send + Sync {
         names: &BTreeSet<Username>,
         macs: &BTreeSet<MacAddr>,
     ) -> Result<Live, StoreError>;
+
+    /// Asks who has these names and MACs now.
+    async fn known(&self, router: RouterId, keys: &BTreeSet<UndoKey>) -> Result<Known, StoreError>;
+
+    /// Returns the next deadline in the router's scope, if it is not planned yet and less than
+    /// `within` ahead.
+    async fn next_deadline(
+        &self,
+        router: RouterId,
+        within: Duration,
+    ) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+    /// Records the reading of a whole router. Owes a cut again for each of its keys that is still
+    /// as it was asked for: an ended access, or something removed whose row is there, and no live
+    /// access. What is owed already is left as it is. Replaces the router's strays; one that was
+    /// known keeps when it was first seen.
+    async fn reconciled(
+        &self,
+        fence: &Fence,
+        reconciliation: &Reconciliation,
+    ) -> Result<Reconciled, StoreError>;
 
     /// Commits what is about to be written: merges the undo items into the router's undo rows
     /// (opening closed ones) and marks the tasks owed. Returns the tasks that still stand at their
@@ -122,6 +143,9 @@ pub struct Work {
     pub tasks: Vec<Task>,
     /// When the next task of this router that is not yet to be tried or looked at will be.
     pub next_at: Option<DateTime<Utc>>,
+    /// When the router was last read whole; `None` if it was not since it was made, enabled, moved
+    /// or accepted, or came back from an outage.
+    pub reconciled_at: Option<DateTime<Utc>>,
 }
 
 /// Of the names and MACs asked for, those that a live access in the router's scope owns.

@@ -72,6 +72,11 @@ pub struct RouterStatus {
     pub owed_cuts: u64,
     /// Restores owed there.
     pub owed_restores: u64,
+    /// When it was last read whole; `None` if it was not since it was made, enabled, moved or
+    /// accepted.
+    pub reconciled_at: Option<DateTime<Utc>>,
+    /// How much was seen there then that belongs to nobody we know.
+    pub strays: u64,
 }
 
 /// One thing owed. A cut is owed from the instant its deadline passes, planned or not.

@@ -233,7 +233,9 @@ impl Hotspot {
         Sighting {
             actives: self.actives.values().cloned().collect(),
             hosts: select(&self.hosts, |row| row.bypassed),
-            bindings: self.bindings.values().cloned().collect(),
+            bindings: select(&self.bindings, |row| {
+                row.kind == BindingKind::Bypassed && !row.disabled
+            }),
             ..Sighting::default()
         }
     }

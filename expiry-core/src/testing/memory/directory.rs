@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Router, RouterChange,
-    RouterId, StoreError, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username,
+    RouterId, StoreError, Strays, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username,
 };
 
 #[async_trait]
@@ -55,6 +55,10 @@ impl Directory for MemoryStore {
 
     async fn open_work(&self, router: RouterId) -> Result<OpenWork, StoreError> {
         self.transaction("open_work", |tables, now| tables.open_work(router, now))
+    }
+
+    async fn strays(&self, router: RouterId) -> Result<Strays, StoreError> {
+        self.transaction("strays", |tables, _| tables.list_strays(router))
     }
 
     async fn remove_router(&self, router: RouterId, force: bool) -> Result<(), StoreError> {

@@ -8,9 +8,9 @@ use super::{
     tables::{Row, Tables},
 };
 use crate::{
-    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Live, MacAddr, Ownership,
-    Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, State, StoreError, Task,
-    TaskRef, UndoKey, Username, Want, WatcherId, Work,
+    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Known, Live, MacAddr,
+    Ownership, Planned, Reconciled, Reconciliation, RouterFacts, RouterId, RouterState, Settled,
+    Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want, WatcherId, Work,
 };
 
 #[async_trait]
@@ -60,6 +60,31 @@ impl EnforcementStore for MemoryStore {
                 names: names.cloned().collect(),
                 macs: macs.copied().collect(),
             })
+        })
+    }
+
+    async fn known(&self, router: RouterId, keys: &BTreeSet<UndoKey>) -> Result<Known, StoreError> {
+        self.transaction("known", |tables, now| Ok(tables.who_has(router, keys, now)))
+    }
+
+    async fn next_deadline(
+        &self,
+        router: RouterId,
+        within: Duration,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.transaction("next_deadline", |tables, now| {
+            Ok(tables.next_deadline(router, within, now))
+        })
+    }
+
+    async fn reconciled(
+        &self,
+        fence: &Fence,
+        reconciliation: &Reconciliation,
+    ) -> Result<Reconciled, StoreError> {
+        self.transaction("reconciled", |tables, now| {
+            tables.check(fence)?;
+            Ok(tables.reconciled(fence.router, reconciliation, now))
         })
     }
 
@@ -216,6 +241,10 @@ impl Tables {
             next_at: on_router()
                 .filter_map(|row| row.wanted_at().filter(|at| *at > now))
                 .min(),
+            reconciled_at: self.routers.get(&router).and_then(|row| {
+                // What was read before an outage is old.
+                row.reconciled_at.filter(|at| row.back_at <= Some(*at))
+            }),
         }
     }
 

@@ -6,6 +6,7 @@ mod enforcement;
 mod faults;
 mod feed;
 mod planning;
+mod reconcile;
 mod results;
 mod routers;
 mod status;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
-const FRESH: TimeDelta = TimeDelta::seconds(30);
+pub(super) const FRESH: TimeDelta = TimeDelta::seconds(30);
 
 impl Tables {
     /// Plans anew after a change of the subscriber. `due_at` is when an ended access is due.
@@ -219,6 +219,7 @@ impl Tables {
             return;
         };
         self.wake();
+        self.forget_reading(router);
         if !place.enabled {
             return;
         }

@@ -84,7 +84,13 @@ impl Tables {
         Settled::Recorded(recorded)
     }
 
-    fn audit(&mut self, before: &Row, outcome: &Outcome, recorded: &Recorded, now: DateTime<Utc>) {
+    pub(super) fn audit(
+        &mut self,
+        before: &Row,
+        outcome: &Outcome,
+        recorded: &Recorded,
+        now: DateTime<Utc>,
+    ) {
         let newly_confirmed =
             before.progress.state == State::Owed && recorded.progress.state == State::Confirmed;
         let kind = match (outcome, before.want) {
@@ -101,6 +107,19 @@ impl Tables {
             router: before.router,
             lag: recorded.lag,
             outage: recorded.outage,
+        });
+    }
+
+    /// A reading of the whole router found somebody back.
+    pub(super) fn audit_return(&mut self, before: &Row, now: DateTime<Utc>) {
+        self.events.push(AuditEvent {
+            kind: AuditKind::Returned,
+            at: now,
+            task: before.id,
+            target: before.target,
+            router: before.router,
+            lag: None,
+            outage: false,
         });
     }
 

@@ -161,6 +161,7 @@ impl Tables {
         }
         self.retain_rows(|row| row.router != id);
         self.undo.retain(|_, row| row.router != id);
+        self.strays.remove(&id);
         self.routers.remove(&id);
         self.wake();
         Ok(())

@@ -118,6 +118,11 @@ impl Tables {
             last_error: row.last_error.clone(),
             owed_cuts: count(&owed, Want::Cut),
             owed_restores: count(&owed, Want::Restore),
+            reconciled_at: row.reconciled_at,
+            strays: self
+                .strays
+                .get(&row.router.id)
+                .map_or(0, |s| s.len() as u64),
         }
     }
 

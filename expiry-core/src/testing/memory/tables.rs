@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Subscriber, SubscriberId, TaskId,
-    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Stray, Subscriber, SubscriberId,
+    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -143,6 +143,7 @@ pub(super) struct RouterRow {
     pub(super) back_at: Option<DateTime<Utc>>,
     pub(super) attempted_at: Option<DateTime<Utc>>,
     pub(super) last_error: Option<String>,
+    pub(super) reconciled_at: Option<DateTime<Utc>>,
 }
 
 impl RouterRow {
@@ -157,6 +158,7 @@ impl RouterRow {
             back_at: None,
             attempted_at: None,
             last_error: None,
+            reconciled_at: None,
         }
     }
 }
@@ -211,6 +213,7 @@ pub(super) struct Tables {
     pub(super) undo: BTreeMap<(RouterId, UndoKey), UndoRow>,
     pub(super) watchers: BTreeMap<WatcherId, DateTime<Utc>>,
     pub(super) events: Vec<AuditEvent>,
+    pub(super) strays: BTreeMap<RouterId, Vec<Stray>>,
     rows: BTreeMap<TaskId, Row>,
     targets: BTreeMap<(Target, RouterId), TaskId>,
     last_id: i64,

@@ -210,14 +210,22 @@ async fn r3_an_unblock_enables() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r9_sessions_reads_all_sessions_bypassed_hosts_and_bindings() {
+async fn r9_sessions_reads_all_sessions_and_what_is_bypassed_and_nothing_else() {
     let (gateway, mut office) = gateway();
     let router = router();
     let mut peer = connected(&gateway, &mut office, &router).await;
     let play = async {
         let commands = peer.take(3).await;
         let queries: Vec<_> = commands.iter().flat_map(Sentence::queries).collect();
-        assert_eq!(queries, [b"bypassed=true"]);
+        let expected: [&[u8]; 6] = [
+            b"bypassed=true",
+            b"type=bypassed",
+            b"bypassed=true",
+            b"#|",
+            b"disabled=true",
+            b"#!&",
+        ];
+        assert_eq!(queries, expected);
         let binding = [(".id", "*9"), ("type", "bypassed"), ("comment", "alice")];
         for command in &commands {
             if command.command() == b"/ip/hotspot/ip-binding/print" {

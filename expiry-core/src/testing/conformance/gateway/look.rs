@@ -248,17 +248,22 @@ pub async fn a_look_for_nothing_shows_nothing(bench: &dyn GatewayBench) {
     assert_eq!(look(bench, &Query::default()).await, Sighting::default());
 }
 
-pub async fn r9_all_sessions_bypassed_hosts_and_bindings_are_read_for_reconcile(
-    bench: &dyn GatewayBench,
-) {
+pub async fn r9_all_that_a_router_lets_through_is_read_for_reconcile(bench: &dyn GatewayBench) {
     two_online(bench).await;
     online(bench, Device::new(mac(3), Entry::Bypass)).await;
-    bench.add_binding(Binding {
-        mac: mac(4),
-        kind: BindingKind::Blocked,
-        comment: "banned",
-        disabled: true,
-    });
+    for (number, kind, disabled) in [
+        (4, BindingKind::Blocked, false),
+        (5, BindingKind::Bypassed, true),
+        (6, BindingKind::Regular, false),
+        (7, BindingKind::Bypassed, false),
+    ] {
+        bench.add_binding(Binding {
+            mac: mac(number),
+            kind,
+            comment: "printer",
+            disabled,
+        });
+    }
 
     let seen = ok(bench.gateway().sessions(&bench.router()).await);
 
@@ -268,7 +273,13 @@ pub async fn r9_all_sessions_bypassed_hosts_and_bindings_are_read_for_reconcile(
     let bindings = seen.bindings.iter().map(|row| row.mac).collect();
     assert_eq!(of(actives), [mac(1), mac(2)]);
     assert_eq!(of(hosts), [mac(3)]);
-    assert_eq!(of(bindings), [mac(3), mac(4)]);
+    assert_eq!(of(bindings), [mac(3), mac(7)]);
+    let comments = seen.bindings.iter().map(|row| row.comment.as_deref());
+    assert!(
+        comments
+            .into_iter()
+            .any(|comment| comment == Some("printer"))
+    );
 }
 
 /// Brings [`NAME`] online on the first device and somebody else on the second. Returns the address

@@ -42,7 +42,7 @@ macro_rules! gateway_conformance {
                 connections_come_with_the_rows_of_their_device_and_nobody_elses
                 connections_come_for_an_address_that_shows_nothing_else
                 a_look_for_nothing_shows_nothing
-                r9_all_sessions_bypassed_hosts_and_bindings_are_read_for_reconcile
+                r9_all_that_a_router_lets_through_is_read_for_reconcile
             }
             cut {
                 r6_an_account_with_a_cookie_is_cut

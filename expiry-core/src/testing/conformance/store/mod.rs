@@ -16,6 +16,7 @@ pub mod looks;
 pub mod ownership;
 pub mod payment;
 pub mod planning;
+pub mod reconcile;
 pub mod results;
 pub mod routers;
 pub mod status;
@@ -148,6 +149,25 @@ macro_rules! store_conformance {
                 r2_a_device_added_after_the_end_is_cut_with_the_rest
                 a_subscriber_bound_to_a_removed_router_is_in_no_scope
             }
+            reconcile {
+                r1_who_has_what_is_asked_by_the_scope_of_the_router
+                r2_what_was_removed_has_ended_for_as_long_as_its_row_is_there
+                r9_who_is_found_on_after_a_confirmed_cut_is_owed_again
+                r9_a_way_in_that_nobody_uses_is_owed_and_no_return
+                r9_what_is_owed_already_is_left_as_it_is
+                r2_what_comes_back_again_and_again_waits_for_its_pace
+                r1_nobody_is_owed_a_cut_who_has_not_ended_in_scope
+                r9_an_ended_subscriber_without_a_row_gets_one
+                r2_who_was_removed_is_owed_again_too
+                r10_who_is_found_long_after_the_end_comes_after_fresh_deadlines
+                r9_strays_are_replaced_and_keep_when_they_were_first_seen
+                r9_status_counts_the_strays_of_each_router
+                r9_whatever_a_router_says_is_kept
+                r9_a_router_of_which_nothing_is_known_any_more_has_no_strays
+                r9_a_router_that_came_back_is_to_be_read_at_once
+                r8_an_old_epoch_records_no_reading
+                the_next_deadline_of_a_router_is_the_first_that_is_near_in_its_scope
+            }
             results {
                 r2_where_a_cut_saw_its_target_is_kept_until_it_is_confirmed
                 r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag
@@ -246,6 +266,7 @@ mod tests {
             include_str!("ownership.rs"),
             include_str!("payment.rs"),
             include_str!("planning.rs"),
+            include_str!("reconcile.rs"),
             include_str!("results.rs"),
             include_str!("routers.rs"),
             include_str!("status.rs"),

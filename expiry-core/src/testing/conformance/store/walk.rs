@@ -5,8 +5,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::world::{HOUR, World, mac, mac_undo, name_undo, new_subscriber, ok, username};
 use crate::{
-    Access, AccessChange, MacAddr, Outcome, RouterId, Settled, State, Store, StoreError,
-    SubscriberId, SystemClock, Task, TenantId, UndoKey, Want, WayIn, testing::MemoryStore,
+    Access, AccessChange, MacAddr, Outcome, Presence, PresenceKind, Reconciliation, RouterId,
+    Settled, State, Store, StoreError, SubscriberId, SystemClock, Task, TenantId, UndoKey, Want,
+    WayIn, testing::MemoryStore,
 };
 
 const ROUTERS: [&str; 3] = ["r0", "r1", "theirs"];
@@ -62,6 +63,7 @@ enum Step {
     Attempt(usize, bool, End),
     Late(usize, End),
     Recheck(usize, u8),
+    Reconcile(usize, u8),
     Nudge,
 }
 
@@ -98,7 +100,7 @@ impl Step {
             Kind::LongOver,
         ][rng.random_range(0..8)];
         let end = [End::Done, End::Done, End::Look, End::Back, End::Failed][rng.random_range(0..5)];
-        match rng.random_range(0..26) {
+        match rng.random_range(0..28) {
             0..3 => Self::Make(
                 name,
                 rng.random_bool(0.5).then_some(device),
@@ -115,6 +117,7 @@ impl Step {
             16 => Self::Recheck(router, device),
             17 => Self::Nudge,
             18..20 => Self::Late(router, end),
+            20 | 21 => Self::Reconcile(router, device),
             _ => Self::Attempt(router, rng.random_bool(0.7), end),
         }
     }
@@ -203,8 +206,43 @@ impl Side {
                 ];
                 told(world.recheck(self.routers[*router], &keys).await)
             }
+            Step::Reconcile(router, number) => self.reconcile(*router, *number).await,
             Step::Nudge => told(world.nudge().await),
         }
+    }
+
+    /// Finds a name and a device on, and a stray.
+    async fn reconcile(&self, number: usize, device: u8) -> String {
+        let router = self.routers[number];
+        if !self.serves(router).await {
+            return String::new();
+        }
+        let name = UndoKey::Name(username(&name_of(device)));
+        let keys = [name, UndoKey::Mac(mac(device))];
+        let known = ok(self.world.known(router, &keys.clone().into()).await);
+        let reconciliation = Reconciliation {
+            on: keys
+                .map(|key| {
+                    let way_in = (device == 0).then_some(WayIn::Account);
+                    (key, way_in)
+                })
+                .into(),
+            strays: vec![Presence {
+                kind: PresenceKind::Host,
+                login: None,
+                mac: Some(mac(device)),
+                address: None,
+                way_in: WayIn::Bypass,
+                online: true,
+                comment: None,
+            }],
+            pace: Duration::ZERO,
+        };
+        let fence = self.world.fence(router).await;
+        let done = ok(self.world.reconciled(&fence, &reconciliation).await);
+        let found = done.found.into_iter();
+        let found = sorted(found.map(|found| (found.username, found.cannot_hold)));
+        format!("{known:?} {found:?} {:?}", done.new_strays)
     }
 
     async fn attempt(&self, number: usize, found: bool, end: End) -> String {
@@ -316,6 +354,14 @@ impl Side {
             seen.extend(sorted(tasks));
             let open = ok(self.world.open_work(router).await);
             seen.push(format!("{} {open:?}", ROUTERS[number]));
+            let strays = ok(self.world.strays(router).await);
+            let read = strays.reconciled_at.is_some();
+            let presences = strays.strays.into_iter().map(|stray| stray.presence);
+            seen.push(format!(
+                "{} {read} {:?}",
+                ROUTERS[number],
+                sorted(presences)
+            ));
         }
         seen.push(format!("{:?}", self.world.owed().await));
         seen

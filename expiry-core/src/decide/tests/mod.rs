@@ -1,3 +1,5 @@
+mod presence;
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use chrono::DateTime;
@@ -305,7 +307,10 @@ proptest! {
         comments: bool,
     ) {
         let task = task(username, &macs);
-        let live = live(&live_names, &live_macs);
+        let mut live = live(&live_names, &live_macs);
+        if comments {
+            live = with_lent_devices(live, &seen);
+        }
         let left = Leftovers::find(&Claim::new(&task, &live, comments), &seen, &BTreeSet::new());
 
         for row in &left.users {
@@ -319,6 +324,8 @@ proptest! {
         }
         for row in &left.bindings {
             prop_assert!(!live.macs.contains(&row.mac.expect("made with one")), "{row:?}");
+            let comment = row.comment.as_deref().expect("made with one");
+            prop_assert!(!comments || !live.names.iter().any(|name| name.matches(comment)));
         }
         let live_sessions: Vec<_> =
             seen.actives.iter().filter(|row| owned_by(&row.user, &live)).collect();
