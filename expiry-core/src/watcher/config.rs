@@ -23,6 +23,9 @@ pub struct WatcherConfig {
     pub backlog: (u32, Duration),
     /// Whether a bypass binding also belongs to the subscriber whose name its comment equals.
     pub comments: bool,
+    /// Nobody is cut, by any watcher, while changes have ended the access of more than this share
+    /// of the subscribers, in percent from 1 to 100, until somebody releases the brake.
+    pub share_limit: Option<u8>,
     /// How long a graceful stop, or a single check, may take.
     pub patience: Duration,
     /// Seed of the jitter.
@@ -41,6 +44,7 @@ impl Default for WatcherConfig {
             batch: 128,
             backlog: (64, Duration::from_secs(1)),
             comments: false,
+            share_limit: None,
             patience: Duration::from_secs(20),
             seed: 0,
         }

@@ -20,6 +20,14 @@ pub(super) async fn plan(shared: &Shared, lanes: &Lanes) -> Result<(), WatchErro
 async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, WatchError> {
     let mut failures = 0;
     loop {
+        if !shared.tenure.holds() {
+            // The heart says when it does. A clock that is not trusted must not say what is due.
+            tokio::select! {
+                () = tokio::time::sleep(shared.config.interval) => {}
+                () = shared.plan.notified() => {}
+            }
+            continue;
+        }
         let nap = match shared.store.plan_due(LIMIT).await {
             Ok(planned) => {
                 failures = 0;

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,9 +8,9 @@ use super::{
     tables::{Row, Tables},
 };
 use crate::{
-    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Live, MacAddr, Ownership,
-    Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, State, StoreError, Task,
-    TaskRef, UndoKey, Username, Want, WatcherId, Work,
+    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Live, MacAddr,
+    Ownership, Planned, RouterFacts, RouterId, RouterState, Settled, Settlement, State, StoreError,
+    Task, TaskRef, UndoKey, Username, Want, WatcherId, Work,
 };
 
 #[async_trait]
@@ -19,8 +19,15 @@ impl EnforcementStore for MemoryStore {
         self.transaction("now", |_, now| Ok(now))
     }
 
-    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>, StoreError> {
-        self.transaction("own", |tables, now| Ok(tables.own(watcher, ttl, now)))
+    async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
+        self.transaction("own", |tables, now| Ok(tables.own(beat, now)))
+    }
+
+    async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
+        self.transaction("stand_by", |tables, now| {
+            tables.stand_by(beat, now);
+            Ok(())
+        })
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
@@ -161,6 +168,7 @@ impl Tables {
             self.plan_cut(&owner, end, now);
             planned += 1;
         }
+        planned += self.take_back_early(limit.saturating_sub(planned), now);
         let enabled: Vec<_> = self
             .routers
             .values()
@@ -182,10 +190,12 @@ impl Tables {
         }
     }
 
-    fn work(&self, router: RouterId, limit: u32, backlog: u32, now: DateTime<Utc>) -> Work {
+    fn work(&mut self, router: RouterId, limit: u32, backlog: u32, now: DateTime<Utc>) -> Work {
+        let is_braked = self.share_is_exceeded(now);
         let on_router = || self.rows().filter(|row| row.router == router);
         let mut ready: Vec<_> = on_router()
-            .filter(|row| row.wanted_at().is_some_and(|at| at <= now))
+            .filter(|row| !is_braked && row.wanted_at().is_some_and(|at| at <= now))
+            .filter(|row| !row.is_owed() || row.want == Want::Restore || self.may_be_cut(row, now))
             .collect();
         ready.sort_by_key(|row| (turn_of(row), row.due_at, row.id));
         let mut backlog_left = backlog;
@@ -198,7 +208,18 @@ impl Tables {
             fits
         });
         ready.truncate(limit as usize);
-        let tasks = ready.into_iter().map(|row| Task {
+        let tasks = ready.into_iter().map(|row| self.task(row));
+        Work {
+            now,
+            tasks: tasks.collect(),
+            next_at: on_router()
+                .filter_map(|row| row.wanted_at().filter(|at| *at > now))
+                .min(),
+        }
+    }
+
+    pub(super) fn task(&self, row: &Row) -> Task {
+        Task {
             id: row.id,
             want: row.want,
             revision: row.revision,
@@ -209,13 +230,6 @@ impl Tables {
             progress: row.progress.clone(),
             trace: row.trace.clone(),
             undo: self.undo_for(row),
-        });
-        Work {
-            now,
-            tasks: tasks.collect(),
-            next_at: on_router()
-                .filter_map(|row| row.wanted_at().filter(|at| *at > now))
-                .min(),
         }
     }
 
@@ -270,7 +284,7 @@ impl Tables {
 const BACKLOG: u8 = 3;
 
 /// Owed restores first, then fresh cuts, then looks, then backlog.
-fn turn_of(row: &Row) -> u8 {
+pub(super) fn turn_of(row: &Row) -> u8 {
     match (row.progress.state, row.want) {
         (State::Confirmed, _) => 2,
         (State::Owed, Want::Restore) => 0,

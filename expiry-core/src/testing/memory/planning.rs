@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
-const FRESH: TimeDelta = TimeDelta::seconds(30);
+pub(super) const FRESH: TimeDelta = TimeDelta::seconds(30);
 
 impl Tables {
     /// Plans anew after a change of the subscriber. `due_at` is when an ended access is due.
@@ -24,6 +24,7 @@ impl Tables {
         };
         match owner.subscriber.access {
             Access::None => {
+                self.ended_by_change.remove(&id);
                 let target = owner.target();
                 self.retain_rows(|row| row.target != target);
             }
@@ -105,6 +106,7 @@ impl Tables {
     }
 
     fn plan_live(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
+        self.ended_by_change.remove(&owner.subscriber.id);
         let target = owner.target();
         let keys = owner.keys();
         let routers: Vec<_> = self
@@ -270,6 +272,28 @@ impl Tables {
             }
         }
         any
+    }
+
+    /// Takes back the cuts of at most `limit` subscribers that were planned before their time.
+    pub(super) fn take_back_early(&mut self, limit: u32, now: DateTime<Utc>) -> u32 {
+        let early = |row: &&SubscriberRow| {
+            let is_planned = row.planned >= row.subscriber.revision;
+            is_planned && !row.removed && row.subscriber.access.end().is_some_and(|end| end > now)
+        };
+        let early: Vec<_> = self
+            .subscribers
+            .values()
+            .filter(early)
+            .map(|row| row.subscriber.id)
+            .take(limit as usize)
+            .collect();
+        for id in &early {
+            if let Some(row) = self.subscribers.get_mut(id) {
+                row.subscriber.revision.0 += 1;
+            }
+            self.replan(*id, None, now);
+        }
+        u32::try_from(early.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns whose access has ended and is not planned, oldest deadline first.

@@ -2,9 +2,10 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 
+use super::brake::MachineRow;
 use crate::{
-    Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Subscriber, SubscriberId, TaskId,
-    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    Brake, Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Subscriber, SubscriberId,
+    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -162,6 +163,14 @@ impl RouterRow {
 }
 
 #[derive(Clone, Debug)]
+pub(super) struct WatcherRow {
+    pub(super) heartbeat_at: DateTime<Utc>,
+    pub(super) machine: Option<String>,
+    pub(super) braked: bool,
+    pub(super) share_limit: Option<u8>,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct SubscriberRow {
     pub(super) subscriber: Subscriber,
     pub(super) planned: Revision,
@@ -209,7 +218,11 @@ pub(super) struct Tables {
     pub(super) subscribers: BTreeMap<SubscriberId, SubscriberRow>,
     pub(super) owners: Owners,
     pub(super) undo: BTreeMap<(RouterId, UndoKey), UndoRow>,
-    pub(super) watchers: BTreeMap<WatcherId, DateTime<Utc>>,
+    pub(super) watchers: BTreeMap<WatcherId, WatcherRow>,
+    pub(super) machines: BTreeMap<String, MachineRow>,
+    pub(super) share: Option<Brake>,
+    /// Whose access was ended by a change, and when.
+    pub(super) ended_by_change: BTreeMap<SubscriberId, DateTime<Utc>>,
     pub(super) events: Vec<AuditEvent>,
     rows: BTreeMap<TaskId, Row>,
     targets: BTreeMap<(Target, RouterId), TaskId>,

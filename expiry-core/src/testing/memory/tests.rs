@@ -165,7 +165,10 @@ async fn subscribe(store: &MemoryStore, access: Access) -> Subscriber {
 
 async fn next_task(store: &MemoryStore) -> (Fence, Task) {
     let watcher = WatcherId(uuid::Uuid::nil());
-    let owned = store.own(watcher, Duration::MAX).await.expect("owned");
+    let owned = store
+        .own(&crate::Heartbeat::new(watcher, Duration::MAX))
+        .await
+        .expect("owned");
     let fence = Fence {
         router: owned[0].router.id,
         watcher,

@@ -3,10 +3,10 @@ use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Access, AccessChange, Fence, Hardware, Intent, Live, MacAddr, NewRouter, NewSubscriber,
-    Outcome, Planned, Recorded, Router, RouterAddress, RouterFacts, RouterId, Service, Settled,
-    Settlement, Store, StoreError, Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo,
-    UndoItem, UndoKey, Username, WatcherId,
+    Access, AccessChange, Fence, Hardware, Heartbeat, Intent, Live, MacAddr, NewRouter,
+    NewSubscriber, Outcome, Ownership, Planned, Recorded, Router, RouterAddress, RouterFacts,
+    RouterId, Service, Settled, Settlement, Store, StoreError, Subscriber, SubscriberId, Task,
+    TaskRef, TenantId, Undo, UndoItem, UndoKey, Username, WatcherId,
 };
 
 /// Long enough that no ownership lapses during a case.
@@ -47,6 +47,15 @@ impl World {
         while self.time().await <= instant {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Has a watcher beat its heart and claim.
+    pub(super) async fn own(
+        &self,
+        watcher: WatcherId,
+        ttl: Duration,
+    ) -> Result<Vec<Ownership>, StoreError> {
+        self.store.own(&Heartbeat::new(watcher, ttl)).await
     }
 
     pub(super) async fn tenant(&self, slug: &str) -> TenantId {
