@@ -11,7 +11,9 @@ use sqlx::QueryBuilder;
 use super::{
     Db, Tx,
     keys::{push_numbers, push_texts},
-    ownership, undo,
+    ownership,
+    share::{self, Exceeded},
+    undo,
 };
 use crate::{
     error::Result,
@@ -31,6 +33,9 @@ pub(crate) const READY: &str =
                  SELECT id FROM enforcement
                  WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND next_at <= $2
                    AND state = 'owed'
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
                  ORDER BY due_at, id LIMIT $3) AS fresh
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
@@ -40,6 +45,9 @@ pub(crate) const READY: &str =
                  SELECT id FROM enforcement
                  WHERE router_id = $1 AND want = 'cut' AND backlog AND next_at <= $2
                    AND state = 'owed'
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
                  ORDER BY due_at, id LIMIT $4) AS late)
          ORDER BY CASE WHEN state = 'confirmed' THEN 2 WHEN want = 'restore' THEN 0
                        WHEN backlog THEN 3 ELSE 1 END, due_at, id
@@ -49,8 +57,16 @@ pub(crate) const NEXT_AT: &str =
     "SELECT next_at FROM enforcement WHERE router_id = $1 AND next_at > $2
          ORDER BY next_at LIMIT 1";
 
-pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
+/// Returns the work, and what is to be recorded if the limit of changes was found exceeded.
+pub(super) async fn work(
+    tx: &mut Tx,
+    fence: &Fence,
+    limit: u32,
+    backlog: u32,
+) -> Result<(Work, Option<Exceeded>)> {
     ownership::check(tx, fence).await?;
+    let (braked, exceeded) = share::check(tx).await?;
+    let limit = if braked { 0 } else { limit };
     let rows: Vec<EnforcementRow> = sqlx::query_as(READY)
         .bind(fence.router.0)
         .bind(tx.now)
@@ -66,14 +82,15 @@ pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -
         .bind(tx.now)
         .fetch_optional(tx.conn())
         .await?;
-    Ok(Work {
+    let work = Work {
         now: instant(tx.now)?,
         tasks,
         next_at: next_at.map(instant).transpose()?,
-    })
+    };
+    Ok((work, exceeded))
 }
 
-async fn attach_undo(tx: &mut Tx, router: RouterId, tasks: &mut [Task]) -> Result<()> {
+pub(super) async fn attach_undo(tx: &mut Tx, router: RouterId, tasks: &mut [Task]) -> Result<()> {
     let restores = tasks.iter().filter(|task| task.want == Want::Restore);
     let keys = restores.flat_map(keys_of_task).collect();
     let rows = undo::read(tx, router, &keys).await?;

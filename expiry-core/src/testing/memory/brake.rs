@@ -164,13 +164,25 @@ impl Tables {
                 .is_none_or(|owner| owner.removed || owner.has_ended(now))
     }
 
-    /// The clock was ahead: whatever it stamped is due now, and happened by now at the latest.
-    fn forget_the_future(&mut self, now: DateTime<Utc>) {
-        let due: Vec<_> = self
+    /// What was made owed by a clock that was ahead is due now.
+    pub(super) fn bring_forward(&mut self, now: DateTime<Utc>) {
+        let ahead: Vec<_> = self
             .rows()
+            .filter(|row| row.is_owed() && row.due_at > now)
             .filter(|row| row.want == Want::Restore || self.may_be_cut(row, now))
             .map(|row| row.id)
             .collect();
+        for id in ahead {
+            if let Some(row) = self.row_mut(id) {
+                row.due_at = now;
+                row.progress.next_attempt_at = Some(now);
+            }
+        }
+    }
+
+    /// The clock was ahead: whatever it stamped is due now, and happened by now at the latest.
+    fn forget_the_future(&mut self, now: DateTime<Utc>) {
+        self.bring_forward(now);
         for row in self.rows_mut() {
             let progress = &mut row.progress;
             for at in [
@@ -181,11 +193,6 @@ impl Tables {
                 *at = at.map(|at| at.min(now));
             }
             row.attempted_at = row.attempted_at.filter(|at| *at <= now);
-        }
-        for id in due {
-            if let Some(row) = self.row_mut(id) {
-                row.due_at = row.due_at.min(now);
-            }
         }
         for row in self.routers.values_mut() {
             for at in [

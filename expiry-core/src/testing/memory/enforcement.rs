@@ -169,6 +169,7 @@ impl Tables {
             planned += 1;
         }
         planned += self.take_back_early(limit.saturating_sub(planned), now);
+        self.bring_forward(now);
         let enabled: Vec<_> = self
             .routers
             .values()

@@ -35,7 +35,8 @@ impl Tables {
         self.wake();
     }
 
-    /// Owes a cut wherever the subscriber may be online.
+    /// Owes a cut wherever the subscriber may be online. It is to be tried from its deadline on, not
+    /// from now: the clock may be ahead.
     pub(super) fn plan_cut(
         &mut self,
         owner: &SubscriberRow,
@@ -54,7 +55,7 @@ impl Tables {
             .map(|router| router.id)
             .collect();
         for router in routers {
-            self.put_cut(owner, router, due_at, now - due_at > FRESH, now);
+            self.put_cut(owner, router, due_at, now - due_at > FRESH);
         }
         let id = owner.subscriber.id;
         if let Some(row) = self.subscribers.get_mut(&id) {
@@ -68,7 +69,6 @@ impl Tables {
         router: RouterId,
         due_at: DateTime<Utc>,
         backlog: bool,
-        now: DateTime<Utc>,
     ) {
         let row = Row {
             id: TaskId(0),
@@ -80,7 +80,7 @@ impl Tables {
             macs: owner.subscriber.devices.clone(),
             due_at,
             backlog,
-            progress: Progress::owed(now),
+            progress: Progress::owed(due_at),
             trace: Trace::default(),
             attempted_at: None,
         };
@@ -242,7 +242,7 @@ impl Tables {
             .cloned()
             .collect();
         for owner in ended {
-            self.put_cut(&owner, router, now, true, now);
+            self.put_cut(&owner, router, now, true);
         }
         self.owe_restores(router, now);
     }
