@@ -18,10 +18,11 @@ pub(crate) const NEXT_DEADLINE: &str =
          ORDER BY ends_at LIMIT 1";
 
 pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fresh)
-             OR EXISTS (SELECT 1 FROM subscriber
-                        WHERE planned_revision >= revision AND removed_at IS NULL
-                          AND ends_at > $1)
-             OR EXISTS (SELECT 1 FROM enforcement WHERE state = 'owed' AND due_at > $1)
+             OR (SELECT ends_at FROM subscriber
+                 WHERE planned_revision >= revision AND removed_at IS NULL AND ends_at > $1
+                 ORDER BY ends_at DESC LIMIT 1) IS NOT NULL
+             OR (SELECT due_at FROM enforcement WHERE state = 'owed' AND due_at > $1
+                 ORDER BY due_at DESC, id DESC LIMIT 1) IS NOT NULL
              OR EXISTS (SELECT 1 FROM enforcement
                         WHERE detached AND next_at IS NULL AND device <> '')
              OR EXISTS (SELECT 1 FROM subscriber s
@@ -185,7 +186,7 @@ async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
         "UPDATE subscriber SET revision = revision + 1
          WHERE id IN (SELECT id FROM subscriber
                       WHERE planned_revision >= revision AND removed_at IS NULL AND ends_at > $1
-                      LIMIT $2)
+                      ORDER BY ends_at DESC LIMIT $2)
          RETURNING id, tenant_id, username, service, access, ends_at, revision, router_id, macs",
     )
     .bind(tx.now)

@@ -112,7 +112,7 @@ async fn count(tx: &mut Tx, limit_percent: i64) -> Result<Option<Exceeded>> {
     let many = |count: i64| u64::try_from(count).unwrap_or_default();
     let enough = enough_subscribers(many(ended), limit);
     let subscribers: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM subscriber WHERE removed_at IS NULL LIMIT $1) AS some",
+        "SELECT COUNT(*) FROM (SELECT 1 FROM subscriber WHERE removed_at IS NULL LIMIT $1) AS few",
     )
     .bind(i64::try_from(enough).unwrap_or(i64::MAX))
     .fetch_one(tx.conn())

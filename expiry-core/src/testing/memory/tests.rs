@@ -9,11 +9,18 @@ use crate::{
     WatcherId, testing::TestClock,
 };
 
-async fn open() -> (Arc<dyn Store>, ()) {
-    (Arc::new(MemoryStore::new(Arc::new(SystemClock))), ())
+async fn open() -> (Arc<dyn Store>, MemoryStore) {
+    let store = MemoryStore::new(Arc::new(SystemClock));
+    (Arc::new(store.clone()), store)
 }
 
-crate::store_conformance!(open);
+#[expect(clippy::unused_async, reason = "other stores wait for their database")]
+async fn ahead(store: &MemoryStore, by: TimeDelta) -> Arc<dyn Store> {
+    let clock = TestClock::starting_at(SystemClock.wall() + by);
+    Arc::new(store.with_clock(Arc::new(clock)))
+}
+
+crate::store_conformance!(open, ahead);
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_the_store_decides_what_is_due() {

@@ -274,13 +274,13 @@ pub async fn a_refused_change_changes_nothing(store: Arc<dyn Store>) {
 const SILENCE: Duration = Duration::from_millis(400);
 
 /// Takes what a feed still has to say of earlier changes.
-async fn quiet(feed: &mut dyn ChangeFeed) {
+pub(super) async fn quiet(feed: &mut dyn ChangeFeed) {
     while let Ok(changed) = timeout(SILENCE, feed.changed()).await {
         ok(changed);
     }
 }
 
-async fn woken(feed: &mut dyn ChangeFeed) -> bool {
+pub(super) async fn woken(feed: &mut dyn ChangeFeed) -> bool {
     match timeout(Duration::from_secs(20), feed.changed()).await {
         Ok(changed) => {
             ok(changed);

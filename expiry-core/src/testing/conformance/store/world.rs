@@ -16,6 +16,8 @@ pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) struct World {
     store: Arc<dyn Store>,
     pub(super) watcher: WatcherId,
+    /// The limit of every watcher of this world.
+    pub(super) share_limit: Option<u8>,
 }
 
 impl Deref for World {
@@ -31,6 +33,7 @@ impl World {
         Self {
             store,
             watcher: WatcherId::fresh(),
+            share_limit: None,
         }
     }
 
@@ -55,7 +58,11 @@ impl World {
         watcher: WatcherId,
         ttl: Duration,
     ) -> Result<Vec<Ownership>, StoreError> {
-        self.store.own(&Heartbeat::new(watcher, ttl)).await
+        let beat = Heartbeat {
+            share_limit: self.share_limit,
+            ..Heartbeat::new(watcher, ttl)
+        };
+        self.store.own(&beat).await
     }
 
     pub(super) async fn tenant(&self, slug: &str) -> TenantId {
