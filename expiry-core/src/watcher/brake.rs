@@ -1,11 +1,13 @@
+use std::time::Duration;
+
 use super::Shared;
 use crate::{
-    Brake, Clocks, Event, MachineState, StoreError,
+    Brake, BrakeStore, Clock, Clocks, Event, Machine, MachineRecord, MachineState, StoreError,
     brake::{Apart, Reading, judge},
 };
 
-/// What is kept of a state that says nothing new, for so long.
-const STALE: std::time::Duration = std::time::Duration::from_secs(30);
+/// A state that says nothing new is recorded again after so long.
+const STALE: Duration = Duration::from_secs(30);
 
 /// What a look at the clocks came to.
 pub(super) struct Judged {
@@ -21,23 +23,7 @@ pub(super) struct Judged {
 pub(super) async fn look(shared: &Shared) -> Result<Judged, StoreError> {
     let machine = &shared.machine;
     loop {
-        let before = shared.clock.wall();
-        let known = shared.store.machine(&machine.id).await?;
-        let clocks = shared.clock.read();
-        let waits = known
-            .state
-            .as_ref()
-            .is_some_and(|state| state.waits_for_synchronisation(&clocks));
-        let reading = Reading {
-            apart: Apart::between(before, known.now, clocks.wall),
-            synchronised: if waits {
-                shared.clock.is_synchronised().await
-            } else {
-                None
-            },
-            clocks,
-        };
-        let state = judge(known.state.as_ref(), &reading, known.now);
+        let (known, state) = read(&*shared.clock, &*shared.store, machine).await?;
         let is_known = known
             .state
             .is_some_and(|known| says_nothing_new(&state, &known));
@@ -59,6 +45,29 @@ pub(super) async fn look(shared: &Shared) -> Result<Judged, StoreError> {
             brakes,
         });
     }
+}
+
+/// Compares the clocks. Returns what the store knows, and what it should know.
+pub(super) async fn read(
+    clock: &dyn Clock,
+    store: &(impl BrakeStore + ?Sized),
+    machine: &Machine,
+) -> Result<(MachineRecord, MachineState), StoreError> {
+    let before = clock.wall();
+    let known = store.machine(&machine.id).await?;
+    let clocks = clock.read();
+    let waits = |state: &MachineState| state.waits_for_synchronisation(&clocks);
+    let reading = Reading {
+        apart: Apart::between(before, known.now, clocks.wall),
+        synchronised: if known.state.as_ref().is_some_and(waits) {
+            clock.is_synchronised().await
+        } else {
+            None
+        },
+        clocks,
+    };
+    let state = judge(known.state.as_ref(), &reading, known.now);
+    Ok((known, state))
 }
 
 /// Heartbeats keep the last reading up to date by themselves.

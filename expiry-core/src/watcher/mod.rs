@@ -8,6 +8,7 @@
 mod brake;
 mod config;
 mod cut;
+mod dry_run;
 mod feed;
 mod heart;
 mod lane;
@@ -18,6 +19,7 @@ mod tenure;
 mod turn;
 
 pub use config::WatcherConfig;
+pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
 pub use once::OnceReport;
 
 use std::{

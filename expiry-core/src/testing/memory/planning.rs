@@ -268,10 +268,21 @@ impl Tables {
             let owes = row.is_some_and(|row| row.want == Want::Restore && row.is_owed());
             if !owes {
                 self.put_restore(&owner, router, now);
+                self.plan_again_at_the_end(id);
                 any = true;
             }
         }
         any
+    }
+
+    /// Has somebody who is live, and whose cut is planned already, planned again: then the clock was
+    /// ahead, or is behind now.
+    fn plan_again_at_the_end(&mut self, id: SubscriberId) {
+        if let Some(row) = self.subscribers.get_mut(&id)
+            && row.planned >= row.subscriber.revision
+        {
+            row.subscriber.revision.0 += 1;
+        }
     }
 
     /// Takes back the cuts of at most `limit` subscribers that were planned before their time.

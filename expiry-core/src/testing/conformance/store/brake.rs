@@ -208,7 +208,7 @@ pub(super) fn free(wall: DateTime<Utc>) -> MachineState {
     MachineState {
         last: Clocks {
             boot_id: "boot".into(),
-            boot: Duration::from_secs(60),
+            boot: Duration::from_mins(1),
             wall,
         },
         brake: None,

@@ -10,7 +10,7 @@ use super::{
     share::{failed, subscribers},
     world::{HOUR, World, mac, name_undo, names_of, new_subscriber, ok},
 };
-use crate::{Access, Outcome, RouterId, Store, SubscriberId, Want, WatcherId};
+use crate::{Access, Outcome, RouterId, Store, SubscriberId, UndoKey, Want, WatcherId};
 
 const LOOK_LATER: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::from_secs(10)),
@@ -91,6 +91,29 @@ pub async fn r3_who_was_cut_by_a_clock_ahead_is_let_in_again(
         (restore.want, &restore.undo[..]),
         (Want::Restore, &[name_undo("s")][..])
     );
+}
+
+pub async fn r2_a_restore_that_a_clock_behind_owes_costs_no_cut(
+    store: Arc<dyn Store>,
+    ahead: Arc<dyn Store>,
+) {
+    let (behind, world) = (World::new(store), World::new(ahead));
+    let router = world.router("r").await;
+    let end = world.time().await - HOUR / 2;
+    let new = new_subscriber("s", Access::Until(end), &[]);
+    let made = world.add(&new).await;
+    world.cut(router, &[name_undo("s")]).await;
+    ok(world.release(world.watcher).await);
+
+    let key = UndoKey::Name(made.username);
+    ok(behind.recheck(router, &[key]).await);
+    assert_eq!(behind.task(router).await.want, Want::Restore);
+    ok(behind.release(behind.watcher).await);
+
+    assert_eq!(world.plan().await.subscribers, 1);
+    let cut = world.task(router).await;
+    assert_eq!((cut.want, cut.due_at), (Want::Cut, end));
+    assert_eq!(world.owed().await, (1, 0));
 }
 
 pub async fn r2_a_device_or_subscriber_removed_by_a_clock_ahead_is_cut_now(
@@ -183,12 +206,12 @@ pub async fn r9_an_attempt_of_a_clock_ahead_is_not_taken_for_one_to_come(
     ok(world.record_machine(&machine("m"), 0, &braked(now)).await);
     ok(world.release_brakes().await);
 
-    let owed = ok(world.status(9).await).owed;
+    let items = ok(world.status(9).await).owed;
 
-    assert!(!owed.is_empty());
+    assert!(!items.is_empty());
     assert!(
-        owed.iter().all(|item| item.attempted_at.is_none()),
-        "{owed:?}"
+        items.iter().all(|item| item.attempted_at.is_none()),
+        "{items:?}"
     );
     ok(world.nudge().await);
     let owned = ok(world.own(world.watcher, HOUR).await);

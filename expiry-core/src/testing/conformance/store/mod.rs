@@ -256,6 +256,7 @@ macro_rules! store_conformance {
                 r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time
                 r2_what_a_clock_ahead_has_planned_is_cut_at_its_time
                 r3_who_was_cut_by_a_clock_ahead_is_let_in_again
+                r2_a_restore_that_a_clock_behind_owes_costs_no_cut
                 r2_a_device_or_subscriber_removed_by_a_clock_ahead_is_cut_now
                 r8_a_heartbeat_from_far_ahead_keeps_nobody_alive
                 r2_attempts_of_a_clock_ahead_are_due_when_its_brake_ends
