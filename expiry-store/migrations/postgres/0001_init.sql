@@ -25,6 +25,7 @@ CREATE TABLE router (
     owner TEXT,
     epoch BIGINT NOT NULL DEFAULT 0,
     taken_over BOOLEAN NOT NULL DEFAULT FALSE,
+    claimed_at BIGINT NOT NULL DEFAULT 0,
     nudged_at BIGINT,
     down_since BIGINT,
     back_at BIGINT,

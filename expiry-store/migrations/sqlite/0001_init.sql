@@ -25,6 +25,7 @@ CREATE TABLE router (
     owner TEXT,
     epoch INTEGER NOT NULL DEFAULT 0,
     taken_over INTEGER NOT NULL DEFAULT 0 CHECK (taken_over IN (0, 1)),
+    claimed_at INTEGER NOT NULL DEFAULT 0,
     nudged_at INTEGER,
     down_since INTEGER,
     back_at INTEGER,

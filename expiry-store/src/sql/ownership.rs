@@ -21,7 +21,8 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     let now = tx.now;
     let watcher = beat.watcher.to_string();
     sqlx::query(
-        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1
+        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1,
+             claimed_at = $4
          WHERE enabled
            AND (owner IS NULL
                 OR owner <> $1
@@ -32,6 +33,7 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     .bind(&watcher)
     .bind(now.saturating_sub(span(beat.ttl)))
     .bind(now.saturating_add(span(beat.ttl)))
+    .bind(now)
     .execute(tx.conn())
     .await?;
     let rows: Vec<RouterRow> = sqlx::query_as(
@@ -120,6 +122,19 @@ pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
         signal(tx.conn()).await?;
     }
     Ok(())
+}
+
+/// Returns when the owner claimed the router, or fails unless the fence holds.
+pub(super) async fn claimed_at(tx: &mut Tx, fence: &Fence) -> Result<i64> {
+    let claimed_at: Option<i64> = sqlx::query_scalar(
+        "SELECT claimed_at FROM router WHERE id = $1 AND owner = $2 AND epoch = $3 AND enabled",
+    )
+    .bind(fence.router.0)
+    .bind(fence.watcher.to_string())
+    .bind(fence.epoch.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(claimed_at.ok_or(StoreError::NotOwner(fence.router))?)
 }
 
 /// Fails unless the fence holds.

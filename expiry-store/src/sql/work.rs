@@ -10,6 +10,7 @@ use sqlx::QueryBuilder;
 
 use super::{
     Db, Tx,
+    cut::BACKLOG_AFTER,
     keys::{push_numbers, push_texts},
     ownership,
     share::{self, Exceeded},
@@ -31,8 +32,8 @@ pub(crate) const READY: &str =
                  ORDER BY backlog, due_at, id LIMIT $3) AS restores
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
-                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND next_at <= $2
-                   AND state = 'owed'
+                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND due_at >= $5
+                   AND next_at <= $2 AND state = 'owed'
                    AND (detached
                         OR EXISTS (SELECT 1 FROM subscriber s
                                    WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
@@ -48,9 +49,17 @@ pub(crate) const READY: &str =
                    AND (detached
                         OR EXISTS (SELECT 1 FROM subscriber s
                                    WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
-                 ORDER BY due_at, id LIMIT $4) AS late)
+                 ORDER BY due_at, id LIMIT $4) AS late
+             UNION ALL SELECT id FROM (
+                 SELECT id FROM enforcement
+                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND due_at < $5
+                   AND next_at <= $2 AND state = 'owed'
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
+                 ORDER BY due_at, id LIMIT $4) AS unseen)
          ORDER BY CASE WHEN state = 'confirmed' THEN 2 WHEN want = 'restore' THEN 0
-                       WHEN backlog THEN 3 ELSE 1 END, due_at, id
+                       WHEN backlog OR due_at < $5 THEN 3 ELSE 1 END, due_at, id
          LIMIT $3";
 
 pub(crate) const NEXT_AT: &str =
@@ -64,7 +73,8 @@ pub(super) async fn work(
     limit: u32,
     backlog: u32,
 ) -> Result<(Work, Option<Exceeded>)> {
-    ownership::check(tx, fence).await?;
+    // What was due long before its owner claimed the router was not seen in time by anybody.
+    let seen_since = ownership::claimed_at(tx, fence).await? - BACKLOG_AFTER;
     let (braked, exceeded) = share::check(tx).await?;
     let limit = if braked { 0 } else { limit };
     let rows: Vec<EnforcementRow> = sqlx::query_as(READY)
@@ -72,10 +82,23 @@ pub(super) async fn work(
         .bind(tx.now)
         .bind(i64::from(limit))
         .bind(i64::from(backlog.min(limit)))
+        .bind(seen_since)
         .fetch_all(tx.conn())
         .await?;
-    let tasks = rows.iter().map(EnforcementRow::task);
-    let mut tasks = tasks.collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut tasks = Vec::with_capacity(rows.len());
+    let mut backlog_left = backlog;
+    for row in &rows {
+        let mut task = row.task()?;
+        let is_owed_cut = task.want == Want::Cut && task.progress.state == State::Owed;
+        task.backlog |= is_owed_cut && row.due_at < seen_since;
+        if is_owed_cut && task.backlog {
+            let Some(left) = backlog_left.checked_sub(1) else {
+                break;
+            };
+            backlog_left = left;
+        }
+        tasks.push(task);
+    }
     attach_undo(tx, fence.router, &mut tasks).await?;
     let next_at: Option<i64> = sqlx::query_scalar(NEXT_AT)
         .bind(fence.router.0)

@@ -213,6 +213,7 @@ mod tests {
             "SCAN fresh",
             "SCAN looks",
             "SCAN late",
+            "SCAN unseen",
         ];
         for statement in [
             sql::planning::NEXT_DEADLINE,

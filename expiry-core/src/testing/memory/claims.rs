@@ -22,6 +22,7 @@ impl Tables {
             row.taken_over |= row.owner.is_some();
             row.owner = Some(watcher);
             row.epoch.0 += 1;
+            row.claimed_at = now;
         }
         let owned = self
             .routers

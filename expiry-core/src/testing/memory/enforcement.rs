@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     MemoryStore,
+    planning::FRESH,
     tables::{Row, Tables},
 };
 use crate::{
@@ -198,6 +199,13 @@ impl Tables {
             .filter(|row| !is_braked && row.wanted_at().is_some_and(|at| at <= now))
             .filter(|row| !row.is_owed() || row.want == Want::Restore || self.may_be_cut(row, now))
             .collect();
+        // What was due long before its owner claimed the router was not seen in time by anybody.
+        let claimed_at = self.routers.get(&router).map(|row| row.claimed_at);
+        let is_unseen = |row: &Row| claimed_at.is_some_and(|at| at - row.due_at > FRESH);
+        let turn_of = |row: &Row| match turn_of(row) {
+            FRESH_CUT if is_unseen(row) => BACKLOG,
+            turn => turn,
+        };
         ready.sort_by_key(|row| (turn_of(row), row.due_at, row.id));
         let mut backlog_left = backlog;
         ready.retain(|row| {
@@ -209,7 +217,10 @@ impl Tables {
             fits
         });
         ready.truncate(limit as usize);
-        let tasks = ready.into_iter().map(|row| self.task(row));
+        let tasks = ready.into_iter().map(|row| Task {
+            backlog: row.backlog || turn_of(row) == BACKLOG,
+            ..self.task(row)
+        });
         Work {
             now,
             tasks: tasks.collect(),
@@ -282,6 +293,7 @@ impl Tables {
     }
 }
 
+const FRESH_CUT: u8 = 1;
 const BACKLOG: u8 = 3;
 
 /// Owed restores first, then fresh cuts, then looks, then backlog.
@@ -290,6 +302,6 @@ pub(super) fn turn_of(row: &Row) -> u8 {
         (State::Confirmed, _) => 2,
         (State::Owed, Want::Restore) => 0,
         (State::Owed, Want::Cut) if row.backlog => BACKLOG,
-        (State::Owed, Want::Cut) => 1,
+        (State::Owed, Want::Cut) => FRESH_CUT,
     }
 }

@@ -137,6 +137,42 @@ pub async fn r2_a_device_or_subscriber_removed_by_a_clock_ahead_is_cut_now(
     assert_eq!(world.owed().await, (2, 0));
 }
 
+pub async fn r10_what_was_due_long_before_its_owner_came_is_backlog(
+    store: Arc<dyn Store>,
+    ahead: Arc<dyn Store>,
+) {
+    let (world, ahead) = (World::new(store), World::new(ahead));
+    let router = world.router("r").await;
+    let all = subscribers(&world, 3).await;
+    world.revoke(all[0]).await;
+    world.revoke(all[1]).await;
+    assert!(world.tasks(router).await.iter().all(|task| !task.backlog));
+    let fence = world.fence(router).await;
+    let work = ok(ahead.work(&fence, 9, 9).await);
+    assert!(
+        work.tasks.iter().all(|task| !task.backlog),
+        "its owner was there"
+    );
+    ok(world.release(world.watcher).await);
+
+    // Nobody watched for an hour.
+    ahead.revoke(all[2]).await;
+
+    let tasks = ahead.tasks(router).await;
+    assert_eq!(names_of(&tasks), ["s2", "s0", "s1"]);
+    let backlog: Vec<_> = tasks.iter().map(|task| task.backlog).collect();
+    assert_eq!(backlog, [false, true, true]);
+    let fence = ahead.fence(router).await;
+    for (most, expected) in [(0, 1), (1, 2), (2, 3)] {
+        let work = ok(ahead.work(&fence, 9, most).await);
+        assert_eq!(
+            work.tasks.len(),
+            expected,
+            "with at most {most} of the backlog"
+        );
+    }
+}
+
 pub async fn r8_a_heartbeat_from_far_ahead_keeps_nobody_alive(
     store: Arc<dyn Store>,
     ahead: Arc<dyn Store>,

@@ -218,6 +218,7 @@ macro_rules! store_conformance {
                 r9_an_attempt_is_noted_when_it_has_ended
                 r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live
                 r9_a_cut_counts_as_owed_before_it_is_planned
+                r10_the_outlook_shows_all_that_is_due_and_records_nothing
                 r5_changes_of_the_directory_wake_every_feed
                 r5_what_gives_watchers_work_wakes_them
                 r7_records_and_reads_wake_nobody
@@ -258,6 +259,7 @@ macro_rules! store_conformance {
                 r3_who_was_cut_by_a_clock_ahead_is_let_in_again
                 r2_a_restore_that_a_clock_behind_owes_costs_no_cut
                 r2_a_device_or_subscriber_removed_by_a_clock_ahead_is_cut_now
+                r10_what_was_due_long_before_its_owner_came_is_backlog
                 r8_a_heartbeat_from_far_ahead_keeps_nobody_alive
                 r2_attempts_of_a_clock_ahead_are_due_when_its_brake_ends
                 r2_attempts_of_a_clock_ahead_are_due_after_a_release
