@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), CliError> {
     let settings = Settings::resolve(&cli.global, |name| std::env::var_os(name))?;
-    let is_service = matches!(&cli.command, Command::Run(args) if !args.once);
+    let is_service = matches!(&cli.command, Command::Run(args) if !args.once && !args.dry_run);
     let (streams, format) = if is_service && cli.global.json {
         (Streams::Service, LogFormat::Json)
     } else if is_service {

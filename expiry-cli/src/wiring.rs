@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use expiry_core::{
     EventSink, RouterGateway, Store, SystemClock,
-    watcher::{Watcher, WatcherConfig},
+    watcher::{DryRun, Watcher, WatcherConfig},
 };
 use expiry_mikrotik::{GatewayConfig, MikrotikGateway};
 use expiry_store::{Migrated, StoreConfig};
@@ -55,6 +55,10 @@ pub(crate) fn watcher(
         ..config
     };
     Watcher::new(store, gateway(), Arc::new(SystemClock), events, config)
+}
+
+pub(crate) fn dry_run(store: Arc<dyn Store>, config: &WatcherConfig) -> DryRun {
+    DryRun::new(store, gateway(), Arc::new(SystemClock), config)
 }
 
 fn store_config(settings: &Settings) -> Result<(StoreConfig, &'static str), CliError> {

@@ -1,6 +1,8 @@
 //! One module for each command: it gets its ports, does its work, and prints the result.
 
+mod brake;
 mod demo;
+mod dry_run;
 mod find;
 mod migrate;
 mod router;
@@ -28,6 +30,10 @@ pub(crate) async fn run(cli: Cli, settings: &Settings) -> Result<(), CliError> {
     match cli.command {
         Command::Run(args) => run::run(&args, wiring::store(settings).await?, &mut out).await,
         Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
+        Command::Brake { command } => {
+            let store = wiring::store(settings).await?;
+            brake::run(command.as_ref(), &*store, &*store, &mut out).await
+        }
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;
             subscriber::run(command, &*store, &*store, &mut out).await

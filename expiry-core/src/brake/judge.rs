@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Agreement, Apart, Clocks};
 
 /// A brake ends by itself when the clocks have agreed for so long.
-const AGREED_FOR: Duration = Duration::from_mins(1);
+pub const AGREED_FOR: Duration = Duration::from_mins(1);
 
 /// What is known of a machine's clock, and kept for every watcher that runs there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use clocks::{Agreement, Apart, Clocks, Machine};
-pub use judge::{ClockBrake, MachineState, Reading, judge};
+pub use judge::{AGREED_FOR, ClockBrake, MachineState, Reading, judge};
 
 /// Why nothing is cut, until it ends by itself or is released.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

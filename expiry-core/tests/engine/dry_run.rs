@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use expiry_core::{
-    Brake, BrakeStore, EnforcementStore, Heartbeat, StatusStore, Want, WatcherId,
+    Brake, BrakeStore, EnforcementStore, Heartbeat, StatusStore, Username, Want, WatcherId,
     testing::gateway::{Admission, Fault, Flight},
     watcher::{DryRun, RowsPreview, WatcherConfig},
 };
@@ -43,7 +43,7 @@ async fn r10_a_dry_run_shows_the_rows_and_writes_nothing_anywhere() {
     assert_eq!((account.want, account.backlog), (Want::Cut, false));
     let name = username(1);
     assert_eq!(
-        account.username.as_ref().map(|name| name.as_str()),
+        account.username.as_ref().map(Username::as_str),
         Some(name.as_str())
     );
     let (device, address) = (mac(1), "10.5.1.1");

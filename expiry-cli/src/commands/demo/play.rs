@@ -182,7 +182,11 @@ impl Play {
                     view.event(at, &format!("{name} is back by {}", way_in.as_str()))?;
                 }
             }
-            Event::Owned { .. } | Event::Disowned { .. } | Event::Unconfirmed { .. } => {}
+            Event::Braked { .. }
+            | Event::BrakeEnded { .. }
+            | Event::Owned { .. }
+            | Event::Disowned { .. }
+            | Event::Unconfirmed { .. } => {}
         }
         Ok(())
     }

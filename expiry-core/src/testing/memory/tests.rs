@@ -14,7 +14,6 @@ async fn open() -> (Arc<dyn Store>, MemoryStore) {
     (Arc::new(store.clone()), store)
 }
 
-#[expect(clippy::unused_async, reason = "other stores wait for their database")]
 async fn ahead(store: &MemoryStore, by: TimeDelta) -> Arc<dyn Store> {
     let clock = TestClock::starting_at(SystemClock.wall() + by);
     Arc::new(store.with_clock(Arc::new(clock)))
