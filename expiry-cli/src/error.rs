@@ -79,6 +79,10 @@ pub(crate) enum CliError {
     RouterBusy { router: String, open: String },
     #[error("{0} still owed: `expiry status` says why")]
     StillOwed(u64),
+    #[error("no cut was made, and {owed} still owed: {brake}; `expiry brake` says what to do")]
+    Braked { owed: u64, brake: String },
+    #[error("cannot read all routers: {0}")]
+    NotRead(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -139,7 +143,10 @@ impl CliError {
             | Self::Store(source)
             | Self::Watch(WatchError::Store(source)) => store_exit_code(source),
             Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
-            Self::Watch(_)
+            Self::Braked { owed, .. } if *owed > 0 => OWED,
+            Self::Braked { .. }
+            | Self::NotRead(_)
+            | Self::Watch(_)
             | Self::Unwell(_)
             | Self::RouterTest { .. }
             | Self::Prompt(_)
@@ -220,6 +227,10 @@ mod tests {
 
     #[test]
     fn wrong_values_are_2_failures_are_1_and_owed_work_is_3() {
+        let braked = |owed| CliError::Braked {
+            owed,
+            brake: "the clock jumped".into(),
+        };
         let taken = Conflict::Username("joe".parse().expect("a name"));
         let cases = [
             (CliError::from(StoreError::Conflict(taken)), USAGE),
@@ -234,6 +245,8 @@ mod tests {
             (StoreError::Unavailable("gone".into()).into(), FAILED),
             (StoreError::Conflict(Conflict::RouterBusy).into(), OWED),
             (CliError::StillOwed(1), OWED),
+            (braked(1), OWED),
+            (braked(0), FAILED),
             (CliError::UnknownRouter("r".into()), USAGE),
         ];
         for (error, code) in cases {

@@ -83,6 +83,10 @@ impl EventLog {
 impl EventSink for EventLog {
     fn record(&self, event: &Event) {
         match event {
+            Event::Braked { brake } => {
+                tracing::error!(%brake, "BRAKED: no cuts; `expiry brake` says what to do");
+            }
+            Event::BrakeEnded { brake } => tracing::info!(%brake, "the brake ended"),
             Event::Owned { router, name } => {
                 self.learn(*router, name);
                 tracing::info!(router = name, "router is ours");
@@ -168,7 +172,9 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
         | Event::Restored { task, username, .. }
         | Event::Returned { task, username, .. }
         | Event::Unconfirmed { task, username, .. } => Some((task.0, username.as_ref())),
-        Event::Owned { .. }
+        Event::Braked { .. }
+        | Event::BrakeEnded { .. }
+        | Event::Owned { .. }
         | Event::Disowned { .. }
         | Event::RouterLost { .. }
         | Event::RouterReached { .. }

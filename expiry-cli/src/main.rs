@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), CliError> {
     let loaded = settings::load(&cli, &Environment::of_process());
-    let is_service = matches!(&cli.command, Command::Run(args) if !args.once);
+    let is_service = matches!(&cli.command, Command::Run(args) if !args.once && !args.dry_run);
     let (level, format) = loaded.log();
     let (streams, format) = if is_service && cli.global.json {
         (Streams::Service, LogFormat::Json)

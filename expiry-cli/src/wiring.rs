@@ -5,7 +5,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use expiry_core::{
     EventSink, RouterGateway, Store, SystemClock,
     config::Place,
-    watcher::{Watcher, WatcherConfig},
+    watcher::{DryRun, Watcher, WatcherConfig},
 };
 use expiry_mikrotik::{GatewayConfig, MikrotikGateway};
 use expiry_store::{Migrated, StoreConfig};
@@ -53,6 +53,14 @@ pub(crate) fn watcher(
     };
     let gateway = self::gateway(gateway);
     Watcher::new(store, gateway, Arc::new(SystemClock), events, config)
+}
+
+pub(crate) fn dry_run(
+    store: Arc<dyn Store>,
+    config: &WatcherConfig,
+    gateway: &GatewayConfig,
+) -> DryRun {
+    DryRun::new(store, self::gateway(gateway), Arc::new(SystemClock), config)
 }
 
 async fn open(config: &StoreConfig, origin: Place) -> Result<Arc<dyn Store>, CliError> {

@@ -256,7 +256,8 @@ pub struct Task {
     pub macs: BTreeSet<MacAddr>,
     /// When access ended, or was given back.
     pub due_at: DateTime<Utc>,
-    /// Whether it was overdue when first seen: such work is paced and comes after fresh work.
+    /// Whether it was overdue when a watcher first saw it: such work is paced and comes after fresh
+    /// work.
     pub backlog: bool,
     /// How far it has come.
     pub progress: Progress,

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod access;
+pub mod brake;
 pub mod config;
 pub mod decide;
 mod enforcement;
@@ -19,6 +20,7 @@ mod username;
 pub mod watcher;
 
 pub use access::{Access, AccessChange};
+pub use brake::{Brake, Clocks, Machine, MachineState};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,

@@ -57,7 +57,7 @@ pub(crate) async fn ready(
 mod tests {
     use axum::{body::Body, http::Request};
     use chrono::{DateTime, Utc};
-    use expiry_core::{MockStatusStore, Status, StoreError, WatcherId, WatcherStatus};
+    use expiry_core::{MockStatusStore, Outlook, Status, StoreError, WatcherId, WatcherStatus};
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
     use tower::ServiceExt;
@@ -71,9 +71,12 @@ mod tests {
             id: WatcherId::fresh(),
             heartbeat_at: now,
             alive: *alive,
+            machine: None,
+            braked: false,
         };
         Status {
             now,
+            brakes: Vec::new(),
             live_subscribers: 0,
             owed_cuts: 0,
             owed_restores: 0,
@@ -141,6 +144,10 @@ mod tests {
         #[async_trait::async_trait]
         impl StatusStore for Silent {
             async fn status(&self, _limit: u32) -> Result<Status, StoreError> {
+                std::future::pending().await
+            }
+
+            async fn outlook(&self) -> Result<Outlook, StoreError> {
                 std::future::pending().await
             }
         }

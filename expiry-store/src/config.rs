@@ -2,6 +2,7 @@
 
 use std::{env, fmt, path::PathBuf};
 
+use chrono::TimeDelta;
 use expiry_core::StoreError;
 use sqlx::postgres::PgConnectOptions;
 
@@ -12,6 +13,9 @@ pub struct StoreConfig {
     pub key_file: PathBuf,
     /// Most connections to the database that are open at once, not counting those of feeds.
     pub max_connections: u32,
+    /// Added to the database's clock, for tests of what a wrong clock leaves behind.
+    #[doc(hidden)]
+    pub clock_ahead: TimeDelta,
     pub(crate) database: Database,
 }
 
@@ -54,6 +58,7 @@ impl StoreConfig {
         Ok(Self {
             key_file: format!("{path}.key").into(),
             max_connections: 4,
+            clock_ahead: TimeDelta::zero(),
             database: Database::Sqlite(path.into()),
         })
     }
@@ -68,6 +73,7 @@ impl StoreConfig {
         Ok(Self {
             key_file: data_directory().join("expiry").join("expiry.key"),
             max_connections: 8,
+            clock_ahead: TimeDelta::zero(),
             database: Database::Postgres(Box::new(options)),
         })
     }

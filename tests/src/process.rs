@@ -179,14 +179,25 @@ impl Service {
         self.child.kill().await.expect("it was running");
     }
 
+    /// Sends it a signal, by its name.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it was running").to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .await;
+        assert!(sent.expect("kill runs").success());
+    }
+
     /// Asks it to stop, and returns its exit code.
     ///
     /// # Panics
     /// If it does not stop.
     pub async fn terminate(mut self) -> i32 {
-        let pid = self.child.id().expect("it was running").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(sent.expect("kill runs").success());
+        self.signal("TERM").await;
         self.wait().await
     }
 

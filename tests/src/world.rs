@@ -103,6 +103,69 @@ impl World {
         }
     }
 
+    /// Changes the database behind the back of the program. `{}` stands before names of tables.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn meddle(&self, statement: &str) {
+        if self.database.starts_with("postgres") {
+            let mut conn = PgConnection::connect(&self.database)
+                .await
+                .expect("reached");
+            let statement = AssertSqlSafe(statement.replace("{}", "expiry."));
+            sqlx::query(statement)
+                .execute(&mut conn)
+                .await
+                .expect("done");
+        } else {
+            let mut conn = SqliteConnection::connect(&self.database)
+                .await
+                .expect("opened");
+            let statement = AssertSqlSafe(statement.replace("{}", ""));
+            sqlx::query(statement)
+                .execute(&mut conn)
+                .await
+                .expect("done");
+        }
+    }
+
+    /// Returns all that stands in the database: the bytes of its file and of its log, or each row
+    /// of each table.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub async fn contents(&self) -> Vec<u8> {
+        let Some(file) = self.database.strip_prefix("sqlite://") else {
+            return self.rows().await.into_bytes();
+        };
+        let mut bytes = fs::read(file).expect("a file");
+        bytes.extend(fs::read(format!("{file}-wal")).unwrap_or_default());
+        bytes
+    }
+
+    async fn rows(&self) -> String {
+        let mut conn = PgConnection::connect(&self.database)
+            .await
+            .expect("reached");
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'expiry' ORDER BY tablename",
+        )
+        .fetch_all(&mut conn)
+        .await
+        .expect("listed");
+        let mut rows = String::new();
+        for table in tables {
+            let all =
+                format!("SELECT string_agg(t::TEXT, ' ' ORDER BY t::TEXT) FROM expiry.{table} t");
+            let all: Option<String> = sqlx::query_scalar(AssertSqlSafe(all))
+                .fetch_one(&mut conn)
+                .await
+                .expect("read");
+            rows.push_str(&format!("{table}: {}\n", all.unwrap_or_default()));
+        }
+        rows
+    }
+
     /// Brings a device online behind `router`, that keeps coming back.
     pub fn device(router: &SimRouter, name: &str, mac: MacAddr) -> ClientId {
         let config = ClientConfig {

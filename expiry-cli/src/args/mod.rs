@@ -73,6 +73,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what is true now: watchers, routers, what is owed and why.
     Status,
+    /// Show why nothing is cut, if so, and what to do.
+    #[command(args_conflicts_with_subcommands = true)]
+    Brake {
+        #[command(subcommand)]
+        command: Option<BrakeCommand>,
+    },
     /// Subscribers: who may be online, and until when.
     #[command(subcommand)]
     Subscriber(SubscriberCommand),
@@ -118,10 +124,26 @@ pub(crate) struct RunArgs {
     /// `EXPIRY_WATCHER_RECONCILE`, with a unit] [default: 300].
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(10..=86_400))]
     pub(crate) reconcile: Option<u64>,
+    /// Show what would be cut and restored, and which rows on the routers that takes, without
+    /// doing it: nothing is owned, recorded or written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Stop all cuts when changes (revoked, removed or imported, not time passing) ended the
+    /// access of more than this share of the subscribers within an hour, until `expiry brake
+    /// release`.
+    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(1..=100))]
+    pub(crate) share_limit: Option<u8>,
     /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to
     /// the one who has its MAC.
     #[arg(long)]
     pub(crate) match_comments: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BrakeCommand {
+    /// End all brakes: what changes have ended until now is cut, and clocks that differ may do so
+    /// until they have agreed again.
+    Release,
 }
 
 #[derive(Debug, Subcommand)]

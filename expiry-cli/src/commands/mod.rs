@@ -1,9 +1,11 @@
 //! One module for each command: it gets its ports, does its work, and prints the result.
 
+mod brake;
 mod check_config;
 mod completions;
 mod demo;
 mod doctor;
+mod dry_run;
 mod find;
 mod man;
 mod migrate;
@@ -44,6 +46,10 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
             run::run(&args, settings, wiring::store(settings).await?, &mut out).await
         }
         Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
+        Command::Brake { command } => {
+            let store = wiring::store(settings).await?;
+            brake::run(command.as_ref(), &*store, &*store, &mut out).await
+        }
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;
             subscriber::run(command, &*store, &*store, &mut out).await

@@ -4,7 +4,7 @@ use expiry_core::{Event, EventSink, Status, Store, watcher::OnceReport};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::one_router;
+use super::{brake, dry_run, one_router};
 use crate::{
     args::RunArgs,
     error::CliError,
@@ -25,6 +25,10 @@ pub(super) async fn run(
     store: Arc<dyn Store>,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
+    if args.dry_run {
+        let dry_run = wiring::dry_run(store, &settings.watcher, &settings.gateway);
+        return dry_run::run(dry_run, args.once, out).await;
+    }
     if let Some(router) = &settings.one_router {
         one_router::register(router, &*store).await?;
     }
@@ -37,7 +41,7 @@ pub(super) async fn run(
     let watcher = wiring::watcher(store, Arc::clone(&events) as _, config, &settings.gateway);
     if args.once {
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
-        return conclude(report, out);
+        return conclude(&report, out);
     }
     let manager = Manager::from_environment(|name| std::env::var_os(name));
     let progress = watcher.progress();
@@ -87,24 +91,33 @@ fn announce(status: &Status, interval: Duration) {
     );
 }
 
-fn conclude(report: OnceReport, out: &mut Output<'_>) -> Result<(), CliError> {
+/// A brake is a failure even if nothing is owed yet: the next deadline would be missed.
+fn conclude(report: &OnceReport, out: &mut Output<'_>) -> Result<(), CliError> {
     out.show(&Once(report))?;
-    match report.still_owed {
-        0 => Ok(()),
-        owed => Err(CliError::StillOwed(owed)),
+    match (report.brakes.first(), report.still_owed) {
+        (Some(brake), owed) => Err(CliError::Braked {
+            owed,
+            brake: brake.to_string(),
+        }),
+        (None, 0) => Ok(()),
+        (None, owed) => Err(CliError::StillOwed(owed)),
     }
 }
 
 #[derive(Debug, Serialize)]
-struct Once(OnceReport);
+struct Once<'a>(&'a OnceReport);
 
-impl fmt::Display for Once {
+impl fmt::Display for Once<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let OnceReport {
             owed,
             confirmed,
             still_owed,
+            brakes,
         } = self.0;
+        for brake in brakes {
+            writeln!(f, "{}", brake::Line(brake))?;
+        }
         write!(
             f,
             "owed at the start: {owed}, confirmed: {confirmed}, still owed: {still_owed}"
@@ -114,9 +127,11 @@ impl fmt::Display for Once {
 
 #[cfg(test)]
 mod tests {
+    use expiry_core::Brake;
+
     use super::*;
 
-    fn concluded(report: OnceReport, json: bool) -> (String, Result<(), CliError>) {
+    fn concluded(report: &OnceReport, json: bool) -> (String, Result<(), CliError>) {
         let mut bytes = Vec::new();
         let result = conclude(report, &mut Output::new(&mut bytes, json));
         (String::from_utf8(bytes).expect("text"), result)
@@ -128,16 +143,40 @@ mod tests {
             owed: 3,
             confirmed: 2,
             still_owed: 1,
+            brakes: Vec::new(),
         };
-        let (text, result) = concluded(report, true);
-        assert_eq!(text, "{\"owed\":3,\"confirmed\":2,\"still_owed\":1}\n");
+        let (text, result) = concluded(&report, true);
+        let expected = "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"brakes\":[]}\n";
+        assert_eq!(text, expected);
         assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
     }
 
     #[test]
     fn nothing_owed_is_0() {
-        let (text, result) = concluded(OnceReport::default(), false);
+        let (text, result) = concluded(&OnceReport::default(), false);
         result.expect("done");
         assert_eq!(text, "owed at the start: 0, confirmed: 0, still owed: 0\n");
+    }
+
+    #[test]
+    fn r10_a_brake_is_3_while_something_is_owed_and_else_1() {
+        for (still_owed, code) in [(2, crate::error::OWED), (0, crate::error::FAILED)] {
+            let report = OnceReport {
+                still_owed,
+                brakes: vec![Brake::Clock {
+                    machine: "vps1".into(),
+                    since: chrono::DateTime::UNIX_EPOCH,
+                    apart_ms: None,
+                    jumped_ms: Some(60_000),
+                    agreed_ms: Some(0),
+                }],
+                ..OnceReport::default()
+            };
+            let (text, result) = concluded(&report, false);
+            assert!(text.starts_with("BRAKED since"), "{text}");
+            let error = result.expect_err("braked");
+            assert_eq!(error.exit_code(), code);
+            assert!(error.to_string().contains("vps1 jumped ahead"), "{error}");
+        }
     }
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use expiry_core::{OwedItem, RouterStatus, Status, StatusStore, WayIn};
 use serde::Serialize;
 
-use super::router::BoxName;
+use super::{brake, router::BoxName};
 use crate::{
     error::CliError,
     output::{Output, count, time},
@@ -24,6 +24,9 @@ pub(super) struct Report(pub(super) Status);
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = &self.0;
+        for brake in &status.brakes {
+            writeln!(f, "{}", brake::Line(brake))?;
+        }
         writeln!(f, "at {}", time(status.now))?;
         watchers(status, f)?;
         write!(f, "subscribers: {} live", status.live_subscribers)?;
@@ -56,14 +59,31 @@ fn watchers(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         .iter()
         .filter(|watcher| watcher.alive)
         .count();
-    match alive {
-        0 => writeln!(f, "watchers: none alive, nobody makes cuts")?,
-        alive => writeln!(f, "watchers: {alive} alive")?,
+    let braked = status
+        .watchers
+        .iter()
+        .filter(|watcher| watcher.alive && watcher.braked)
+        .count();
+    match (alive, braked) {
+        (0, _) => writeln!(f, "watchers: none alive, nobody makes cuts")?,
+        (alive, 0) => writeln!(f, "watchers: {alive} alive")?,
+        (alive, braked) if alive == braked => {
+            writeln!(f, "watchers: {alive} alive, all BRAKED, nobody makes cuts")?;
+        }
+        (alive, braked) => writeln!(f, "watchers: {alive} alive, {braked} of them BRAKED")?,
     }
     for watcher in &status.watchers {
-        let state = if watcher.alive { "alive" } else { "silent" };
+        write!(f, "  {}", watcher.id)?;
+        if let Some(machine) = &watcher.machine {
+            write!(f, " on {machine}")?;
+        }
+        let state = match (watcher.alive, watcher.braked) {
+            (true, false) => "alive",
+            (true, true) => "BRAKED",
+            (false, _) => "silent",
+        };
         let heartbeat = time(watcher.heartbeat_at);
-        writeln!(f, "  {} {state}, last heartbeat {heartbeat}", watcher.id)?;
+        writeln!(f, " {state}, last heartbeat {heartbeat}")?;
     }
     Ok(())
 }
@@ -157,7 +177,8 @@ fn advice(way_in: WayIn) -> &'static str {
 mod tests {
     use chrono::{DateTime, Utc};
     use expiry_core::{
-        MockStatusStore, RouterId, StoreError, SubscriberId, TaskId, Want, WatcherId, WatcherStatus,
+        Brake, MockStatusStore, RouterId, StoreError, SubscriberId, TaskId, Want, WatcherId,
+        WatcherStatus,
     };
 
     use super::*;
@@ -207,6 +228,7 @@ mod tests {
     fn status() -> Status {
         Status {
             now: at(10),
+            brakes: Vec::new(),
             live_subscribers: 5,
             owed_cuts: 3,
             owed_restores: 0,
@@ -215,6 +237,8 @@ mod tests {
                 id: WatcherId::fresh(),
                 heartbeat_at: at(8),
                 alive: true,
+                machine: Some("vps1".into()),
+                braked: false,
             }],
             routers: vec![router()],
             owed: vec![item()],
@@ -264,6 +288,29 @@ mod tests {
             text.contains("watchers: none alive, nobody makes cuts"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn r10_a_brake_is_said_before_everything_else() {
+        let mut status = status();
+        status.brakes = vec![Brake::Clock {
+            machine: "vps1".into(),
+            since: at(5),
+            apart_ms: Some(9_000),
+            jumped_ms: None,
+            agreed_ms: None,
+        }];
+        status.watchers[0].braked = true;
+        let text = Report(status).to_string();
+        assert!(
+            text.starts_with("BRAKED since 2027-01-15T08:00:05Z: "),
+            "{text}"
+        );
+        assert!(
+            text.contains("watchers: 1 alive, all BRAKED, nobody makes cuts"),
+            "{text}"
+        );
+        assert!(text.contains(" on vps1 BRAKED, "), "{text}");
     }
 
     #[test]

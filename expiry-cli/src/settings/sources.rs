@@ -155,6 +155,8 @@ fn flags(cli: &Cli) -> Vec<(&'static str, &'static str, OsString)> {
             "--reconcile",
             run.reconcile.map(seconds),
         );
+        let share = run.share_limit.map(|percent| percent.to_string().into());
+        set("watcher.share_limit", "--share-limit", share);
         let comments = run.match_comments.then(|| "true".into());
         set("watcher.match_comments", "--match-comments", comments);
     }

@@ -45,6 +45,12 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// Tells whether nothing is claimed: a live access owns all that the task is about. Then no
+    /// reading proves anything of a cut.
+    pub fn is_void(&self) -> bool {
+        self.name.is_none() && self.macs.is_empty()
+    }
+
     /// Returns the claimed name.
     pub fn name(&self) -> Option<&'a Username> {
         self.name

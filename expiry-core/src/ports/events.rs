@@ -2,12 +2,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Presence, RouterId, TaskId, Username, WayIn};
+use crate::{Brake, Presence, RouterId, TaskId, Username, WayIn};
 
 /// Something that a running watcher did or saw, for logs, metrics and live views. The durable
 /// record is the store's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// Nothing is cut from now on.
+    Braked {
+        /// Why.
+        brake: Brake,
+    },
+    /// A brake ended, by itself or because somebody released it.
+    BrakeEnded {
+        /// What it was.
+        brake: Brake,
+    },
     /// This watcher became the owner of a router.
     Owned {
         /// The router.

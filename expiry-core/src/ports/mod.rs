@@ -11,12 +11,13 @@ pub use gateway::{
     BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
 };
 pub use store::{
-    ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Live, Missing, NewRouter, OpenWork,
-    OwedItem, Planned, RouterChange, RouterState, RouterStatus, Status, StatusStore, Store,
-    StoreError, WatcherStatus, WatcherStore, Work,
+    BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Heartbeat, Live,
+    MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedItem, Planned, RouterChange,
+    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, WatcherStatus, WatcherStore,
+    Work,
 };
 #[cfg(feature = "mock")]
 pub use {
     gateway::MockRouterGateway,
-    store::{MockDirectory, MockEnforcementStore, MockStatusStore},
+    store::{MockBrakeStore, MockDirectory, MockEnforcementStore, MockStatusStore},
 };

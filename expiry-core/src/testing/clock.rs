@@ -3,10 +3,11 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use crate::Clock;
+use crate::{Clock, Machine};
 
 /// A clock that moves with Tokio's time, paused or not, and can be made to jump.
 ///
@@ -16,6 +17,7 @@ use crate::Clock;
 pub struct TestClock {
     origin: Instant,
     start: DateTime<Utc>,
+    machine: &'static str,
     offsets: Arc<Mutex<Offsets>>,
 }
 
@@ -23,6 +25,8 @@ pub struct TestClock {
 struct Offsets {
     wall: TimeDelta,
     boot: Duration,
+    boots: u32,
+    synchronised: Option<bool>,
 }
 
 impl TestClock {
@@ -31,12 +35,43 @@ impl TestClock {
         let offsets = Offsets {
             wall: TimeDelta::zero(),
             boot: Duration::from_hours(1),
+            ..Offsets::default()
         };
         Self {
             origin: Instant::now(),
             start,
+            machine: "machine",
             offsets: Arc::new(Mutex::new(offsets)),
         }
+    }
+
+    /// Makes the clock of another machine, which shows the same and jumps by itself.
+    #[must_use]
+    pub fn on_machine(&self, name: &'static str) -> Self {
+        let before = self.offsets();
+        let offsets = Offsets {
+            wall: before.wall,
+            boot: before.boot,
+            ..Offsets::default()
+        };
+        Self {
+            origin: self.origin,
+            start: self.start,
+            machine: name,
+            offsets: Arc::new(Mutex::new(offsets)),
+        }
+    }
+
+    /// Starts the machine anew.
+    pub fn reboot(&self) {
+        let mut offsets = self.offsets();
+        offsets.boots += 1;
+        offsets.boot = Duration::ZERO;
+    }
+
+    /// Has the kernel say from now on whether its clock is synchronised.
+    pub fn synchronise(&self, synchronised: Option<bool>) {
+        self.offsets().synchronised = synchronised;
     }
 
     /// Steps the wall time alone, as an operator or NTP does.
@@ -64,6 +99,7 @@ impl Default for TestClock {
     }
 }
 
+#[async_trait]
 impl Clock for TestClock {
     fn wall(&self) -> DateTime<Utc> {
         self.start + self.origin.elapsed() + self.offsets().wall
@@ -71,6 +107,21 @@ impl Clock for TestClock {
 
     fn boot(&self) -> Duration {
         self.origin.elapsed() + self.offsets().boot
+    }
+
+    fn boot_id(&self) -> String {
+        format!("{} {}", self.machine, self.offsets().boots)
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            id: format!("id of {}", self.machine),
+            name: self.machine.into(),
+        }
+    }
+
+    async fn is_synchronised(&self) -> Option<bool> {
+        self.offsets().synchronised
     }
 }
 

@@ -32,6 +32,10 @@ pub struct WatcherConfig {
     pub backlog: (u32, Duration),
     /// Whether a bypass binding also belongs to the subscriber whose name its comment equals.
     pub comments: bool,
+    /// Nobody is cut, by any watcher, while changes have ended the access of more than this share
+    /// of the subscribers, in percent from 1 to 100, until somebody releases the brake. 100 is no
+    /// limit.
+    pub share_limit: u32,
     /// How long a graceful stop, or a single check, may take.
     pub patience: Duration,
     /// Seed of the jitter.
@@ -51,9 +55,18 @@ impl Default for WatcherConfig {
             batch: 128,
             backlog: (64, Duration::from_secs(1)),
             comments: false,
+            share_limit: 100,
             patience: Duration::from_secs(20),
             seed: 0,
         }
+    }
+}
+
+impl WatcherConfig {
+    /// The share limit in percent, if there is one.
+    pub(super) fn share_limit_percent(&self) -> Option<u8> {
+        let percent = u8::try_from(self.share_limit).ok();
+        percent.filter(|percent| *percent < 100)
     }
 }
 
@@ -79,6 +92,7 @@ impl Section for WatcherConfig {
         Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
+        Key::count("share_limit", (1, 100), |c| &mut c.share_limit),
         Key::duration("patience", SECOND, |c| &mut c.patience),
     ];
 

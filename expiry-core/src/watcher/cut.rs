@@ -23,7 +23,13 @@ struct Cut {
     dropped: (Vec<ActiveRow>, BTreeSet<RowId>),
     /// Whether the last reading showed the target on an address that was not asked for.
     moved: bool,
+    /// Whether the target was live at the last reading.
+    live: bool,
 }
+
+/// What a reading says of somebody who is live: who paid meanwhile is cut no more, and the record
+/// is void. Who did not is live by a clock that was set back.
+const LIVE: &str = "access is live by the database's clock";
 
 impl Cut {
     fn new(mut task: Task, left: Leftovers) -> Self {
@@ -33,6 +39,7 @@ impl Cut {
             left,
             dropped: Default::default(),
             moved: false,
+            live: false,
         }
     }
 
@@ -41,6 +48,7 @@ impl Cut {
     /// seen where it was not seen before.
     fn update(&mut self, turn: &Turn<'_>, seen: &Sighting, live: &Live) -> bool {
         let claim = Claim::new(&self.task, live, turn.shared.config.comments);
+        self.live = claim.is_void();
         self.left = Leftovers::find(&claim, seen, &self.task.trace.addresses);
         let asked = &self.task.trace.addresses;
         let sure: BTreeSet<IpAddr> = self.left.addresses.intersection(asked).copied().collect();
@@ -147,6 +155,9 @@ async fn triage(
         // does not show any more.
         let was_never_there = !left.is_present() && task.trace.is_empty();
         match task.progress.state {
+            _ if claim.is_void() => {
+                answered.push((turn.unconfirmed(&task, LIVE.into(), None), task));
+            }
             State::Confirmed if left.ways_are_closed() => {
                 answered.push((turn.confirmed(&task), task));
             }
@@ -304,6 +315,9 @@ async fn read_back(
 /// give a new one the id of one that was removed, so after some attempts the id is not held against
 /// it.
 fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Refusal]) -> Outcome {
+    if cut.live {
+        return turn.unconfirmed(&cut.task, LIVE.into(), None);
+    }
     let left = &cut.left;
     let is_patient = cut.task.progress.attempts >= KNOCKS;
     let only_knocking = left

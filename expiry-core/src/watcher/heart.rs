@@ -11,8 +11,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, WatchError, fatal, feed::log_store_failure, lane::Lane, progress::Beat};
-use crate::{Epoch, Event, Fence, Ownership, RouterId};
+use super::{
+    Shared, WatchError,
+    brake::{self, Judged},
+    fatal,
+    feed::log_store_failure,
+    lane::Lane,
+    progress::Beat,
+};
+use crate::{Epoch, Event, Fence, Heartbeat, Ownership, RouterId, StoreError};
 
 /// The least time between two heartbeats that changes ask for.
 const SPACING: Duration = Duration::from_millis(500);
@@ -62,16 +69,14 @@ pub(super) async fn beat(
     let mut failures = 0;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let start = shared.tenure.start();
         shared.progress.heart().calls();
         let owned = tokio::select! {
-            owned = shared.store.own(shared.id, shared.config.ownership) => owned,
+            owned = beat_once(shared) => owned,
             () = stop.cancelled() => break,
         };
         match owned {
             Ok(owned) => {
                 failures = 0;
-                shared.tenure.renew(start);
                 shared.progress.beaten(Beat::Taken);
                 keep_lanes(shared, lanes, owned, &mut running);
             }
@@ -105,6 +110,32 @@ pub(super) async fn beat(
     }
     drain(shared, lanes, running).await;
     Ok(())
+}
+
+/// Judges the clocks first: while a brake holds, the watcher is seen alive and owns nothing.
+async fn beat_once(shared: &Shared) -> Result<Vec<Ownership>, StoreError> {
+    let Judged {
+        clocks,
+        tolerated,
+        brakes,
+    } = brake::look(shared).await?;
+    let beat = Heartbeat {
+        watcher: shared.id,
+        ttl: shared.config.ownership,
+        place: Some((shared.machine.clone(), clocks.clone())),
+        share_limit: shared.config.share_limit_percent(),
+    };
+    if !brakes.is_empty() {
+        shared.tenure.end();
+        shared.store.stand_by(&beat).await?;
+        return Ok(Vec::new());
+    }
+    let start = shared.tenure.start();
+    let owned = shared.store.own(&beat).await?;
+    if shared.tenure.renew(start, clocks, tolerated) {
+        shared.plan.notify_one();
+    }
+    Ok(owned)
 }
 
 fn keep_lanes(

@@ -52,7 +52,7 @@ pub(super) struct Lane {
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The wait while a heartbeat is outstanding and the ownership cannot be trusted.
+/// The wait while the ownership or the clock cannot be trusted.
 const TENURE_AGAIN: Duration = Duration::from_millis(500);
 
 /// When to take the next turn.
@@ -143,7 +143,8 @@ impl Lane {
     /// somebody said so, the address or account was changed, or another box was accepted.
     fn has_reason_to_try(&mut self) -> bool {
         let new = self.ownership.borrow_and_update();
-        let nudged = new.nudged_at > self.heeded.nudged_at;
+        // Not later: the store's clock may have been set back.
+        let nudged = new.nudged_at != self.heeded.nudged_at;
         let moved = !new.router.address.is_same(&self.heeded.router.address);
         let accepted = new.router.seen.is_none() && self.heeded.router.seen.is_some();
         self.heeded = new.clone();
@@ -164,11 +165,15 @@ impl Lane {
         let now = Instant::now();
         let (batch, (backlog, pause)) = (self.shared.config.batch, self.shared.config.backlog);
         let backlog = if now < self.paced_until { 0 } else { backlog };
+        let before = self.shared.tenure.wall();
         let work = match self.shared.store.work(&self.fence, batch, backlog).await {
             Ok(work) => work,
             Err(error) => return self.after(TurnError::Store(error)).await,
         };
         self.store_failures = 0;
+        if !self.shared.tenure.agrees(before, work.now) {
+            return self.after(TurnError::Untrusted).await;
+        }
         if work.tasks.is_empty() {
             self.came_to_its_end();
             return self.idle(&ownership.router, &work).await;
@@ -320,7 +325,11 @@ impl Lane {
                 log_store_failure(&mut self.store_failures, "a router's lane", &error);
                 Next::Backoff(Instant::now() + STORE_AGAIN)
             }
-            TurnError::Untrusted => Next::Backoff(Instant::now() + TENURE_AGAIN),
+            TurnError::Untrusted => {
+                // The heart finds out why.
+                self.shared.changed.notify_one();
+                Next::Backoff(Instant::now() + TENURE_AGAIN)
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! The engine: naps until the next deadline, plans what is due, and serves its routers.
 //!
-//! A watcher runs three loops. The **heart** beats in the store, claims routers nobody serves, and
-//! keeps one **lane** for each router it owns. The **planner** naps until the next deadline, turns
+//! A watcher runs three loops. The **heart** compares the clocks, beats in the store, claims routers
+//! nobody serves, and keeps one **lane** for each router it owns; while a brake holds it owns none. The **planner** naps until the next deadline, turns
 //! deadlines into owed cuts and wakes the lanes. The **feed** wakes both when the data changes.
 //! Hints only shorten naps: every loop reads the state of the store anew.
 
+mod brake;
 mod config;
 mod cut;
+mod dry_run;
 mod feed;
 mod heart;
 mod lane;
@@ -19,12 +21,13 @@ mod tenure;
 mod turn;
 
 pub use config::WatcherConfig;
+pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
 pub use once::OnceReport;
 pub use progress::{Beat, Progress};
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use thiserror::Error;
@@ -33,7 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::tenure::Tenure;
 use crate::{
-    Clock, Event, EventSink, RouterGateway, RouterId, StoreError, WatcherId, WatcherStore,
+    Brake, Clock, Event, EventSink, Machine, RouterGateway, RouterId, StoreError, WatcherId,
+    WatcherStore,
 };
 
 /// One watcher: everything it needs, ready to run.
@@ -59,15 +63,18 @@ impl Watcher {
         events: Arc<dyn EventSink>,
         config: WatcherConfig,
     ) -> Self {
-        let tenure = Tenure::new(clock, &config);
+        let tenure = Tenure::new(Arc::clone(&clock), &config);
         let shared = Shared {
             id: WatcherId::fresh(),
             store,
             gateway,
             events,
             config,
+            machine: clock.machine(),
+            clock,
             tenure,
             progress: Progress::new(),
+            brakes: Mutex::default(),
             changed: Notify::new(),
             plan: Notify::new(),
             served: Mutex::new(BTreeSet::new()),
@@ -102,6 +109,7 @@ impl Watcher {
     /// Has everything that is owed now tried once, by the watchers that own the routers, or by
     /// itself where nobody does, and returns within [`WatcherConfig::patience`] and the time that
     /// the flights then on the wire take. Looks that are overdue are done; none is waited for.
+    /// While a brake holds nothing is tried, and the report says why.
     ///
     /// # Errors
     /// As [`Watcher::run`], and any error of the store while it is asked what is owed.
@@ -117,8 +125,12 @@ struct Shared {
     gateway: Arc<dyn RouterGateway>,
     events: Arc<dyn EventSink>,
     config: WatcherConfig,
+    clock: Arc<dyn Clock>,
+    machine: Machine,
     tenure: Tenure,
     progress: Progress,
+    /// Why nothing may be cut, as it was last judged.
+    brakes: Mutex<Vec<Brake>>,
     /// Wakes the heart: the data changed.
     changed: Notify,
     /// Wakes the planner: the data changed.
@@ -143,8 +155,12 @@ impl Shared {
         self.events.record(event);
     }
 
-    fn served(&self) -> std::sync::MutexGuard<'_, BTreeSet<RouterId>> {
+    fn served(&self) -> MutexGuard<'_, BTreeSet<RouterId>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn brakes(&self) -> MutexGuard<'_, Vec<Brake>> {
+        self.brakes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

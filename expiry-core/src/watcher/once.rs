@@ -4,11 +4,11 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, WatchError};
-use crate::{Status, StoreError, TaskId};
+use super::{Shared, WatchError, brake};
+use crate::{Brake, Status, StoreError, TaskId};
 
 /// What a single check came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OnceReport {
     /// Cuts and restores that were owed at the start.
     pub owed: u64,
@@ -16,6 +16,8 @@ pub struct OnceReport {
     pub confirmed: u64,
     /// Everything that is owed now.
     pub still_owed: u64,
+    /// Why nothing was cut, or nothing more; empty if nothing was in the way.
+    pub brakes: Vec<Brake>,
 }
 
 /// How long to wait before it is asked whether everything was tried: twice as long each time, up
@@ -26,6 +28,17 @@ pub(super) async fn run_once(
     shared: &Arc<Shared>,
     stop: &CancellationToken,
 ) -> Result<OnceReport, WatchError> {
+    let brakes = brake::look(shared).await.map_err(WatchError::Store)?.brakes;
+    if !brakes.is_empty() {
+        let owed = status(shared).await?;
+        let owed = owed.owed_cuts + owed.owed_restores;
+        return Ok(OnceReport {
+            owed,
+            confirmed: 0,
+            still_owed: owed,
+            brakes,
+        });
+    }
     while shared
         .store
         .plan_due(500)
@@ -51,6 +64,9 @@ pub(super) async fn run_once(
         while !ours.is_cancelled() && Instant::now() < deadline {
             sleep(pause).await;
             pause = (pause * 2).min(ASK.1);
+            if !shared.brakes().is_empty() {
+                break;
+            }
             if everything_was_tried(shared, &at_start, &owed)
                 .await
                 .unwrap_or(false)
@@ -69,6 +85,7 @@ pub(super) async fn run_once(
         owed: count(owed.len()),
         confirmed: count(owed.difference(&still).count()),
         still_owed: now.owed_cuts + now.owed_restores,
+        brakes: shared.brakes().clone(),
     })
 }
 

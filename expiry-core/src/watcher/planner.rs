@@ -21,6 +21,15 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
     let mut failures = 0;
     let pulse = shared.progress.planner();
     loop {
+        if !shared.tenure.holds() {
+            // The heart says when it does. A clock that is not trusted must not say what is due.
+            pulse.naps(shared.config.interval);
+            tokio::select! {
+                () = tokio::time::sleep(shared.config.interval) => {}
+                () = shared.plan.notified() => {}
+            }
+            continue;
+        }
         pulse.calls();
         let nap = match shared.store.plan_due(LIMIT).await {
             Ok(planned) => {

@@ -1,23 +1,32 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::WatcherConfig;
-use crate::Clock;
+use chrono::{DateTime, Utc};
 
-/// How long this watcher may believe that its routers are its own.
+use super::WatcherConfig;
+use crate::{
+    Clock, Clocks,
+    brake::{Agreement, Apart},
+};
+
+/// How long this watcher may believe that its routers are its own, and its clock right.
 ///
 /// The store respects an ownership for some time after the last heartbeat. The watcher counts the
 /// same time from *before* it sent the heartbeat, on a clock that goes on during suspend, and stops
-/// a little earlier: so it stops writing before anybody else begins.
+/// a little earlier: so it stops writing before anybody else begins. Its clock was judged before
+/// the heartbeat; a jump since then ends the trust at once.
 pub(super) struct Tenure {
     clock: Arc<dyn Clock>,
     good_for: Duration,
-    until_us: AtomicU64,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    until: Duration,
+    judged: Clocks,
+    tolerated: bool,
 }
 
 impl Tenure {
@@ -26,7 +35,7 @@ impl Tenure {
         Self {
             clock,
             good_for,
-            until_us: AtomicU64::new(0),
+            held: Mutex::default(),
         }
     }
 
@@ -35,18 +44,45 @@ impl Tenure {
         self.clock.boot()
     }
 
-    /// Notes that the heartbeat begun at `start` was taken.
-    pub(super) fn renew(&self, start: Duration) {
-        self.until_us
-            .store(micros(start + self.good_for), Ordering::Release);
+    /// Notes that the heartbeat begun at `start` was taken, after the clock was judged to be right
+    /// at `judged`; `tolerated` if it may differ from the store's. Tells whether there was no
+    /// trust before.
+    pub(super) fn renew(&self, start: Duration, judged: Clocks, tolerated: bool) -> bool {
+        let is_new = !self.holds();
+        *self.held() = Some(Held {
+            until: start + self.good_for,
+            judged,
+            tolerated,
+        });
+        is_new
+    }
+
+    /// Ends the trust.
+    pub(super) fn end(&self) {
+        *self.held() = None;
     }
 
     /// Tells whether routers may be written to now.
     pub(super) fn holds(&self) -> bool {
-        micros(self.clock.boot()) < self.until_us.load(Ordering::Acquire)
+        let clocks = self.clock.read();
+        self.held().as_ref().is_some_and(|held| {
+            clocks.boot < held.until && clocks.jumped_since(&held.judged).is_none()
+        })
     }
-}
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    /// Returns the wall time, for a comparison with the store's.
+    pub(super) fn wall(&self) -> DateTime<Utc> {
+        self.clock.wall()
+    }
+
+    /// Tells whether the store's clock, as read in a call that began at `before`, may be right.
+    pub(super) fn agrees(&self, before: DateTime<Utc>, store: DateTime<Utc>) -> bool {
+        let agreement = Apart::between(before, store, self.clock.wall()).agreement();
+        let tolerated = self.held().as_ref().is_some_and(|held| held.tolerated);
+        tolerated || !matches!(agreement, Agreement::Differ(_))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Shared, cut, restore};
 use crate::{
-    Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, Settled, Settlement,
-    Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey, Want, WayIn,
+    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, RouterId,
+    Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey,
+    Want, WayIn,
     decide::{logins_and_devices, with_lent_devices},
     undo_keys,
 };
@@ -137,27 +138,7 @@ impl<'a> Turn<'a> {
 
     /// Asks for everything that may belong to the tasks.
     pub(super) fn query<'t>(&self, tasks: impl IntoIterator<Item = &'t Task>) -> Query {
-        let tasks: Vec<_> = tasks.into_iter().collect();
-        let undo = tasks.iter().flat_map(|task| &task.undo);
-        let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());
-        for key in undo.map(|undo| &undo.key) {
-            match key {
-                UndoKey::Name(name) => drop(names.insert(name.clone())),
-                UndoKey::Mac(mac) => drop(macs.insert(*mac)),
-            }
-        }
-        let items = tasks.iter().flat_map(|task| &task.undo);
-        let items = items.flat_map(|undo| &undo.items);
-        let stations = items.filter_map(UndoItem::device).collect();
-        names.extend(tasks.iter().filter_map(|task| task.username.clone()));
-        macs.extend(tasks.iter().flat_map(|task| task.macs.iter().copied()));
-        Query {
-            names,
-            macs,
-            stations,
-            comments: self.shared.config.comments,
-            ..Query::default()
-        }
+        query(tasks, self.shared.config.comments)
     }
 
     /// Asks who of the tasks, and of all that stands in a reading, is live.
@@ -166,22 +147,8 @@ impl<'a> Turn<'a> {
         tasks: impl IntoIterator<Item = &Task>,
         seen: &Sighting,
     ) -> Result<Live, TurnError> {
-        let comments = self.shared.config.comments;
-        let (mut names, mut macs) = logins_and_devices(seen, comments);
-        for task in tasks {
-            names.extend(task.username.clone());
-            macs.extend(&task.macs);
-        }
-        let live = self
-            .shared
-            .store
-            .live(self.router.id, &names, &macs)
-            .await?;
-        Ok(if comments {
-            with_lent_devices(live, seen)
-        } else {
-            live
-        })
+        let Shared { store, config, .. } = self.shared;
+        Ok(live(&**store, self.router.id, tasks, seen, config.comments).await?)
     }
 
     /// Must hold before each flight of writes.
@@ -355,4 +322,50 @@ impl<'a> Turn<'a> {
             }
         }
     }
+}
+
+/// Asks for everything that may belong to some tasks.
+pub(super) fn query<'t>(tasks: impl IntoIterator<Item = &'t Task>, comments: bool) -> Query {
+    let tasks: Vec<_> = tasks.into_iter().collect();
+    let undo = tasks.iter().flat_map(|task| &task.undo);
+    let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());
+    for key in undo.map(|undo| &undo.key) {
+        match key {
+            UndoKey::Name(name) => drop(names.insert(name.clone())),
+            UndoKey::Mac(mac) => drop(macs.insert(*mac)),
+        }
+    }
+    let items = tasks.iter().flat_map(|task| &task.undo);
+    let items = items.flat_map(|undo| &undo.items);
+    let stations = items.filter_map(UndoItem::device).collect();
+    names.extend(tasks.iter().filter_map(|task| task.username.clone()));
+    macs.extend(tasks.iter().flat_map(|task| task.macs.iter().copied()));
+    Query {
+        names,
+        macs,
+        stations,
+        comments,
+        ..Query::default()
+    }
+}
+
+/// Asks who of some tasks, and of all that stands in a reading, is live.
+pub(super) async fn live(
+    store: &(impl EnforcementStore + ?Sized),
+    router: RouterId,
+    tasks: impl IntoIterator<Item = &Task>,
+    seen: &Sighting,
+    comments: bool,
+) -> Result<Live, StoreError> {
+    let (mut names, mut macs) = logins_and_devices(seen, comments);
+    for task in tasks {
+        names.extend(task.username.clone());
+        macs.extend(&task.macs);
+    }
+    let live = store.live(router, &names, &macs).await?;
+    Ok(if comments {
+        with_lent_devices(live, seen)
+    } else {
+        live
+    })
 }

@@ -1,6 +1,8 @@
 //! The real engine on the in-memory store and simulated routers, under paused time.
 
+mod brake;
 mod crowds;
+mod dry_run;
 mod failures;
 mod flights;
 mod ownership;

@@ -4,7 +4,7 @@ use expiry_core::{
     Access, AccessChange, Clock, Directory, Event, MacAddr, NewRouter, NewSubscriber, Router,
     RouterAddress, RouterGateway, RouterId, Service, Subscriber, SubscriberId,
     testing::{MemoryStore, Recorder, SimGateway, TestClock, gateway::Admission},
-    watcher::{WatchError, Watcher, WatcherConfig},
+    watcher::{OnceReport, WatchError, Watcher, WatcherConfig},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +27,16 @@ pub(crate) struct Running {
 }
 
 impl World {
+    /// The store's clock is that of the watchers' machine.
     pub(crate) fn new() -> Self {
         let clock = TestClock::default();
+        Self::with_clocks(&clock.clone(), clock)
+    }
+
+    /// The store's clock is another machine's.
+    pub(crate) fn with_clocks(store: &TestClock, clock: TestClock) -> Self {
         Self {
-            store: Arc::new(MemoryStore::new(Arc::new(clock.clone()))),
+            store: Arc::new(MemoryStore::new(Arc::new(store.clone()))),
             gateway: Arc::new(SimGateway::new(FLIGHT)),
             events: Arc::default(),
             clock,
@@ -100,6 +106,22 @@ impl World {
         let store = Arc::clone(&self.store) as _;
         let events = Arc::clone(&self.events) as _;
         Watcher::new(store, gateway, Arc::new(self.clock.clone()), events, config)
+    }
+
+    /// Starts a watcher on another machine.
+    pub(crate) fn start_on(&self, clock: &TestClock) -> Running {
+        let store = Arc::clone(&self.store) as _;
+        let gateway = Arc::clone(&self.gateway) as _;
+        let events = Arc::clone(&self.events) as _;
+        let config = WatcherConfig::default();
+        let clock = Arc::new(clock.clone());
+        Self::start_watcher(Watcher::new(store, gateway, clock, events, config))
+    }
+
+    /// Has a watcher do everything once.
+    pub(crate) async fn once(&self) -> OnceReport {
+        let stop = CancellationToken::new();
+        self.watcher().run_once(stop).await.expect("a check")
     }
 
     pub(crate) fn start(&self) -> Running {

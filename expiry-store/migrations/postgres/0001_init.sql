@@ -25,6 +25,7 @@ CREATE TABLE router (
     owner TEXT,
     epoch BIGINT NOT NULL DEFAULT 0,
     taken_over BOOLEAN NOT NULL DEFAULT FALSE,
+    claimed_at BIGINT NOT NULL DEFAULT 0,
     nudged_at BIGINT,
     down_since BIGINT,
     back_at BIGINT,
@@ -56,6 +57,8 @@ CREATE UNIQUE INDEX subscriber_username ON subscriber (tenant_id, username)
     WHERE removed_at IS NULL;
 CREATE INDEX subscriber_tenant ON subscriber (tenant_id, id);
 CREATE INDEX subscriber_due ON subscriber (ends_at, id) WHERE planned_revision < revision;
+CREATE INDEX subscriber_early ON subscriber (ends_at)
+    WHERE planned_revision >= revision AND removed_at IS NULL;
 CREATE INDEX subscriber_forever ON subscriber (id) WHERE access = 'forever';
 CREATE INDEX subscriber_removed ON subscriber (id) WHERE removed_at IS NOT NULL;
 
@@ -158,5 +161,42 @@ CREATE TABLE event (
 
 CREATE TABLE watcher (
     id TEXT PRIMARY KEY,
-    heartbeat_at BIGINT NOT NULL
+    heartbeat_at BIGINT NOT NULL,
+    machine TEXT,
+    braked BOOLEAN NOT NULL,
+    share_limit BIGINT CHECK (share_limit BETWEEN 1 AND 100)
+);
+
+-- What is known of a machine's clock. `boot_us` is the time since the start that `boot_id` names;
+-- `agreed_us` the same when the machine's clock and the database's began to agree.
+CREATE TABLE machine (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    boot_id TEXT NOT NULL,
+    boot_us BIGINT NOT NULL,
+    wall_at BIGINT NOT NULL,
+    braked_at BIGINT,
+    apart_us BIGINT,
+    jumped_us BIGINT,
+    agreed_us BIGINT,
+    tolerated BOOLEAN NOT NULL
+);
+
+-- Whose access was ended by a change, lately or without being cut since.
+CREATE TABLE ended_by_change (
+    subscriber_id BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL
+);
+
+CREATE INDEX ended_by_change_at ON ended_by_change (at);
+
+-- Changes ended too many: while there is a row, nothing is cut.
+CREATE TABLE share_brake (
+    id BIGINT PRIMARY KEY CHECK (id = 0),
+    braked_at BIGINT NOT NULL,
+    ended BIGINT NOT NULL,
+    subscribers BIGINT NOT NULL,
+    limit_percent BIGINT NOT NULL
 );

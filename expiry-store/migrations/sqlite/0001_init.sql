@@ -25,6 +25,7 @@ CREATE TABLE router (
     owner TEXT,
     epoch INTEGER NOT NULL DEFAULT 0,
     taken_over INTEGER NOT NULL DEFAULT 0 CHECK (taken_over IN (0, 1)),
+    claimed_at INTEGER NOT NULL DEFAULT 0,
     nudged_at INTEGER,
     down_since INTEGER,
     back_at INTEGER,
@@ -56,6 +57,8 @@ CREATE UNIQUE INDEX subscriber_username ON subscriber (tenant_id, username)
     WHERE removed_at IS NULL;
 CREATE INDEX subscriber_tenant ON subscriber (tenant_id, id);
 CREATE INDEX subscriber_due ON subscriber (ends_at, id) WHERE planned_revision < revision;
+CREATE INDEX subscriber_early ON subscriber (ends_at)
+    WHERE planned_revision >= revision AND removed_at IS NULL;
 CREATE INDEX subscriber_forever ON subscriber (id) WHERE access = 'forever';
 CREATE INDEX subscriber_removed ON subscriber (id) WHERE removed_at IS NOT NULL;
 
@@ -158,8 +161,45 @@ CREATE TABLE event (
 
 CREATE TABLE watcher (
     id TEXT PRIMARY KEY,
-    heartbeat_at INTEGER NOT NULL
+    heartbeat_at INTEGER NOT NULL,
+    machine TEXT,
+    braked INTEGER NOT NULL CHECK (braked IN (0, 1)),
+    share_limit INTEGER CHECK (share_limit BETWEEN 1 AND 100)
 ) STRICT, WITHOUT ROWID;
+
+-- What is known of a machine's clock. `boot_us` is the time since the start that `boot_id` names;
+-- `agreed_us` the same when the machine's clock and the database's began to agree.
+CREATE TABLE machine (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    boot_us INTEGER NOT NULL,
+    wall_at INTEGER NOT NULL,
+    braked_at INTEGER,
+    apart_us INTEGER,
+    jumped_us INTEGER,
+    agreed_us INTEGER,
+    tolerated INTEGER NOT NULL CHECK (tolerated IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
+-- Whose access was ended by a change, lately or without being cut since.
+CREATE TABLE ended_by_change (
+    subscriber_id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX ended_by_change_at ON ended_by_change (at);
+
+-- Changes ended too many: while there is a row, nothing is cut.
+CREATE TABLE share_brake (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    braked_at INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    subscribers INTEGER NOT NULL,
+    limit_percent INTEGER NOT NULL
+) STRICT;
 
 -- Counts the changes that may give a watcher something to do.
 CREATE TABLE signal (

@@ -45,6 +45,8 @@ pub(crate) struct Backend {
     pool: PgPool,
     session: PgConnectOptions,
     sealer: Sealer,
+    /// Microseconds.
+    clock_ahead: i64,
 }
 
 impl Backend {
@@ -62,6 +64,7 @@ impl Backend {
             pool,
             session: session(options),
             sealer: Sealer::new(config.key_file.clone()),
+            clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
         };
         sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
         Ok(backend)
@@ -84,7 +87,7 @@ impl Backend {
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
         };
-        let now = clock.fetch_one(&mut *inner).await?;
+        let now = clock.fetch_one(&mut *inner).await? + self.clock_ahead;
         Ok(Tx { inner, now })
     }
 

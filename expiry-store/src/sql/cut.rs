@@ -36,7 +36,8 @@ const JOIN_PLANNED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
      AND (r.enabled OR s.removed_at IS NOT NULL OR EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
                                AND e.device = '' AND e.router_id = r.id)) ";
 
-/// Owes the cut of one subscriber on every router in scope.
+/// Owes the cut of one subscriber on every router in scope. It is to be tried from its deadline on,
+/// not from now: the clock may be ahead.
 pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()> {
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(INSERT);
@@ -49,7 +50,7 @@ pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()
         .push(", ")
         .push_bind(due_at < now - BACKLOG_AFTER)
         .push(", ")
-        .push_bind(now)
+        .push_bind(due_at)
         .push(" FROM subscriber s")
         .push(JOIN_PLANNED)
         .push("WHERE s.id = ")
@@ -74,9 +75,7 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
              s.username, s.macs, s.ends_at, s.ends_at < ",
         )
         .push_bind(now - BACKLOG_AFTER)
-        .push(", ")
-        .push_bind(now)
-        .push(" FROM (SELECT * FROM subscriber WHERE planned_revision < revision AND ends_at <= ")
+        .push(", s.ends_at FROM (SELECT * FROM subscriber WHERE planned_revision < revision AND ends_at <= ")
         .push_bind(now)
         .push(" ORDER BY ends_at, id LIMIT ")
         .push_bind(i64::from(limit))

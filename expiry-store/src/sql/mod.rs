@@ -1,9 +1,11 @@
 //! The statements of both stores, compiled once against each driver: the parent module says which
 //! (`Db`, `Conn`), begins transactions, and wakes watchers.
 
+mod brake;
 mod cut;
 mod intend;
 mod keys;
+pub(super) mod outlook;
 mod ownership;
 pub(super) mod planning;
 mod recheck;
@@ -12,6 +14,7 @@ mod restore;
 pub(super) mod routers;
 pub(super) mod schema;
 mod settle;
+mod share;
 mod state;
 mod status;
 mod store;

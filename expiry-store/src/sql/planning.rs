@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use expiry_core::{Access, MacAddr, Planned, Subscriber, undo_keys};
 use sqlx::QueryBuilder;
 
-use super::{Backend, Db, Tx, cut, keys::push_texts, restore, signal};
+use super::{Backend, Db, Tx, brake, cut, keys::push_texts, restore, share, signal};
 use crate::{
     error::Result,
     mode::Mode,
-    row::{Cell, instant, mac_pattern, macs_json, micros, tenant_number},
+    row::{Cell, SubscriberRow, instant, mac_pattern, macs_json, micros, tenant_number},
 };
 
 pub(crate) const NEXT_DEADLINE: &str =
@@ -17,6 +18,11 @@ pub(crate) const NEXT_DEADLINE: &str =
          ORDER BY ends_at LIMIT 1";
 
 pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fresh)
+             OR (SELECT ends_at FROM subscriber
+                 WHERE planned_revision >= revision AND removed_at IS NULL AND ends_at > $1
+                 ORDER BY ends_at DESC LIMIT 1) IS NOT NULL
+             OR (SELECT due_at FROM enforcement WHERE state = 'owed' AND due_at > $1
+                 ORDER BY due_at DESC, id DESC LIMIT 1) IS NOT NULL
              OR EXISTS (SELECT 1 FROM enforcement
                         WHERE detached AND next_at IS NULL AND device <> '')
              OR EXISTS (SELECT 1 FROM subscriber s
@@ -37,6 +43,9 @@ pub(super) async fn devices_changed(tx: &mut Tx, subscriber: &Subscriber) -> Res
 }
 
 async fn changed(tx: &mut Tx, subscriber: &Subscriber, due_at: i64) -> Result<()> {
+    if !has_ended(subscriber.access, instant(tx.now)?) {
+        share::note_live(tx, subscriber.id).await?;
+    }
     if subscriber.access.is_live(instant(tx.now)?) {
         strip_others(tx, subscriber).await?;
         let keys = undo_keys(Some(&subscriber.username), &subscriber.devices);
@@ -132,7 +141,10 @@ pub(super) async fn plan_due(backend: &Backend, limit: u32) -> Result<Planned> {
     }
     tx.commit().await?;
     let mut tx = backend.begin(Mode::Plan).await?;
-    let subscribers = cut::plan_ended(&mut tx, limit).await?;
+    let mut subscribers = cut::plan_ended(&mut tx, limit).await?;
+    let left = u64::from(limit).saturating_sub(subscribers);
+    subscribers += take_back_early(&mut tx, left).await?;
+    brake::bring_forward(&mut tx).await?;
     if subscribers > 0 {
         signal(tx.conn()).await?;
     }
@@ -158,9 +170,40 @@ async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
         .await?)
 }
 
-/// Tells whether something is to be forgotten, or to be checked for whom it is to be undone.
+/// Tells whether something is to be forgotten, to be taken back, or to be checked for whom it is to
+/// be undone.
 async fn is_left_over(tx: &mut Tx) -> Result<bool> {
-    Ok(sqlx::query_scalar(LEFT_OVER).fetch_one(tx.conn()).await?)
+    Ok(sqlx::query_scalar(LEFT_OVER)
+        .bind(tx.now)
+        .fetch_one(tx.conn())
+        .await?)
+}
+
+/// Takes back the cuts of subscribers that were planned before their time, by a clock that was
+/// ahead: they are live, and theirs is what was disabled.
+async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
+    let early: Vec<SubscriberRow> = sqlx::query_as(
+        "UPDATE subscriber SET revision = revision + 1
+         WHERE id IN (SELECT id FROM subscriber
+                      WHERE planned_revision >= revision AND removed_at IS NULL AND ends_at > $1
+                      ORDER BY ends_at DESC LIMIT $2)
+         RETURNING id, tenant_id, username, service, access, ends_at, revision, router_id, macs",
+    )
+    .bind(tx.now)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(tx.conn())
+    .await?;
+    let mut count = 0;
+    for row in early {
+        access_changed(tx, &Subscriber::try_from(row)?).await?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Tells whether access had an end, and it is past.
+pub(super) fn has_ended(access: Access, now: DateTime<Utc>) -> bool {
+    access.end().is_some_and(|end| end <= now)
 }
 
 /// Forgets removed devices and subscribers once nothing is owed or to be looked at.

@@ -94,6 +94,9 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
         )
         .push(START_ANEW);
     let owed = query.build().execute(tx.conn()).await?.rows_affected();
+    if owed > 0 {
+        plan_again_at_the_end(tx).await?;
+    }
     let mut query = QueryBuilder::<Db>::new("UPDATE undo SET fresh = FALSE WHERE fresh");
     if let Some(router) = router {
         query.push(" AND router_id = ").push_bind(router);
@@ -102,6 +105,25 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
     if owed > 0 {
         signal(tx.conn()).await?;
     }
+    Ok(())
+}
+
+/// Has those who are live, and whose cut is planned already, planned again: then the clock was
+/// ahead, or is behind now.
+async fn plan_again_at_the_end(tx: &mut Tx) -> Result<()> {
+    let now = tx.now;
+    sqlx::query(
+        "UPDATE subscriber SET revision = revision + 1
+         WHERE id IN (SELECT id FROM subscriber
+                      WHERE planned_revision >= revision AND removed_at IS NULL AND ends_at > $1
+                      ORDER BY ends_at DESC)
+           AND EXISTS (SELECT 1 FROM enforcement e
+                       WHERE e.subscriber_id = subscriber.id AND e.device = ''
+                         AND e.want = 'restore' AND e.state = 'owed')",
+    )
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

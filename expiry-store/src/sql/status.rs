@@ -8,14 +8,11 @@ use expiry_core::{
 };
 use sqlx::FromRow;
 
-use super::Tx;
+use super::{Tx, brake, share::ALIVE};
 use crate::{
     error::Result,
     row::{Cell, hardware, instant, watcher_id},
 };
-
-/// A watcher with no heartbeat for so long is not alive, in microseconds.
-const ALIVE: i64 = 15_000_000;
 
 /// Cuts and restores owed on a router.
 type Owed = BTreeMap<i64, (u64, u64)>;
@@ -30,6 +27,7 @@ pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
     });
     Ok(Status {
         now: instant(tx.now)?,
+        brakes: brake::brakes(tx).await?,
         live_subscribers: live_subscribers(tx).await?,
         owed_cuts,
         owed_restores,
@@ -52,7 +50,7 @@ async fn live_subscribers(tx: &mut Tx) -> Result<u64> {
     count_of(count)
 }
 
-async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
+pub(super) async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
     Ok(sqlx::query_scalar(
         "SELECT ends_at FROM subscriber WHERE planned_revision < revision AND ends_at > $1
          ORDER BY ends_at LIMIT 1",
@@ -68,8 +66,10 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
         "SELECT router_id, COUNT(*) FILTER (WHERE want = 'cut'),
              COUNT(*) FILTER (WHERE want = 'restore')
-         FROM enforcement WHERE next_at IS NOT NULL AND state = 'owed' GROUP BY router_id",
+         FROM enforcement WHERE next_at IS NOT NULL AND state = 'owed' AND due_at <= $1
+         GROUP BY router_id",
     )
+    .bind(tx.now)
     .fetch_all(tx.conn())
     .await?;
     let mut owed = Owed::new();
@@ -94,16 +94,19 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
 }
 
 async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
-    let rows: Vec<(String, i64)> =
-        sqlx::query_as("SELECT id, heartbeat_at FROM watcher ORDER BY heartbeat_at DESC, id")
-            .fetch_all(tx.conn())
-            .await?;
+    let rows: Vec<(String, i64, Option<String>, bool)> = sqlx::query_as(
+        "SELECT id, heartbeat_at, machine, braked FROM watcher ORDER BY heartbeat_at DESC, id",
+    )
+    .fetch_all(tx.conn())
+    .await?;
     let now = tx.now;
-    let watchers = rows.iter().map(|(id, heartbeat_at)| {
+    let watchers = rows.into_iter().map(|(id, heartbeat_at, machine, braked)| {
         Ok(WatcherStatus {
-            id: watcher_id("watcher", id)?,
-            heartbeat_at: instant(*heartbeat_at)?,
-            alive: now - heartbeat_at < ALIVE,
+            id: watcher_id("watcher", &id)?,
+            heartbeat_at: instant(heartbeat_at)?,
+            alive: (now - heartbeat_at).abs() < ALIVE,
+            machine,
+            braked,
         })
     });
     watchers.collect()
@@ -212,9 +215,10 @@ async fn planned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
          JOIN router r ON r.id = e.router_id AND r.enabled
          JOIN tenant t ON t.id = r.tenant_id
          JOIN subscriber s ON s.id = e.subscriber_id
-         WHERE e.state = 'owed' ORDER BY e.due_at, e.id LIMIT $1",
+         WHERE e.state = 'owed' AND e.due_at <= $2 ORDER BY e.due_at, e.id LIMIT $1",
     )
     .bind(i64::from(limit))
+    .bind(tx.now)
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(owed_item).collect()

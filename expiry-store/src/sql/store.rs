@@ -5,16 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Known, Live, MacAddr,
-    NewRouter, NewSubscriber, OpenWork, Ownership, Planned, Reconciled, Reconciliation, Router,
-    RouterChange, RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError,
-    Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId,
-    Work,
+    AccessChange, Brake, BrakeStore, ChangeFeed, Directory, EnforcementStore, Fence, Heartbeat,
+    Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, NewRouter, NewSubscriber,
+    OpenWork, Outlook, Ownership, Planned, Reconciled, Reconciliation, Router, RouterChange,
+    RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError, Strays,
+    Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, intend, ownership, planning, recheck, reconcile, routers, settle, state, status,
-    stray, subscribers, tenants, work,
+    Backend, brake, intend, outlook, ownership, planning, recheck, reconcile, routers, settle,
+    share, state, status, stray, subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -226,12 +226,21 @@ impl EnforcementStore for Backend {
         .await
     }
 
-    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>> {
+    async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Claim).await?;
-            let owned = ownership::own(&mut tx, &self.sealer, watcher, ttl).await?;
+            let owned = ownership::own(&mut tx, &self.sealer, beat).await?;
             tx.commit().await?;
             Ok(owned)
+        })
+        .await
+    }
+
+    async fn stand_by(&self, beat: &Heartbeat) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Claim).await?;
+            ownership::stand_by(&mut tx, beat).await?;
+            tx.commit().await
         })
         .await
     }
@@ -252,8 +261,13 @@ impl EnforcementStore for Backend {
     async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Read).await?;
-            let work = work::work(&mut tx, fence, limit, backlog).await?;
+            let (work, exceeded) = work::work(&mut tx, fence, limit, backlog).await?;
             tx.commit().await?;
+            if let Some(exceeded) = exceeded {
+                let mut tx = self.begin(Mode::Claim).await?;
+                share::record(&mut tx, exceeded).await?;
+                tx.commit().await?;
+            }
             Ok(work)
         })
         .await
@@ -379,6 +393,52 @@ impl EnforcementStore for Backend {
 }
 
 #[async_trait]
+impl BrakeStore for Backend {
+    async fn machine(&self, machine: &str) -> Result<MachineRecord> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let record = brake::machine(&mut tx, machine).await?;
+            tx.commit().await?;
+            Ok(record)
+        })
+        .await
+    }
+
+    async fn record_machine(
+        &self,
+        machine: &Machine,
+        version: i64,
+        state: &MachineState,
+    ) -> Result<bool> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let ends = brake::would_end(&mut tx, &machine.id, state).await?;
+            tx.commit().await?;
+            let mode = if ends {
+                Mode::PlanAndClaim
+            } else {
+                Mode::Claim
+            };
+            let mut tx = self.begin(mode).await?;
+            let recorded = brake::record(&mut tx, machine, version, state).await?;
+            tx.commit().await?;
+            Ok(recorded)
+        })
+        .await
+    }
+
+    async fn release_brakes(&self) -> Result<Vec<Brake>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::PlanAndClaim).await?;
+            let released = brake::release(&mut tx).await?;
+            tx.commit().await?;
+            Ok(released)
+        })
+        .await
+    }
+}
+
+#[async_trait]
 impl StatusStore for Backend {
     async fn status(&self, limit: u32) -> Result<Status> {
         within(LONG, async {
@@ -386,6 +446,16 @@ impl StatusStore for Backend {
             let status = status::status(&mut tx, limit).await?;
             tx.commit().await?;
             Ok(status)
+        })
+        .await
+    }
+
+    async fn outlook(&self) -> Result<Outlook> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let outlook = outlook::outlook(&mut tx).await?;
+            tx.commit().await?;
+            Ok(outlook)
         })
         .await
     }

@@ -5,7 +5,7 @@ use expiry_core::{
     TenantId, Username,
 };
 
-use super::{Tx, cut, planning, routers, signal, tenants};
+use super::{Tx, cut, planning, routers, share, signal, tenants};
 use crate::{
     error::Result,
     row::{SubscriberRow, access_columns, instant, macs_json, tenant_number},
@@ -44,6 +44,9 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     }
     planning::adopt_devices(tx, &subscriber, &new.devices).await?;
     planning::access_changed(tx, &subscriber).await?;
+    if planning::has_ended(subscriber.access, instant(tx.now)?) {
+        share::note_ended(tx, subscriber.id).await?;
+    }
     Ok(subscriber)
 }
 
@@ -89,9 +92,13 @@ pub(super) async fn change_access(
     change: AccessChange,
 ) -> Result<Subscriber> {
     let mut subscriber = require(tx, id).await?;
-    subscriber.access = subscriber.access.changed(change, instant(tx.now)?);
+    let (before, now) = (subscriber.access, instant(tx.now)?);
+    subscriber.access = before.changed(change, now);
     let subscriber = write(tx, &subscriber).await?;
     planning::access_changed(tx, &subscriber).await?;
+    if planning::has_ended(subscriber.access, now) && !planning::has_ended(before, now) {
+        share::note_ended(tx, subscriber.id).await?;
+    }
     Ok(subscriber)
 }
 
@@ -124,12 +131,16 @@ pub(super) async fn remove_device(
     let subscriber = write(tx, &subscriber).await?;
     planning::devices_changed(tx, &subscriber).await?;
     cut::plan_device(tx, id.0, mac).await?;
+    if subscriber.access.is_live(instant(tx.now)?) {
+        share::note_ended(tx, id).await?;
+    }
     Ok(subscriber)
 }
 
 pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
     let mut subscriber = require(tx, id).await?;
     let now = instant(tx.now)?;
+    let had_ended = planning::has_ended(subscriber.access, now);
     subscriber.access = subscriber.access.changed(AccessChange::Revoke, now);
     write(tx, &subscriber).await?;
     sqlx::query("UPDATE subscriber SET removed_at = $2 WHERE id = $1")
@@ -144,6 +155,9 @@ pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
         sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
     }
     cut::plan(tx, id.0, tx.now).await?;
+    if !had_ended {
+        share::note_ended(tx, id).await?;
+    }
     signal(tx.conn()).await
 }
 

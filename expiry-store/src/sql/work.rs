@@ -10,8 +10,11 @@ use sqlx::QueryBuilder;
 
 use super::{
     Db, Tx,
+    cut::BACKLOG_AFTER,
     keys::{push_numbers, push_texts},
-    ownership, undo,
+    ownership,
+    share::{self, Exceeded},
+    undo,
 };
 use crate::{
     error::Result,
@@ -29,8 +32,11 @@ pub(crate) const READY: &str =
                  ORDER BY backlog, due_at, id LIMIT $3) AS restores
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
-                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND next_at <= $2
-                   AND state = 'owed'
+                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND due_at >= $5
+                   AND next_at <= $2 AND state = 'owed'
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
                  ORDER BY due_at, id LIMIT $3) AS fresh
              UNION ALL SELECT id FROM (
                  SELECT id FROM enforcement
@@ -40,26 +46,59 @@ pub(crate) const READY: &str =
                  SELECT id FROM enforcement
                  WHERE router_id = $1 AND want = 'cut' AND backlog AND next_at <= $2
                    AND state = 'owed'
-                 ORDER BY due_at, id LIMIT $4) AS late)
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
+                 ORDER BY due_at, id LIMIT $4) AS late
+             UNION ALL SELECT id FROM (
+                 SELECT id FROM enforcement
+                 WHERE router_id = $1 AND want = 'cut' AND NOT backlog AND due_at < $5
+                   AND next_at <= $2 AND state = 'owed'
+                   AND (detached
+                        OR EXISTS (SELECT 1 FROM subscriber s
+                                   WHERE s.id = enforcement.subscriber_id AND s.ends_at <= $2))
+                 ORDER BY due_at, id LIMIT $4) AS unseen)
          ORDER BY CASE WHEN state = 'confirmed' THEN 2 WHEN want = 'restore' THEN 0
-                       WHEN backlog THEN 3 ELSE 1 END, due_at, id
+                       WHEN backlog OR due_at < $5 THEN 3 ELSE 1 END, due_at, id
          LIMIT $3";
 
 pub(crate) const NEXT_AT: &str =
     "SELECT next_at FROM enforcement WHERE router_id = $1 AND next_at > $2
          ORDER BY next_at LIMIT 1";
 
-pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -> Result<Work> {
-    ownership::check(tx, fence).await?;
+/// Returns the work, and what is to be recorded if the limit of changes was found exceeded.
+pub(super) async fn work(
+    tx: &mut Tx,
+    fence: &Fence,
+    limit: u32,
+    backlog: u32,
+) -> Result<(Work, Option<Exceeded>)> {
+    // What was due long before its owner claimed the router was not seen in time by anybody.
+    let seen_since = ownership::claimed_at(tx, fence).await? - BACKLOG_AFTER;
+    let (braked, exceeded) = share::check(tx).await?;
+    let limit = if braked { 0 } else { limit };
     let rows: Vec<EnforcementRow> = sqlx::query_as(READY)
         .bind(fence.router.0)
         .bind(tx.now)
         .bind(i64::from(limit))
         .bind(i64::from(backlog.min(limit)))
+        .bind(seen_since)
         .fetch_all(tx.conn())
         .await?;
-    let tasks = rows.iter().map(EnforcementRow::task);
-    let mut tasks = tasks.collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut tasks = Vec::with_capacity(rows.len());
+    let mut backlog_left = backlog;
+    for row in &rows {
+        let mut task = row.task()?;
+        let is_owed_cut = task.want == Want::Cut && task.progress.state == State::Owed;
+        task.backlog |= is_owed_cut && row.due_at < seen_since;
+        if is_owed_cut && task.backlog {
+            let Some(left) = backlog_left.checked_sub(1) else {
+                break;
+            };
+            backlog_left = left;
+        }
+        tasks.push(task);
+    }
     attach_undo(tx, fence.router, &mut tasks).await?;
     let next_at: Option<i64> = sqlx::query_scalar(NEXT_AT)
         .bind(fence.router.0)
@@ -74,15 +113,16 @@ pub(super) async fn work(tx: &mut Tx, fence: &Fence, limit: u32, backlog: u32) -
     .bind(fence.router.0)
     .fetch_optional(tx.conn())
     .await?;
-    Ok(Work {
+    let work = Work {
         now: instant(tx.now)?,
         tasks,
         next_at: next_at.map(instant).transpose()?,
         reconciled_at: reconciled_at.flatten().map(instant).transpose()?,
-    })
+    };
+    Ok((work, exceeded))
 }
 
-async fn attach_undo(tx: &mut Tx, router: RouterId, tasks: &mut [Task]) -> Result<()> {
+pub(super) async fn attach_undo(tx: &mut Tx, router: RouterId, tasks: &mut [Task]) -> Result<()> {
     let restores = tasks.iter().filter(|task| task.want == Want::Restore);
     let keys = restores.flat_map(keys_of_task).collect();
     let rows = undo::read(tx, router, &keys).await?;

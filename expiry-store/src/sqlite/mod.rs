@@ -42,6 +42,8 @@ pub(crate) struct Backend {
     writer: SqlitePool,
     readers: SqlitePool,
     sealer: Sealer,
+    /// Microseconds.
+    clock_ahead: i64,
     file: PathBuf,
 }
 
@@ -60,6 +62,7 @@ impl Backend {
             writer: pool(1).connect_lazy_with(options(file)),
             readers: pool(config.max_connections.max(1)).connect_lazy_with(reading(file)),
             sealer: Sealer::new(config.key_file.clone()),
+            clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
             file: file.into(),
         };
         sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
@@ -75,11 +78,12 @@ impl Backend {
                 self.writer.begin_with("BEGIN IMMEDIATE").await?
             }
         };
-        let now = sqlx::query_scalar(
+        let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
         )
         .fetch_one(&mut *inner)
         .await?;
+        let now = now + self.clock_ahead;
         Ok(Tx { inner, now })
     }
 
@@ -213,6 +217,7 @@ mod tests {
             "SCAN fresh",
             "SCAN looks",
             "SCAN late",
+            "SCAN unseen",
         ];
         for statement in [
             sql::planning::NEXT_DEADLINE,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use expiry_core::Store;
 
 use crate::setup::{Home, postgres};
@@ -11,4 +12,10 @@ async fn open() -> (Arc<dyn Store>, Home) {
     (home.open().await, home)
 }
 
-expiry_core::store_conformance!(open);
+async fn ahead(home: &Home, by: TimeDelta) -> Arc<dyn Store> {
+    let mut config = home.config.clone();
+    config.clock_ahead = by;
+    expiry_store::open(&config).await.expect("opened")
+}
+
+expiry_core::store_conformance!(open, ahead);

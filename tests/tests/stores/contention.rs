@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use expiry_core::{
-    Fence, Intent, Outcome, RouterId, Settled, Settlement, Store, TaskId, TaskRef, Trace, Undo,
-    UndoItem, UndoKey, WatcherId,
+    Fence, Heartbeat, Intent, Outcome, RouterId, Settled, Settlement, Store, TaskId, TaskRef,
+    Trace, Undo, UndoItem, UndoKey, WatcherId,
 };
 use tokio::{sync::Barrier, task::JoinSet};
 
@@ -27,7 +27,13 @@ async fn claims_never_overlap(home: Home, rounds: usize) {
             claims.spawn(async move {
                 let watcher = WatcherId::fresh();
                 start.wait().await;
-                (watcher, store.own(watcher, TTL).await.expect("claimed"))
+                (
+                    watcher,
+                    store
+                        .own(&Heartbeat::new(watcher, TTL))
+                        .await
+                        .expect("claimed"),
+                )
             });
         }
         let claims = claims.join_all().await;
@@ -108,7 +114,10 @@ async fn everything_at_once(home: Home) {
         routers.push(add_router(&*store, &format!("r{at}")).await.id);
     }
     let watcher = WatcherId::fresh();
-    let owned = store.own(watcher, TTL).await.expect("owned");
+    let owned = store
+        .own(&Heartbeat::new(watcher, TTL))
+        .await
+        .expect("owned");
     let now = store.now().await.expect("time");
 
     let mut tasks = JoinSet::new();
@@ -134,7 +143,10 @@ async fn everything_at_once(home: Home) {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
             for _ in 0..20 {
-                store.own(watcher, TTL).await.expect("owned");
+                store
+                    .own(&Heartbeat::new(watcher, TTL))
+                    .await
+                    .expect("owned");
                 store.nudge().await.expect("nudged");
                 store.status(10).await.expect("status");
             }

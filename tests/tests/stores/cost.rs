@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use expiry_core::{Fence, WatcherId};
+use expiry_core::{Fence, Heartbeat, WatcherId};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::setup::{add_router, postgres};
@@ -65,7 +65,9 @@ async fn r7_nothing_due_among_many_costs_no_scan() {
 
     let store = home.open().await;
     let watcher = WatcherId::fresh();
-    let owned = store.own(watcher, Duration::from_mins(1)).await;
+    let owned = store
+        .own(&Heartbeat::new(watcher, Duration::from_mins(1)))
+        .await;
     let owned = owned.expect("owned");
     let fence = Fence {
         router: owned[0].router.id,

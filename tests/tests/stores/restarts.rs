@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use expiry_core::{StoreError, WatcherId};
+use expiry_core::{Heartbeat, StoreError, WatcherId};
 use expiry_tests::pg::Cluster;
 use tokio::time::{Instant, timeout};
 
@@ -16,7 +16,10 @@ async fn r2_a_restart_of_the_server_is_survived() {
     let store = home.open().await;
     add_router(&*store, "a").await;
     let watcher = WatcherId::fresh();
-    let before = store.own(watcher, TTL).await.expect("owned");
+    let before = store
+        .own(&Heartbeat::new(watcher, TTL))
+        .await
+        .expect("owned");
     let now = store.now().await.expect("time");
     add_subscriber(&*store, "s", now).await;
     let mut feed = store.changes().await.expect("feed");
@@ -35,7 +38,10 @@ async fn r2_a_restart_of_the_server_is_survived() {
     cluster.restart();
     let reconnected = timeout(Duration::from_secs(10), feed.changed()).await;
     reconnected.expect("in time").expect("counts as a change");
-    let after = store.own(watcher, TTL).await.expect("owned");
+    let after = store
+        .own(&Heartbeat::new(watcher, TTL))
+        .await
+        .expect("owned");
     assert_eq!(after[0].epoch, before[0].epoch);
     let status = store.status(10).await.expect("status");
     assert_eq!((status.owed_cuts, status.owed.len()), (1, 1));

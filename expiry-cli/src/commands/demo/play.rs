@@ -182,7 +182,9 @@ impl Play {
                     view.event(at, &format!("{name} is back by {}", way_in.as_str()))?;
                 }
             }
-            Event::Owned { .. }
+            Event::Braked { .. }
+            | Event::BrakeEnded { .. }
+            | Event::Owned { .. }
             | Event::Disowned { .. }
             | Event::Strays { .. }
             | Event::Unread { .. }

@@ -91,6 +91,8 @@ mod tests {
             id: WatcherId::fresh(),
             heartbeat_at: now,
             alive: *alive,
+            machine: None,
+            braked: false,
         };
         Status {
             now,
@@ -101,6 +103,7 @@ mod tests {
             watchers: alive.iter().map(watcher).collect(),
             routers: Vec::new(),
             owed: owed_for_s.map(item).into_iter().collect(),
+            brakes: Vec::new(),
         }
     }
 

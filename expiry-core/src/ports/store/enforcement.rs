@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 
 use super::StoreError;
 use crate::{
-    Epoch, Intent, Known, MacAddr, Ownership, Reconciled, Reconciliation, RouterFacts, RouterId,
-    Settled, Settlement, Task, TaskRef, UndoKey, Username, WatcherId,
+    Clocks, Epoch, Intent, Known, MacAddr, Machine, Ownership, Reconciled, Reconciliation,
+    RouterFacts, RouterId, Settled, Settlement, Task, TaskRef, UndoKey, Username, WatcherId,
 };
 
 /// What the engine needs: planning, ownership, work, and the record of results.
@@ -25,19 +25,28 @@ pub trait EnforcementStore: Send + Sync {
     async fn now(&self) -> Result<DateTime<Utc>, StoreError>;
 
     /// Beats the watcher's heart, claims every enabled router without a living owner, and returns
-    /// all routers the watcher owns. A heartbeat is good for `ttl`; claiming bumps the epoch.
-    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>, StoreError>;
+    /// all routers the watcher owns; claiming bumps the epoch. A heartbeat that the store's clock
+    /// will only reach later than its time-to-live keeps nobody alive.
+    async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError>;
+
+    /// Beats the heart of a watcher that is braked, and takes its routers away. It may be in the
+    /// middle of a write, so that whoever owns them next counts as having taken them over.
+    async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError>;
 
     /// Lets go of all routers of the watcher, and forgets the watcher.
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError>;
 
     /// Finds subscribers whose access has ended and is not planned yet, at most `limit`, and owes
     /// a cut on every enabled router in their scope. Also finishes what removed subscribers left
-    /// behind, and owes restores that a live access explains and nobody owes yet.
+    /// behind, owes restores that a live access explains and nobody owes yet, and takes back what
+    /// was planned before its time, by a clock that was ahead.
     async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError>;
 
     /// Returns the tasks of a router that are to be tried or looked at now, at most `limit`, with
-    /// at most `backlog` of them backlog.
+    /// at most `backlog` of them backlog. Cuts of those who are live now are never among them.
+    ///
+    /// There are none while too many were ended by a change; that this is so is recorded, if it
+    /// was not known yet.
     async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError>;
 
     /// Asks which names and MACs a live access in the router's scope owns now.
@@ -112,6 +121,32 @@ pub trait EnforcementStore: Send + Sync {
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError>;
 }
 
+/// A sign of life, and what others may know of a watcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Whose it is.
+    pub watcher: WatcherId,
+    /// How long others respect its ownerships from now on.
+    pub ttl: Duration,
+    /// Where it runs, and what the clocks there showed when they were last judged.
+    pub place: Option<(Machine, Clocks)>,
+    /// No watcher cuts anybody while more than this share of the subscribers, in percent from 1 to
+    /// 100, was ended by a change and this watcher is alive.
+    pub share_limit: Option<u8>,
+}
+
+impl Heartbeat {
+    /// A heartbeat that tells nothing else.
+    pub fn new(watcher: WatcherId, ttl: Duration) -> Self {
+        Self {
+            watcher,
+            ttl,
+            place: None,
+            share_limit: None,
+        }
+    }
+}
+
 /// Proof of ownership that every recording call carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -128,7 +163,7 @@ pub struct Fence {
 pub struct Planned {
     /// The store's time.
     pub now: DateTime<Utc>,
-    /// How many subscribers were planned. At `limit`, more may be due.
+    /// How many subscribers were planned, or taken back. At `limit`, there may be more.
     pub subscribers: u32,
     /// The next deadline not yet planned.
     pub next_deadline: Option<DateTime<Utc>>,

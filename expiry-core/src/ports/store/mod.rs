@@ -1,19 +1,26 @@
+mod brake;
 mod directory;
 mod enforcement;
 mod error;
 mod status;
 
+pub use brake::{BrakeStore, MachineRecord};
 pub use directory::{Directory, NewRouter, OpenWork, RouterChange};
-pub use enforcement::{ChangeFeed, EnforcementStore, Fence, Live, Planned, RouterState, Work};
+pub use enforcement::{
+    ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, RouterState, Work,
+};
 pub use error::{Conflict, Missing, StoreError};
-pub use status::{OwedItem, RouterStatus, Status, StatusStore, WatcherStatus};
+pub use status::{Outlook, OwedItem, RouterStatus, Status, StatusStore, WatcherStatus};
 #[cfg(feature = "mock")]
-pub use {directory::MockDirectory, enforcement::MockEnforcementStore, status::MockStatusStore};
+pub use {
+    brake::MockBrakeStore, directory::MockDirectory, enforcement::MockEnforcementStore,
+    status::MockStatusStore,
+};
 
 /// The roles that a watcher needs.
-pub trait WatcherStore: EnforcementStore + StatusStore {}
+pub trait WatcherStore: EnforcementStore + StatusStore + BrakeStore {}
 
-impl<T: EnforcementStore + StatusStore> WatcherStore for T {}
+impl<T: EnforcementStore + StatusStore + BrakeStore> WatcherStore for T {}
 
 /// All roles of a store.
 pub trait Store: Directory + WatcherStore {}

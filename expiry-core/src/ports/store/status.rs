@@ -3,7 +3,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::StoreError;
-use crate::{Hardware, MacAddr, RouterId, SubscriberId, TaskId, Username, Want, WatcherId, WayIn};
+use crate::{
+    Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
+    WayIn,
+};
 
 /// What is true now, for people and monitoring.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -11,6 +14,23 @@ use crate::{Hardware, MacAddr, RouterId, SubscriberId, TaskId, Username, Want, W
 pub trait StatusStore: Send + Sync {
     /// Returns the state of everything, with at most `limit` owed items, oldest first.
     async fn status(&self, limit: u32) -> Result<Status, StoreError>;
+
+    /// Returns everything that is due now, whoever owns the routers: what is owed on enabled
+    /// routers, waiting for another try or not, and the cuts that nobody has planned yet. Records
+    /// nothing.
+    async fn outlook(&self) -> Result<Outlook, StoreError>;
+}
+
+/// Everything that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// The tasks with their routers: of each router owed restores first, then fresh cuts, then
+    /// backlog, each oldest first. Those that nobody has planned have the number 0.
+    pub tasks: Vec<(RouterId, Task)>,
+    /// The next deadline ahead.
+    pub next_deadline: Option<DateTime<Utc>>,
 }
 
 /// The state of everything.
@@ -18,6 +38,8 @@ pub trait StatusStore: Send + Sync {
 pub struct Status {
     /// The store's time.
     pub now: DateTime<Utc>,
+    /// Why nothing is cut, oldest first; empty if nothing is in the way.
+    pub brakes: Vec<Brake>,
     /// Subscribers with live access.
     pub live_subscribers: u64,
     /// Cuts that are owed on enabled routers.
@@ -43,6 +65,10 @@ pub struct WatcherStatus {
     pub heartbeat_at: DateTime<Utc>,
     /// Whether that is less than 15 s ago.
     pub alive: bool,
+    /// The name of its machine.
+    pub machine: Option<String>,
+    /// Whether it is braked: it serves no router.
+    pub braked: bool,
 }
 
 /// One router.

@@ -2,21 +2,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::tables::Tables;
-use crate::{Fence, Ownership, RouterId, StoreError, WatcherId};
+use super::tables::{Tables, WatcherRow};
+use crate::{Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId};
 
 impl Tables {
-    pub(super) fn own(
-        &mut self,
-        watcher: WatcherId,
-        ttl: Duration,
-        now: DateTime<Utc>,
-    ) -> Vec<Ownership> {
-        self.watchers.insert(watcher, now);
+    pub(super) fn own(&mut self, beat: &Heartbeat, now: DateTime<Utc>) -> Vec<Ownership> {
+        let (watcher, ttl) = (beat.watcher, beat.ttl);
+        self.note_beat(beat, false, now);
+        self.forget_ended(now);
+        self.share_is_exceeded(now);
         for row in self.routers.values_mut().filter(|row| row.router.enabled) {
             let alive = |owner| {
-                let beat = self.watchers.get(&owner);
-                owner == watcher || beat.is_some_and(|beat| is_younger(*beat, ttl, now))
+                let beat = self.watchers.get(&owner).map(|row| row.heartbeat_at);
+                owner == watcher || beat.is_some_and(|beat| is_younger(beat, ttl, now))
             };
             if row.owner.is_some_and(alive) {
                 continue;
@@ -24,6 +22,7 @@ impl Tables {
             row.taken_over |= row.owner.is_some();
             row.owner = Some(watcher);
             row.epoch.0 += 1;
+            row.claimed_at = now;
         }
         let owned = self
             .routers
@@ -37,6 +36,37 @@ impl Tables {
                 nudged_at: row.nudged_at,
             })
             .collect()
+    }
+
+    pub(super) fn stand_by(&mut self, beat: &Heartbeat, now: DateTime<Utc>) {
+        self.note_beat(beat, true, now);
+        let owned = self
+            .routers
+            .values_mut()
+            .filter(|row| row.owner == Some(beat.watcher));
+        let mut any = false;
+        for row in owned {
+            row.owner = None;
+            row.taken_over = true;
+            any = true;
+        }
+        if any {
+            self.wake();
+        }
+    }
+
+    fn note_beat(&mut self, beat: &Heartbeat, braked: bool, now: DateTime<Utc>) {
+        let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
+        let row = WatcherRow {
+            heartbeat_at: now,
+            machine,
+            braked,
+            share_limit: beat.share_limit,
+        };
+        self.watchers.insert(beat.watcher, row);
+        if let Some((machine, clocks)) = &beat.place {
+            self.note_clocks(machine, clocks);
+        }
     }
 
     pub(super) fn release(&mut self, watcher: WatcherId) {
@@ -72,6 +102,8 @@ impl Tables {
     }
 }
 
+/// A heartbeat from far ahead is one of a clock that was wrong.
 pub(super) fn is_younger(beat: DateTime<Utc>, ttl: Duration, now: DateTime<Utc>) -> bool {
-    now - beat < TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX)
+    let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+    now - beat < ttl && beat - now < ttl
 }

@@ -5,12 +5,14 @@ use chrono::{DateTime, Utc};
 
 use super::{
     MemoryStore,
+    planning::FRESH,
     tables::{Row, Tables},
 };
 use crate::{
-    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Intent, Known, Live, MacAddr,
-    Ownership, Planned, Reconciled, Reconciliation, RouterFacts, RouterId, RouterState, Settled,
-    Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want, WatcherId, Work,
+    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Known, Live,
+    MacAddr, Ownership, Planned, Reconciled, Reconciliation, RouterFacts, RouterId, RouterState,
+    Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want, WatcherId,
+    Work,
 };
 
 #[async_trait]
@@ -19,8 +21,15 @@ impl EnforcementStore for MemoryStore {
         self.transaction("now", |_, now| Ok(now))
     }
 
-    async fn own(&self, watcher: WatcherId, ttl: Duration) -> Result<Vec<Ownership>, StoreError> {
-        self.transaction("own", |tables, now| Ok(tables.own(watcher, ttl, now)))
+    async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
+        self.transaction("own", |tables, now| Ok(tables.own(beat, now)))
+    }
+
+    async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
+        self.transaction("stand_by", |tables, now| {
+            tables.stand_by(beat, now);
+            Ok(())
+        })
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
@@ -186,6 +195,8 @@ impl Tables {
             self.plan_cut(&owner, end, now);
             planned += 1;
         }
+        planned += self.take_back_early(limit.saturating_sub(planned), now);
+        self.bring_forward(now);
         let enabled: Vec<_> = self
             .routers
             .values()
@@ -207,11 +218,20 @@ impl Tables {
         }
     }
 
-    fn work(&self, router: RouterId, limit: u32, backlog: u32, now: DateTime<Utc>) -> Work {
+    fn work(&mut self, router: RouterId, limit: u32, backlog: u32, now: DateTime<Utc>) -> Work {
+        let is_braked = self.share_is_exceeded(now);
         let on_router = || self.rows().filter(|row| row.router == router);
         let mut ready: Vec<_> = on_router()
-            .filter(|row| row.wanted_at().is_some_and(|at| at <= now))
+            .filter(|row| !is_braked && row.wanted_at().is_some_and(|at| at <= now))
+            .filter(|row| !row.is_owed() || row.want == Want::Restore || self.may_be_cut(row, now))
             .collect();
+        // What was due long before its owner claimed the router was not seen in time by anybody.
+        let claimed_at = self.routers.get(&router).map(|row| row.claimed_at);
+        let is_unseen = |row: &Row| claimed_at.is_some_and(|at| at - row.due_at > FRESH);
+        let turn_of = |row: &Row| match turn_of(row) {
+            FRESH_CUT if is_unseen(row) => BACKLOG,
+            turn => turn,
+        };
         ready.sort_by_key(|row| (turn_of(row), row.due_at, row.id));
         let mut backlog_left = backlog;
         ready.retain(|row| {
@@ -224,16 +244,8 @@ impl Tables {
         });
         ready.truncate(limit as usize);
         let tasks = ready.into_iter().map(|row| Task {
-            id: row.id,
-            want: row.want,
-            revision: row.revision,
-            username: row.username.clone(),
-            macs: row.macs.clone(),
-            due_at: row.due_at,
-            backlog: row.backlog,
-            progress: row.progress.clone(),
-            trace: row.trace.clone(),
-            undo: self.undo_for(row),
+            backlog: row.backlog || turn_of(row) == BACKLOG,
+            ..self.task(row)
         });
         Work {
             now,
@@ -245,6 +257,21 @@ impl Tables {
                 // What was read before an outage is old.
                 row.reconciled_at.filter(|at| row.back_at <= Some(*at))
             }),
+        }
+    }
+
+    pub(super) fn task(&self, row: &Row) -> Task {
+        Task {
+            id: row.id,
+            want: row.want,
+            revision: row.revision,
+            username: row.username.clone(),
+            macs: row.macs.clone(),
+            due_at: row.due_at,
+            backlog: row.backlog,
+            progress: row.progress.clone(),
+            trace: row.trace.clone(),
+            undo: self.undo_for(row),
         }
     }
 
@@ -296,14 +323,15 @@ impl Tables {
     }
 }
 
+const FRESH_CUT: u8 = 1;
 const BACKLOG: u8 = 3;
 
 /// Owed restores first, then fresh cuts, then looks, then backlog.
-fn turn_of(row: &Row) -> u8 {
+pub(super) fn turn_of(row: &Row) -> u8 {
     match (row.progress.state, row.want) {
         (State::Confirmed, _) => 2,
         (State::Owed, Want::Restore) => 0,
         (State::Owed, Want::Cut) if row.backlog => BACKLOG,
-        (State::Owed, Want::Cut) => 1,
+        (State::Owed, Want::Cut) => FRESH_CUT,
     }
 }

@@ -1,5 +1,6 @@
 //! A store in memory: one transaction at a time, on a clock of its choice, failing on demand.
 
+mod brake;
 mod claims;
 mod directory;
 mod enforcement;
@@ -38,10 +39,10 @@ use crate::{Clock, StoreError, TaskId};
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
 }
 
 struct Shared {
-    clock: Arc<dyn Clock>,
     tables: Mutex<Tables>,
     faults: Faults,
     changes: Changes,
@@ -52,11 +53,20 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                clock,
                 tables: Mutex::default(),
                 faults: Faults::default(),
                 changes: Changes::default(),
             }),
+            clock,
+        }
+    }
+
+    /// Opens the same content by another clock, as if the database's had been set to it.
+    #[must_use]
+    pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            clock,
         }
     }
 
@@ -107,7 +117,7 @@ impl MemoryStore {
         }
         let (result, woke) = {
             let mut tables = self.tables();
-            let now = self.shared.clock.wall().trunc_subsecs(6);
+            let now = self.clock.wall().trunc_subsecs(6);
             let result = run(&mut tables, now);
             (result, tables.take_woke())
         };

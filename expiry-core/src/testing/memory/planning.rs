@@ -24,6 +24,7 @@ impl Tables {
         };
         match owner.subscriber.access {
             Access::None => {
+                self.ended_by_change.remove(&id);
                 let target = owner.target();
                 self.retain_rows(|row| row.target != target);
             }
@@ -34,7 +35,8 @@ impl Tables {
         self.wake();
     }
 
-    /// Owes a cut wherever the subscriber may be online.
+    /// Owes a cut wherever the subscriber may be online. It is to be tried from its deadline on, not
+    /// from now: the clock may be ahead.
     pub(super) fn plan_cut(
         &mut self,
         owner: &SubscriberRow,
@@ -53,7 +55,7 @@ impl Tables {
             .map(|router| router.id)
             .collect();
         for router in routers {
-            self.put_cut(owner, router, due_at, now - due_at > FRESH, now);
+            self.put_cut(owner, router, due_at, now - due_at > FRESH);
         }
         let id = owner.subscriber.id;
         if let Some(row) = self.subscribers.get_mut(&id) {
@@ -67,7 +69,6 @@ impl Tables {
         router: RouterId,
         due_at: DateTime<Utc>,
         backlog: bool,
-        now: DateTime<Utc>,
     ) {
         let row = Row {
             id: TaskId(0),
@@ -79,7 +80,7 @@ impl Tables {
             macs: owner.subscriber.devices.clone(),
             due_at,
             backlog,
-            progress: Progress::owed(now),
+            progress: Progress::owed(due_at),
             trace: Trace::default(),
             attempted_at: None,
         };
@@ -105,6 +106,7 @@ impl Tables {
     }
 
     fn plan_live(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
+        self.ended_by_change.remove(&owner.subscriber.id);
         let target = owner.target();
         let keys = owner.keys();
         let routers: Vec<_> = self
@@ -241,7 +243,7 @@ impl Tables {
             .cloned()
             .collect();
         for owner in ended {
-            self.put_cut(&owner, router, now, true, now);
+            self.put_cut(&owner, router, now, true);
         }
         self.owe_restores(router, now);
     }
@@ -267,10 +269,43 @@ impl Tables {
             let owes = row.is_some_and(|row| row.want == Want::Restore && row.is_owed());
             if !owes {
                 self.put_restore(&owner, router, now);
+                self.plan_again_at_the_end(id);
                 any = true;
             }
         }
         any
+    }
+
+    /// Has somebody who is live, and whose cut is planned already, planned again: then the clock was
+    /// ahead, or is behind now.
+    fn plan_again_at_the_end(&mut self, id: SubscriberId) {
+        if let Some(row) = self.subscribers.get_mut(&id)
+            && row.planned >= row.subscriber.revision
+        {
+            row.subscriber.revision.0 += 1;
+        }
+    }
+
+    /// Takes back the cuts of at most `limit` subscribers that were planned before their time.
+    pub(super) fn take_back_early(&mut self, limit: u32, now: DateTime<Utc>) -> u32 {
+        let early = |row: &&SubscriberRow| {
+            let is_planned = row.planned >= row.subscriber.revision;
+            is_planned && !row.removed && row.subscriber.access.end().is_some_and(|end| end > now)
+        };
+        let early: Vec<_> = self
+            .subscribers
+            .values()
+            .filter(early)
+            .map(|row| row.subscriber.id)
+            .take(limit as usize)
+            .collect();
+        for id in &early {
+            if let Some(row) = self.subscribers.get_mut(id) {
+                row.subscriber.revision.0 += 1;
+            }
+            self.replan(*id, None, now);
+        }
+        u32::try_from(early.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns whose access has ended and is not planned, oldest deadline first.

@@ -72,7 +72,7 @@ impl Tables {
             if let Some(owner) = self.ended_owner(&place, key, now).cloned() {
                 let is_new = self.row_of(owner.target(), router).is_none();
                 if is_new {
-                    self.put_cut(&owner, router, now, false, now);
+                    self.put_cut(&owner, router, now, false);
                 }
                 let row = self.row_of(owner.target(), router).map(|row| row.id);
                 made.extend(row.filter(|_| is_new));

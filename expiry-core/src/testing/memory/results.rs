@@ -177,7 +177,7 @@ impl Tables {
                 && owner.has_in_scope(&place)
                 && self.row_of(owner.target(), router).is_none()
             {
-                self.put_cut(&owner, router, now, false, now);
+                self.put_cut(&owner, router, now, false);
             }
         }
         self.wake();

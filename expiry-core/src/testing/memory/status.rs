@@ -6,27 +6,33 @@ use chrono::{DateTime, Utc};
 use super::{
     MemoryStore,
     claims::is_younger,
-    tables::{RouterRow, Row, Tables},
+    enforcement::turn_of,
+    planning::FRESH,
+    tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    OwedItem, RouterAddress, RouterStatus, Status, StatusStore, StoreError, TenantId, Want,
-    WatcherId, WatcherStatus,
+    Outlook, OwedItem, Progress, RouterAddress, RouterStatus, Status, StatusStore, StoreError,
+    Task, TaskId, TenantId, Trace, Want, WatcherId, WatcherStatus,
 };
 
 /// How long a watcher counts as alive after a heartbeat.
-const ALIVE: Duration = Duration::from_secs(15);
+pub(super) const ALIVE: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl StatusStore for MemoryStore {
     async fn status(&self, limit: u32) -> Result<Status, StoreError> {
         self.transaction("status", |tables, now| Ok(tables.status(limit, now)))
     }
+
+    async fn outlook(&self) -> Result<Outlook, StoreError> {
+        self.transaction("outlook", |tables, now| Ok(tables.outlook(now)))
+    }
 }
 
 impl Tables {
     fn status(&self, limit: u32, now: DateTime<Utc>) -> Status {
         let live = self.subscribers.values().filter(|row| row.is_live(now));
-        let rows = self.rows().filter(|row| self.counts(row));
+        let rows = self.rows().filter(|row| self.counts(row, now));
         let mut owed: Vec<_> = rows.filter_map(|row| self.owed_item(row)).collect();
         owed.extend(self.owed_unplanned(now));
         owed.sort_by_key(|item| (item.since, item.task));
@@ -40,15 +46,18 @@ impl Tables {
         let mut watchers: Vec<_> = self
             .watchers
             .iter()
-            .map(|(id, beat)| WatcherStatus {
+            .map(|(id, row)| WatcherStatus {
                 id: *id,
-                heartbeat_at: *beat,
-                alive: is_younger(*beat, ALIVE, now),
+                heartbeat_at: row.heartbeat_at,
+                alive: is_younger(row.heartbeat_at, ALIVE, now),
+                machine: row.machine.clone(),
+                braked: row.braked,
             })
             .collect();
         watchers.sort_by_key(|row| (Reverse(row.heartbeat_at), row.id));
         Status {
             now,
+            brakes: self.brakes(),
             live_subscribers: live.clone().count() as u64,
             owed_cuts: count(&all, Want::Cut),
             owed_restores: count(&all, Want::Restore),
@@ -60,9 +69,33 @@ impl Tables {
     }
 
     /// Tells whether a row is owed where anybody serves it.
-    fn counts(&self, row: &Row) -> bool {
+    fn counts(&self, row: &Row, now: DateTime<Utc>) -> bool {
         let router = self.routers.get(&row.router);
-        row.is_owed() && router.is_some_and(|router| router.router.enabled)
+        row.is_owed() && row.due_at <= now && router.is_some_and(|router| router.router.enabled)
+    }
+
+    fn outlook(&self, now: DateTime<Utc>) -> Outlook {
+        let rows = self.rows().filter(|row| self.counts(row, now));
+        let rows = rows.filter(|row| row.want == Want::Restore || self.may_be_cut(row, now));
+        let mut tasks: Vec<_> = rows
+            .map(|row| (turn_of(row), row.router, self.task(row)))
+            .collect();
+        for owner in self.unplanned(now) {
+            let task = unplanned_task(&owner, now);
+            let turn = if task.backlog { 3 } else { 1 };
+            let routers = self.routers.values().map(|row| &row.router);
+            for router in routers.filter(|router| owner.has_in_scope(router)) {
+                tasks.push((turn, router.id, task.clone()));
+            }
+        }
+        tasks.sort_by_key(|(turn, router, task)| (*router, *turn, task.due_at, task.id));
+        let tasks = tasks.into_iter().map(|(_, router, task)| (router, task));
+        let live = self.subscribers.values().filter(|row| row.is_live(now));
+        Outlook {
+            now,
+            tasks: tasks.collect(),
+            next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
+        }
     }
 
     /// The cuts that are owed since a deadline passed, although nobody has planned them yet.
@@ -101,8 +134,8 @@ impl Tables {
         let here = |item: &&OwedItem| item.router == row.router.name;
         let owed: Vec<_> = owed.iter().filter(here).collect();
         let alive = |owner: &WatcherId| {
-            let beat = self.watchers.get(owner);
-            beat.is_some_and(|beat| is_younger(*beat, ALIVE, now))
+            let row = self.watchers.get(owner);
+            row.is_some_and(|row| is_younger(row.heartbeat_at, ALIVE, now))
         };
         let address = &row.router.address;
         RouterStatus {
@@ -155,6 +188,23 @@ impl Tables {
 
     fn slug(&self, tenant: Option<TenantId>) -> Option<String> {
         Some(self.tenants.get(&tenant?)?.slug.clone())
+    }
+}
+
+/// The cut that planning would make.
+fn unplanned_task(owner: &SubscriberRow, now: DateTime<Utc>) -> Task {
+    let due_at = owner.subscriber.access.end().unwrap_or(now);
+    Task {
+        id: TaskId(0),
+        want: Want::Cut,
+        revision: owner.subscriber.revision,
+        username: Some(owner.subscriber.username.clone()),
+        macs: owner.subscriber.devices.clone(),
+        due_at,
+        backlog: now - due_at > FRESH,
+        progress: Progress::owed(now),
+        trace: Trace::default(),
+        undo: Vec::new(),
     }
 }
 

@@ -54,6 +54,9 @@ impl Tables {
         self.subscribers.insert(id, row);
         self.adopt_devices(id, &new.devices);
         self.replan(id, None, now);
+        if has_ended(new.access, now) {
+            self.note_ended(id, now);
+        }
         Ok(subscriber)
     }
 
@@ -64,9 +67,14 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<Subscriber, StoreError> {
         let subscriber = self.known(id)?;
-        subscriber.access = subscriber.access.changed(change, now);
+        let before = subscriber.access;
+        let after = before.changed(change, now);
+        subscriber.access = after;
         subscriber.revision.0 += 1;
         self.replan(id, None, now);
+        if has_ended(after, now) && !has_ended(before, now) {
+            self.note_ended(id, now);
+        }
         self.known(id).cloned()
     }
 
@@ -104,6 +112,9 @@ impl Tables {
             self.plan_device_cut(&owner, mac, now);
         }
         self.replan(id, Some(now), now);
+        if self.known(id)?.access.is_live(now) {
+            self.note_ended(id, now);
+        }
         self.known(id).cloned()
     }
 
@@ -113,6 +124,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let subscriber = self.known(id)?;
+        let had_ended = has_ended(subscriber.access, now);
         subscriber.access = Access::Until(now);
         subscriber.revision.0 += 1;
         if let Some(row) = self.subscribers.get_mut(&id) {
@@ -122,6 +134,9 @@ impl Tables {
             }
         }
         self.replan(id, None, now);
+        if !had_ended {
+            self.note_ended(id, now);
+        }
         Ok(())
     }
 
@@ -151,4 +166,8 @@ impl Tables {
             Err(StoreError::Missing(Missing::Tenant))
         }
     }
+}
+
+fn has_ended(access: Access, now: DateTime<Utc>) -> bool {
+    access.end().is_some_and(|end| end <= now)
 }

@@ -2,9 +2,11 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 
+use super::brake::MachineRow;
 use crate::{
-    Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Stray, Subscriber, SubscriberId,
-    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    Brake, Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Stray, Subscriber,
+    SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
+    WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -138,6 +140,7 @@ pub(super) struct RouterRow {
     pub(super) owner: Option<WatcherId>,
     pub(super) epoch: Epoch,
     pub(super) taken_over: bool,
+    pub(super) claimed_at: DateTime<Utc>,
     pub(super) nudged_at: Option<DateTime<Utc>>,
     pub(super) down_since: Option<DateTime<Utc>>,
     pub(super) back_at: Option<DateTime<Utc>>,
@@ -153,6 +156,7 @@ impl RouterRow {
             owner: None,
             epoch: Epoch(0),
             taken_over: false,
+            claimed_at: DateTime::UNIX_EPOCH,
             nudged_at: None,
             down_since: None,
             back_at: None,
@@ -161,6 +165,14 @@ impl RouterRow {
             reconciled_at: None,
         }
     }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct WatcherRow {
+    pub(super) heartbeat_at: DateTime<Utc>,
+    pub(super) machine: Option<String>,
+    pub(super) braked: bool,
+    pub(super) share_limit: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -211,7 +223,11 @@ pub(super) struct Tables {
     pub(super) subscribers: BTreeMap<SubscriberId, SubscriberRow>,
     pub(super) owners: Owners,
     pub(super) undo: BTreeMap<(RouterId, UndoKey), UndoRow>,
-    pub(super) watchers: BTreeMap<WatcherId, DateTime<Utc>>,
+    pub(super) watchers: BTreeMap<WatcherId, WatcherRow>,
+    pub(super) machines: BTreeMap<String, MachineRow>,
+    pub(super) share: Option<Brake>,
+    /// Whose access was ended by a change, and when.
+    pub(super) ended_by_change: BTreeMap<SubscriberId, DateTime<Utc>>,
     pub(super) events: Vec<AuditEvent>,
     pub(super) strays: BTreeMap<RouterId, Vec<Stray>>,
     rows: BTreeMap<TaskId, Row>,

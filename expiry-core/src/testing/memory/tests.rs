@@ -9,11 +9,17 @@ use crate::{
     WatcherId, testing::TestClock,
 };
 
-async fn open() -> (Arc<dyn Store>, ()) {
-    (Arc::new(MemoryStore::new(Arc::new(SystemClock))), ())
+async fn open() -> (Arc<dyn Store>, MemoryStore) {
+    let store = MemoryStore::new(Arc::new(SystemClock));
+    (Arc::new(store.clone()), store)
 }
 
-crate::store_conformance!(open);
+async fn ahead(store: &MemoryStore, by: TimeDelta) -> Arc<dyn Store> {
+    let clock = TestClock::starting_at(SystemClock.wall() + by);
+    Arc::new(store.with_clock(Arc::new(clock)))
+}
+
+crate::store_conformance!(open, ahead);
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_the_store_decides_what_is_due() {
@@ -165,7 +171,10 @@ async fn subscribe(store: &MemoryStore, access: Access) -> Subscriber {
 
 async fn next_task(store: &MemoryStore) -> (Fence, Task) {
     let watcher = WatcherId(uuid::Uuid::nil());
-    let owned = store.own(watcher, Duration::MAX).await.expect("owned");
+    let owned = store
+        .own(&crate::Heartbeat::new(watcher, Duration::MAX))
+        .await
+        .expect("owned");
     let fence = Fence {
         router: owned[0].router.id,
         watcher,

@@ -9,6 +9,8 @@
 
 mod world;
 
+pub mod brake;
+pub mod clocks;
 pub mod devices;
 pub mod directory;
 pub mod health;
@@ -19,6 +21,7 @@ pub mod planning;
 pub mod reconcile;
 pub mod results;
 pub mod routers;
+pub mod share;
 pub mod status;
 pub mod undo;
 pub mod walk;
@@ -26,22 +29,40 @@ pub mod walk;
 /// Makes a `#[tokio::test]` of every case, in one module for each group of cases.
 ///
 /// Takes the name of an `async fn() -> (Arc<dyn Store>, T)` that opens an empty store. The `T` is
-/// kept until the case is over: a temporary directory, a database to be dropped, or `()`.
+/// kept until the case is over: a temporary directory, a database to be dropped, or `()`. For the
+/// cases of [`clocks`], takes also the name of an `async fn(&T, chrono::TimeDelta) -> Arc<dyn
+/// Store>` that opens the same store once more, by a clock that is so far ahead.
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use expiry_core::{Store, SystemClock, testing::MemoryStore};
-/// async fn open() -> (Arc<dyn Store>, ()) {
-///     (Arc::new(MemoryStore::new(Arc::new(SystemClock))), ())
+/// # use chrono::TimeDelta;
+/// # use expiry_core::{Clock, Store, SystemClock, testing::{MemoryStore, TestClock}};
+/// async fn open() -> (Arc<dyn Store>, MemoryStore) {
+///     let store = MemoryStore::new(Arc::new(SystemClock));
+///     (Arc::new(store.clone()), store)
 /// }
 ///
-/// expiry_core::store_conformance!(open);
+/// async fn ahead(store: &MemoryStore, by: TimeDelta) -> Arc<dyn Store> {
+///     let clock = TestClock::starting_at(SystemClock.wall() + by);
+///     Arc::new(store.with_clock(Arc::new(clock)))
+/// }
+///
+/// expiry_core::store_conformance!(open, ahead);
 /// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! store_conformance {
     ($open:ident) => {
         $crate::store_conformance! { @tests $open
+            brake {
+                r10_what_is_known_of_a_machine_reads_back_as_it_was_recorded
+                r10_only_the_first_of_two_judgements_is_recorded
+                r10_a_heartbeat_keeps_what_the_clocks_showed_last
+                r10_a_brake_is_told_with_its_machine_until_it_ends
+                r10_a_release_ends_all_brakes_and_tells_them
+                r10_a_watcher_that_stands_by_is_seen_and_owns_nothing
+                r5_brakes_that_end_and_routers_that_are_let_go_wake_watchers
+            }
             devices {
                 r2_a_removed_device_is_cut_by_itself
                 r2_a_removed_device_is_owed_where_its_subscriber_could_be
@@ -197,12 +218,27 @@ macro_rules! store_conformance {
                 r3_a_router_is_not_removed_while_something_is_to_be_undone
                 a_router_removed_by_force_takes_all_that_is_open_with_it
             }
+            share {
+                r10_nothing_is_handed_out_once_changes_ended_more_than_the_limit
+                r10_a_share_brake_holds_until_it_is_released_and_accepts_what_is_owed
+                r10_restores_wait_for_a_share_brake_too
+                r10_time_that_passes_never_counts
+                r10_every_change_that_ends_access_counts
+                r10_who_had_ended_already_is_not_ended_by_a_change
+                r10_who_is_cut_nowhere_counts_as_nothing
+                r10_who_was_cut_lately_counts_too
+                r10_who_was_let_in_again_counts_no_more
+                r10_the_strictest_limit_of_all_living_watchers_holds
+                r10_an_owner_without_work_finds_the_limit_exceeded
+                r10_without_a_limit_any_number_is_handed_out
+            }
             status {
                 r9_status_counts_what_is_true_now
                 r9_everything_owed_is_listed_oldest_first
                 r9_an_attempt_is_noted_when_it_has_ended
                 r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live
                 r9_a_cut_counts_as_owed_before_it_is_planned
+                r10_the_outlook_shows_all_that_is_due_and_records_nothing
                 r5_changes_of_the_directory_wake_every_feed
                 r5_what_gives_watchers_work_wakes_them
                 r7_records_and_reads_wake_nobody
@@ -234,6 +270,38 @@ macro_rules! store_conformance {
             }
         }
     };
+    ($open:ident, $ahead:ident) => {
+        $crate::store_conformance!($open);
+        $crate::store_conformance! { @clocks $open $ahead
+            clocks {
+                r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time
+                r2_what_a_clock_ahead_has_planned_is_cut_at_its_time
+                r3_who_was_cut_by_a_clock_ahead_is_let_in_again
+                r2_a_restore_that_a_clock_behind_owes_costs_no_cut
+                r2_a_device_or_subscriber_removed_by_a_clock_ahead_is_cut_now
+                r10_what_was_due_long_before_its_owner_came_is_backlog
+                r8_a_heartbeat_from_far_ahead_keeps_nobody_alive
+                r2_attempts_of_a_clock_ahead_are_due_when_its_brake_ends
+                r2_attempts_of_a_clock_ahead_are_due_after_a_release
+                r9_an_attempt_of_a_clock_ahead_is_not_taken_for_one_to_come
+                r10_changes_count_for_an_hour_and_while_they_owe_a_cut
+            }
+        }
+    };
+    (@clocks $open:ident $ahead:ident $group:ident { $($case:ident)* }) => {
+        mod $group {
+            use super::{$ahead as ahead, $open as open};
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let (store, kept) = open().await;
+                    let ahead = ahead(&kept, chrono::TimeDelta::hours(1)).await;
+                    $crate::testing::conformance::store::$group::$case(store, ahead).await;
+                }
+            )*
+        }
+    };
     (@tests $open:ident $($group:ident { $($case:ident)* })*) => {
         $(
             mod $group {
@@ -259,6 +327,8 @@ mod tests {
     fn every_case_is_listed() {
         let listed: BTreeSet<_> = include_str!("mod.rs").lines().map(str::trim).collect();
         let groups = [
+            include_str!("brake.rs"),
+            include_str!("clocks.rs"),
             include_str!("devices.rs"),
             include_str!("directory.rs"),
             include_str!("health.rs"),
@@ -269,6 +339,7 @@ mod tests {
             include_str!("reconcile.rs"),
             include_str!("results.rs"),
             include_str!("routers.rs"),
+            include_str!("share.rs"),
             include_str!("status.rs"),
             include_str!("undo.rs"),
             include_str!("walk.rs"),

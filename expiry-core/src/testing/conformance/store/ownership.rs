@@ -6,8 +6,8 @@ use super::world::{
     HOUR, World, assert_refused, facts, mac, macs, name_undo, new_subscriber, ok, username,
 };
 use crate::{
-    Access, Fence, Intent, Outcome, RouterId, RouterState, Settlement, State, Store, StoreError,
-    Task, UndoKey, Want, WatcherId,
+    Access, Fence, Heartbeat, Intent, Outcome, RouterId, RouterState, Settlement, State, Store,
+    StoreError, Task, UndoKey, Want, WatcherId,
 };
 
 pub async fn r8_each_router_has_one_owner(store: Arc<dyn Store>) {
@@ -114,7 +114,9 @@ pub async fn r8_watchers_who_claim_at_once_share_no_router(store: Arc<dyn Store>
     let claims: Vec<_> = (0..8)
         .map(|_| {
             let store = world.store();
-            tokio::spawn(async move { ok(store.own(WatcherId::fresh(), HOUR).await) })
+            tokio::spawn(
+                async move { ok(store.own(&Heartbeat::new(WatcherId::fresh(), HOUR)).await) },
+            )
         })
         .collect();
 

@@ -170,6 +170,70 @@ pub async fn r9_a_cut_counts_as_owed_before_it_is_planned(store: Arc<dyn Store>)
     assert_eq!(items(before), items(after));
 }
 
+pub async fn r10_the_outlook_shows_all_that_is_due_and_records_nothing(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (first, second) = (world.router("a").await, world.router("b").await);
+    let off = world.router("off").await;
+    world.switch(off, false).await;
+    let paid = world.ended("paid", &[mac(1)]).await;
+    for router in [first, second] {
+        world.cut(router, &[name_undo("paid")]).await;
+    }
+    let paid = world.pay(paid.id).await;
+    let waits = world.ended("waits", &[]).await;
+    let later = Outcome::Unconfirmed {
+        error: "left".into(),
+        online: None,
+        retry_in: HOUR,
+    };
+    let tasks = world.tasks(first).await;
+    let task = tasks
+        .iter()
+        .find(|task| task.want == Want::Cut)
+        .expect("owed");
+    world.settle_on(first, task, later, &[]).await;
+    let end = world.time().await + TimeDelta::milliseconds(100);
+    let new = NewSubscriber {
+        router: Some(second),
+        ..new_subscriber("unplanned", Access::Until(end), &[mac(2)])
+    };
+    let unplanned = world.add(&new).await;
+    let old = Access::Until(world.time().await - HOUR);
+    world.add(&new_subscriber("old", old, &[])).await;
+    world.live("live", &[]).await;
+    world.pass(end).await;
+    let status = ok(world.status(99).await);
+
+    let outlook = ok(world.outlook().await);
+
+    let shown: Vec<_> = outlook
+        .tasks
+        .iter()
+        .map(|(router, task)| {
+            let name = task.username.as_ref().map_or("", |name| name.as_str());
+            (*router, name, task.want, task.backlog, task.undo.len())
+        })
+        .collect();
+    let of = |router, name, backlog| (router, name, Want::Cut, backlog, 0);
+    let expected = [
+        (first, "paid", Want::Restore, false, 1),
+        of(first, "waits", false),
+        of(first, "old", true),
+        (second, "paid", Want::Restore, false, 1),
+        of(second, "waits", false),
+        of(second, "unplanned", false),
+        of(second, "old", true),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(outlook.next_deadline, paid.access.end());
+    let task = &outlook.tasks[5].1;
+    assert_eq!((task.id.0, task.revision), (0, unplanned.revision));
+    assert_eq!((task.due_at, &task.macs), (end, &unplanned.devices));
+    assert!(outlook.tasks[4].1.revision == waits.revision && outlook.now > end);
+    let after = ok(world.status(99).await);
+    assert_eq!((status.owed, status.watchers), (after.owed, after.watchers));
+}
+
 pub async fn r5_changes_of_the_directory_wake_every_feed(store: Arc<dyn Store>) {
     let world = World::new(store);
     let mut feeds = [ok(world.changes().await), ok(world.changes().await)];
@@ -274,13 +338,13 @@ pub async fn a_refused_change_changes_nothing(store: Arc<dyn Store>) {
 const SILENCE: Duration = Duration::from_millis(400);
 
 /// Takes what a feed still has to say of earlier changes.
-async fn quiet(feed: &mut dyn ChangeFeed) {
+pub(super) async fn quiet(feed: &mut dyn ChangeFeed) {
     while let Ok(changed) = timeout(SILENCE, feed.changed()).await {
         ok(changed);
     }
 }
 
-async fn woken(feed: &mut dyn ChangeFeed) -> bool {
+pub(super) async fn woken(feed: &mut dyn ChangeFeed) -> bool {
     match timeout(Duration::from_secs(20), feed.changed()).await {
         Ok(changed) => {
             ok(changed);

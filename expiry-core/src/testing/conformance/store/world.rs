@@ -3,10 +3,10 @@ use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Access, AccessChange, Fence, Hardware, Intent, Live, MacAddr, NewRouter, NewSubscriber,
-    Outcome, Planned, Recorded, Router, RouterAddress, RouterFacts, RouterId, Service, Settled,
-    Settlement, Store, StoreError, Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo,
-    UndoItem, UndoKey, Username, WatcherId,
+    Access, AccessChange, Fence, Hardware, Heartbeat, Intent, Live, MacAddr, NewRouter,
+    NewSubscriber, Outcome, Ownership, Planned, Recorded, Router, RouterAddress, RouterFacts,
+    RouterId, Service, Settled, Settlement, Store, StoreError, Subscriber, SubscriberId, Task,
+    TaskRef, TenantId, Undo, UndoItem, UndoKey, Username, WatcherId,
 };
 
 /// Long enough that no ownership lapses during a case.
@@ -16,6 +16,8 @@ pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) struct World {
     store: Arc<dyn Store>,
     pub(super) watcher: WatcherId,
+    /// The limit of every watcher of this world.
+    pub(super) share_limit: Option<u8>,
 }
 
 impl Deref for World {
@@ -31,6 +33,7 @@ impl World {
         Self {
             store,
             watcher: WatcherId::fresh(),
+            share_limit: None,
         }
     }
 
@@ -47,6 +50,19 @@ impl World {
         while self.time().await <= instant {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Has a watcher beat its heart and claim.
+    pub(super) async fn own(
+        &self,
+        watcher: WatcherId,
+        ttl: Duration,
+    ) -> Result<Vec<Ownership>, StoreError> {
+        let beat = Heartbeat {
+            share_limit: self.share_limit,
+            ..Heartbeat::new(watcher, ttl)
+        };
+        self.store.own(&beat).await
     }
 
     pub(super) async fn tenant(&self, slug: &str) -> TenantId {
