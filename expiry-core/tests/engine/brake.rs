@@ -81,8 +81,11 @@ async fn r10_a_watcher_whose_clock_goes_wrong_hands_its_routers_over() {
     second.stop().await;
 }
 
+#[rstest]
+#[case::when_a_heartbeat_is_due(1_000)]
+#[case::right_after_a_heartbeat(3_600)]
 #[tokio::test(start_paused = true)]
-async fn r10_a_database_whose_clock_jumps_ahead_cuts_nobody_early() {
+async fn r10_a_database_whose_clock_jumps_ahead_cuts_nobody_early(#[case] after_ms: u64) {
     let database = TestClock::default().on_machine("database");
     let world = World::with_clocks(&database, database.on_machine("machine"));
     let router = world.router("r1").await;
@@ -90,7 +93,7 @@ async fn r10_a_database_whose_clock_jumps_ahead_cuts_nobody_early() {
         .subscriber(&router, 1, 30 * MINUTE, Admission::Account)
         .await;
     let running = world.start();
-    sleep(SECOND).await;
+    sleep(Duration::from_millis(after_ms)).await;
 
     database.step_wall(TimeDelta::hours(1));
     change_something(&world, &router).await;

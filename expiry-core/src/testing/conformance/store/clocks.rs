@@ -28,6 +28,7 @@ pub async fn r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time(
     assert_eq!(ahead.plan().await.subscribers, 1);
     assert_eq!(ahead.tasks(router).await.len(), 1);
     ok(ahead.release(ahead.watcher).await);
+    ok(world.nudge().await);
 
     assert_eq!(
         world.tasks(router).await,
