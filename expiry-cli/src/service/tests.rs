@@ -1,8 +1,8 @@
 use std::{os::unix::net::UnixDatagram as Socket, sync::Arc};
 
 use expiry_core::{
-    NoEvents, SystemClock,
-    testing::{MemoryStore, SimGateway},
+    NoEvents,
+    testing::{MemoryStore, SimGateway, TestClock},
     watcher::{Watcher, WatcherConfig},
 };
 use tempfile::TempDir;
@@ -53,7 +53,7 @@ impl Listener {
 }
 
 fn watcher() -> Watcher {
-    let clock = Arc::new(SystemClock);
+    let clock = Arc::new(TestClock::default());
     let store = MemoryStore::new(clock.clone());
     let gateway = SimGateway::new(Duration::ZERO);
     let config = WatcherConfig::default();
@@ -77,17 +77,18 @@ async fn it_is_ready_with_the_first_heartbeat_and_says_when_it_stops() {
     let watching = async {
         listener.until("STATUS=waiting").await;
         assert_eq!(listener.drain(), [""; 0], "not ready before it runs");
-        tokio::select! {
-            ended = watcher.run(stop.clone()) => panic!("it ended: {ended:?}"),
-            () = async {
-                listener.until("READY=1").await;
-                listener.until("STATUS=serving no router").await;
-                listener.until("WATCHDOG=1").await;
-                stop.cancel();
-                listener.until("STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000").await;
-                listener.until("STATUS=stopping").await;
-            } => {}
-        }
+        let script = async {
+            listener.until("READY=1").await;
+            listener.until("STATUS=serving no router").await;
+            listener.until("WATCHDOG=1").await;
+            stop.cancel();
+            listener
+                .until("STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000")
+                .await;
+            listener.until("STATUS=stopping").await;
+        };
+        let (ended, ()) = tokio::join!(watcher.run(stop.clone()), script);
+        ended.expect("a clean stop");
     };
     tokio::select! {
         never = tell(&manager, &progress, &serving, &stop, patience) => match never {},
