@@ -231,11 +231,13 @@ async fn r4_a_peer_that_speaks_garbage_costs_its_own_lane_a_retry() {
         ])
         .await;
 
-    let watcher = world.expiry.service(&["run"]);
+    let mut watcher = world.expiry.service(&["run"]);
     until(Duration::from_secs(20), "alice is off", || {
         !world.router.with(|sim| sim.client_can_move_bytes(device))
     })
     .await;
+    // Traffic stops before the read-back is recorded.
+    watcher.line("cut confirmed").await;
 
     let status = world.expiry.json(&["status"]).await;
     assert_eq!(status["owed_cuts"], 1, "{status}");
