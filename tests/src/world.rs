@@ -161,7 +161,8 @@ impl World {
                 .fetch_one(&mut conn)
                 .await
                 .expect("read");
-            rows.push_str(&format!("{table}: {}\n", all.unwrap_or_default()));
+            rows += &table;
+            rows += &all.unwrap_or_default();
         }
         rows
     }

@@ -138,7 +138,9 @@ async fn a_dry_run_only_reads(world: &World) {
         "2026-01-01T00:00:00Z",
     ];
     world.expiry.ok(&overdue).await;
-    world.router.with(|sim| sim.take_stats());
+    world
+        .router
+        .with(expiry_mikrotik::sim::Simulator::take_stats);
     let before = world.contents().await;
 
     let shown = world.expiry.json(&["run", "--dry-run", "--once"]).await;

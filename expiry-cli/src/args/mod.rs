@@ -130,7 +130,7 @@ pub(crate) struct RunArgs {
     pub(crate) dry_run: bool,
     /// Stop all cuts when changes (revoked, removed or imported, not time passing) ended the
     /// access of more than this share of the subscribers within an hour, until `expiry brake
-    /// release`.
+    /// release` [env: `EXPIRY_WATCHER_SHARE_LIMIT`] [default: 100, no limit].
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(1..=100))]
     pub(crate) share_limit: Option<u8>,
     /// A bypass binding also belongs to the subscriber whose name its comment equals, not only to

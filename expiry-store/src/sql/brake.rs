@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
-use expiry_core::{Brake, Clocks, Machine, MachineRecord, MachineState, brake::ClockBrake};
+use expiry_core::{
+    Brake, BrakeStore, Clocks, Machine, MachineRecord, MachineState, brake::ClockBrake,
+};
 use sqlx::FromRow;
 
-use super::{Tx, share, signal};
+use super::{
+    Backend, Tx, share, signal,
+    store::{self, within},
+};
 use crate::{
     error::Result,
+    mode::{LONG, Mode, SHORT},
     row::{Cell, instant, micros, span},
 };
 
@@ -59,7 +66,53 @@ impl Row {
     }
 }
 
-pub(super) async fn machine(tx: &mut Tx, id: &str) -> Result<MachineRecord> {
+#[async_trait]
+impl BrakeStore for Backend {
+    async fn machine(&self, machine: &str) -> store::Result<MachineRecord> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let record = read(&mut tx, machine).await?;
+            tx.commit().await?;
+            Ok(record)
+        })
+        .await
+    }
+
+    async fn record_machine(
+        &self,
+        machine: &Machine,
+        version: i64,
+        state: &MachineState,
+    ) -> store::Result<bool> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let ends = would_end(&mut tx, &machine.id, state).await?;
+            tx.commit().await?;
+            let mode = if ends {
+                Mode::PlanAndClaim
+            } else {
+                Mode::Claim
+            };
+            let mut tx = self.begin(mode).await?;
+            let recorded = record(&mut tx, machine, version, state).await?;
+            tx.commit().await?;
+            Ok(recorded)
+        })
+        .await
+    }
+
+    async fn release_brakes(&self) -> store::Result<Vec<Brake>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::PlanAndClaim).await?;
+            let released = release(&mut tx).await?;
+            tx.commit().await?;
+            Ok(released)
+        })
+        .await
+    }
+}
+
+async fn read(tx: &mut Tx, id: &str) -> Result<MachineRecord> {
     let row = find(tx, id).await?;
     Ok(MachineRecord {
         now: instant(tx.now)?,
@@ -70,14 +123,14 @@ pub(super) async fn machine(tx: &mut Tx, id: &str) -> Result<MachineRecord> {
 }
 
 /// Tells whether a brake would end by recording this.
-pub(super) async fn would_end(tx: &mut Tx, id: &str, state: &MachineState) -> Result<bool> {
+async fn would_end(tx: &mut Tx, id: &str, state: &MachineState) -> Result<bool> {
     let row = find(tx, id).await?;
     Ok(state.brake.is_none() && row.is_some_and(|row| row.braked_at.is_some()))
 }
 
 /// Records what became of a machine's clock, unless somebody was faster. Where that ends a brake,
 /// the caller keeps everybody else out.
-pub(super) async fn record(
+async fn record(
     tx: &mut Tx,
     machine: &Machine,
     version: i64,
@@ -96,7 +149,7 @@ pub(super) async fn record(
 }
 
 /// Ends all brakes. The caller keeps everybody else out.
-pub(super) async fn release(tx: &mut Tx) -> Result<Vec<Brake>> {
+async fn release(tx: &mut Tx) -> Result<Vec<Brake>> {
     let released = brakes(tx).await?;
     let rows: Vec<(String, Row)> = braked(tx).await?;
     for (id, row) in rows {
@@ -238,8 +291,10 @@ async fn forget_the_future(tx: &mut Tx) -> Result<()> {
              nudged_at = CASE WHEN nudged_at > $1 THEN $1 ELSE nudged_at END,
              down_since = CASE WHEN down_since > $1 THEN $1 ELSE down_since END,
              back_at = CASE WHEN back_at > $1 THEN $1 ELSE back_at END,
-             attempted_at = CASE WHEN attempted_at > $1 THEN $1 ELSE attempted_at END
-         WHERE nudged_at > $1 OR down_since > $1 OR back_at > $1 OR attempted_at > $1",
+             attempted_at = CASE WHEN attempted_at > $1 THEN $1 ELSE attempted_at END,
+             reconciled_at = CASE WHEN reconciled_at > $1 THEN NULL ELSE reconciled_at END
+         WHERE nudged_at > $1 OR down_since > $1 OR back_at > $1 OR attempted_at > $1
+            OR reconciled_at > $1",
         "UPDATE undo SET undone_at = $1 WHERE undone_at > $1",
         "UPDATE ended_by_change SET at = $1 WHERE at > $1",
     ] {

@@ -5,16 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, Brake, BrakeStore, ChangeFeed, Directory, EnforcementStore, Fence, Heartbeat,
-    Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, NewRouter, NewSubscriber,
-    OpenWork, Outlook, Ownership, Planned, Reconciled, Reconciliation, Router, RouterChange,
-    RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError, Strays,
-    Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Heartbeat, Intent, Known, Live,
+    MacAddr, NewRouter, NewSubscriber, OpenWork, Outlook, Ownership, Planned, Reconciled,
+    Reconciliation, Router, RouterChange, RouterId, RouterState, Settled, Settlement, Status,
+    StatusStore, StoreError, Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey,
+    Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, brake, intend, outlook, ownership, planning, recheck, reconcile, routers, settle,
-    share, state, status, stray, subscribers, tenants, work,
+    Backend, intend, outlook, ownership, planning, recheck, reconcile, routers, settle, share,
+    state, status, stray, subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -22,10 +22,13 @@ use crate::{
     row::instant,
 };
 
-type Result<T> = std::result::Result<T, StoreError>;
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 /// A peer that vanished without a word must not hold a call.
-async fn within<T>(limit: Duration, call: impl Future<Output = error::Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = error::Result<T>>,
+) -> Result<T> {
     match tokio::time::timeout(limit, call).await {
         Ok(done) => Ok(done?),
         Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
@@ -387,52 +390,6 @@ impl EnforcementStore for Backend {
         within(SHORT, async {
             let feed = self.feed().await?;
             Ok(Box::new(feed) as Box<dyn ChangeFeed>)
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl BrakeStore for Backend {
-    async fn machine(&self, machine: &str) -> Result<MachineRecord> {
-        within(SHORT, async {
-            let mut tx = self.begin(Mode::Read).await?;
-            let record = brake::machine(&mut tx, machine).await?;
-            tx.commit().await?;
-            Ok(record)
-        })
-        .await
-    }
-
-    async fn record_machine(
-        &self,
-        machine: &Machine,
-        version: i64,
-        state: &MachineState,
-    ) -> Result<bool> {
-        within(LONG, async {
-            let mut tx = self.begin(Mode::Read).await?;
-            let ends = brake::would_end(&mut tx, &machine.id, state).await?;
-            tx.commit().await?;
-            let mode = if ends {
-                Mode::PlanAndClaim
-            } else {
-                Mode::Claim
-            };
-            let mut tx = self.begin(mode).await?;
-            let recorded = brake::record(&mut tx, machine, version, state).await?;
-            tx.commit().await?;
-            Ok(recorded)
-        })
-        .await
-    }
-
-    async fn release_brakes(&self) -> Result<Vec<Brake>> {
-        within(LONG, async {
-            let mut tx = self.begin(Mode::PlanAndClaim).await?;
-            let released = brake::release(&mut tx).await?;
-            tx.commit().await?;
-            Ok(released)
         })
         .await
     }

@@ -1,10 +1,7 @@
 //! Deadlines are decided by the database's clock, so it has to be right, and this one with it.
 
-use std::{process::Stdio, time::Duration};
-
 use chrono::TimeDelta;
 use expiry_core::{Clock, EnforcementStore, SystemClock};
-use tokio::{process::Command, time::timeout};
 
 use super::check::{Check, answer};
 
@@ -48,24 +45,10 @@ fn judge(difference: TimeDelta, is_ahead: bool) -> Check {
 /// Asks the service manager what the kernel thinks of its clock.
 pub(super) async fn kernel() -> Check {
     const NAME: &str = "kernel clock";
-    match is_synchronised().await {
+    match SystemClock.is_synchronised().await {
         Some(true) => Check::ok(NAME, "synchronised"),
         Some(false) => Check::warning(NAME, "not synchronised", SYNCHRONISE),
         None => Check::ok(NAME, "cannot be told on this machine"),
-    }
-}
-
-async fn is_synchronised() -> Option<bool> {
-    let mut command = Command::new("timedatectl");
-    command
-        .args(["show", "--property=NTPSynchronized", "--value"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = timeout(Duration::from_secs(2), command.output()).await;
-    match output.ok()?.ok()?.stdout.trim_ascii() {
-        b"yes" => Some(true),
-        b"no" => Some(false),
-        _ => None,
     }
 }
 

@@ -14,7 +14,7 @@ const MOST: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) async fn check(store: &(impl StatusStore + ?Sized)) -> Vec<Check> {
     match answer("watcher", store.status(1)).await {
-        Ok(status) => vec![watcher(&status), owed(&status)],
+        Ok(status) => vec![watcher(&status), brake(&status), owed(&status)],
         Err(check) => vec![check],
     }
 }
@@ -33,6 +33,17 @@ fn watcher(status: &Status) -> Check {
             Check::failed(NAME, found, advice)
         }
         None => Check::warning(NAME, "none runs", advice),
+    }
+}
+
+fn brake(status: &Status) -> Check {
+    const NAME: &str = "brake";
+    match status.brakes.first() {
+        None => Check::ok(NAME, "none holds"),
+        Some(brake) => {
+            let found = format!("since {}: {brake}", time(brake.since()));
+            Check::failed(NAME, found, "`expiry brake` says what to do")
+        }
     }
 }
 
@@ -63,7 +74,7 @@ fn owed(status: &Status) -> Check {
 mod tests {
     use chrono::DateTime;
     use expiry_core::{
-        MockStatusStore, OwedItem, StoreError, SubscriberId, Want, WatcherId, WatcherStatus,
+        Brake, MockStatusStore, OwedItem, StoreError, SubscriberId, Want, WatcherId, WatcherStatus,
     };
 
     use super::*;
@@ -96,6 +107,7 @@ mod tests {
         };
         Status {
             now,
+            brakes: Vec::new(),
             live_subscribers: 0,
             owed_cuts: owed_for_s.iter().count() as u64,
             owed_restores: 0,
@@ -103,7 +115,6 @@ mod tests {
             watchers: alive.iter().map(watcher).collect(),
             routers: Vec::new(),
             owed: owed_for_s.map(item).into_iter().collect(),
-            brakes: Vec::new(),
         }
     }
 
@@ -116,6 +127,21 @@ mod tests {
         ] {
             assert_eq!(watcher(&status(None, alive)).state, state, "{alive:?}");
         }
+    }
+
+    #[test]
+    fn r10_a_brake_that_holds_is_a_failure() {
+        let mut status = status(None, &[true]);
+        assert_eq!(brake(&status).state, State::Ok);
+        status.brakes = vec![Brake::Share {
+            since: status.now,
+            ended: 5,
+            subscribers: 10,
+            limit_percent: 20,
+        }];
+        let check = brake(&status);
+        assert_eq!(check.state, State::Failed);
+        assert!(check.found.contains("more than 20 %"), "{check}");
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl Tables {
             ] {
                 *at = at.map(|at| at.min(now));
             }
+            row.reconciled_at = row.reconciled_at.filter(|at| *at <= now);
         }
         for row in self.undo.values_mut() {
             row.undone_at = row.undone_at.map(|at| at.min(now));
