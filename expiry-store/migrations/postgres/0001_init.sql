@@ -162,6 +162,7 @@ CREATE TABLE event (
 CREATE TABLE watcher (
     id TEXT PRIMARY KEY,
     heartbeat_at BIGINT NOT NULL,
+    ttl_us BIGINT NOT NULL,
     machine TEXT,
     braked BOOLEAN NOT NULL,
     share_limit BIGINT CHECK (share_limit BETWEEN 1 AND 100)

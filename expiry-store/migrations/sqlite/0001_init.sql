@@ -162,6 +162,7 @@ CREATE TABLE event (
 CREATE TABLE watcher (
     id TEXT PRIMARY KEY,
     heartbeat_at INTEGER NOT NULL,
+    ttl_us INTEGER NOT NULL,
     machine TEXT,
     braked INTEGER NOT NULL CHECK (braked IN (0, 1)),
     share_limit INTEGER CHECK (share_limit BETWEEN 1 AND 100)

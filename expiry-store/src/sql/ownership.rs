@@ -22,17 +22,16 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     let watcher = beat.watcher.to_string();
     sqlx::query(
         "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1,
-             claimed_at = $4
+             claimed_at = $2
          WHERE enabled
            AND (owner IS NULL
                 OR owner <> $1
                    AND NOT EXISTS (SELECT 1 FROM watcher w
-                                   WHERE w.id = router.owner AND w.heartbeat_at > $2
-                                     AND w.heartbeat_at < $3))",
+                                   WHERE w.id = router.owner
+                                     AND w.heartbeat_at > $2 - w.ttl_us
+                                     AND w.heartbeat_at < $2 + w.ttl_us))",
     )
     .bind(&watcher)
-    .bind(now.saturating_sub(span(beat.ttl)))
-    .bind(now.saturating_add(span(beat.ttl)))
     .bind(now)
     .execute(tx.conn())
     .await?;
@@ -84,14 +83,15 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
     sqlx::query(
-        "INSERT INTO watcher (id, heartbeat_at, machine, braked, share_limit)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
-             machine = excluded.machine, braked = excluded.braked,
+             ttl_us = excluded.ttl_us, machine = excluded.machine, braked = excluded.braked,
              share_limit = excluded.share_limit",
     )
     .bind(beat.watcher.to_string())
     .bind(now)
+    .bind(span(beat.ttl))
     .bind(machine)
     .bind(braked)
     .bind(beat.share_limit.map(i64::from))

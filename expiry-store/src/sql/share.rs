@@ -9,10 +9,6 @@ use sqlx::QueryBuilder;
 use super::{Db, Tx, keys::push_numbers, signal};
 use crate::{error::Result, row::Cell};
 
-/// A watcher with no heartbeat for so long is not alive, in microseconds. Neither is one whose
-/// heartbeat is so far ahead: it was stamped by a clock that was wrong.
-pub(super) const ALIVE: i64 = 15_000_000;
-
 /// So long an access that a change ended counts, even if it is cut, in microseconds.
 const COUNTS_FOR: i64 = 3_600_000_000;
 
@@ -78,14 +74,13 @@ pub(super) async fn note_live(tx: &mut Tx, subscriber: SubscriberId) -> Result<(
 /// Tells whether nothing may be handed out because of a limit, and, if that is not recorded yet,
 /// what is to be recorded.
 pub(super) async fn check(tx: &mut Tx) -> Result<(bool, Option<Exceeded>)> {
-    let now = tx.now;
     let (braked, limit): (bool, Option<i64>) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM share_brake),
              (SELECT MIN(share_limit) FROM watcher
-              WHERE share_limit IS NOT NULL AND heartbeat_at > $1 AND heartbeat_at < $2)",
+              WHERE share_limit IS NOT NULL AND heartbeat_at > $1 - ttl_us
+                AND heartbeat_at < $1 + ttl_us)",
     )
-    .bind(now - ALIVE)
-    .bind(now + ALIVE)
+    .bind(tx.now)
     .fetch_one(tx.conn())
     .await?;
     let Some(limit_percent) = limit.filter(|_| !braked) else {

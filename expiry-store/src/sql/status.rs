@@ -8,7 +8,7 @@ use expiry_core::{
 };
 use sqlx::FromRow;
 
-use super::{Tx, brake, share::ALIVE};
+use super::{Tx, brake};
 use crate::{
     error::Result,
     row::{Cell, hardware, instant, watcher_id},
@@ -94,17 +94,20 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
 }
 
 async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
-    let rows: Vec<(String, i64, Option<String>, bool)> = sqlx::query_as(
-        "SELECT id, heartbeat_at, machine, braked FROM watcher ORDER BY heartbeat_at DESC, id",
+    let rows: Vec<(String, i64, i64, Option<String>, bool)> = sqlx::query_as(
+        "SELECT id, heartbeat_at, ttl_us, machine, braked
+         FROM watcher ORDER BY heartbeat_at DESC, id",
     )
     .fetch_all(tx.conn())
     .await?;
     let now = tx.now;
-    let watchers = rows.into_iter().map(|(id, heartbeat_at, machine, braked)| {
+    let watchers = rows.into_iter();
+    let watchers = watchers.map(|(id, heartbeat_at, ttl, machine, braked)| {
         Ok(WatcherStatus {
             id: watcher_id("watcher", &id)?,
             heartbeat_at: instant(heartbeat_at)?,
-            alive: (now - heartbeat_at).abs() < ALIVE,
+            // A heartbeat from far ahead is one of a clock that was wrong.
+            alive: (now - heartbeat_at).abs() < ttl,
             machine,
             braked,
         })

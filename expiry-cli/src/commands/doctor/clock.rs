@@ -42,7 +42,7 @@ fn judge(difference: TimeDelta, is_ahead: bool) -> Check {
     }
 }
 
-/// Asks the service manager what the kernel thinks of its clock.
+/// Tells what the kernel thinks of its clock.
 pub(super) async fn kernel() -> Check {
     const NAME: &str = "kernel clock";
     match SystemClock.is_synchronised().await {

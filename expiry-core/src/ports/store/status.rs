@@ -63,7 +63,8 @@ pub struct WatcherStatus {
     pub id: WatcherId,
     /// Its last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
-    /// Whether that is less than 15 s ago.
+    /// Whether others still respect what it owns: for as long after that as it said, by default
+    /// 15 s.
     pub alive: bool,
     /// The name of its machine.
     pub machine: Option<String>,

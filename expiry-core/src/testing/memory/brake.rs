@@ -3,8 +3,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     MemoryStore,
-    claims::is_younger,
-    status::ALIVE,
     tables::{Row, Tables},
 };
 use crate::{
@@ -115,10 +113,7 @@ impl Tables {
         if self.share.is_some() {
             return true;
         }
-        let alive = self
-            .watchers
-            .values()
-            .filter(|row| is_younger(row.heartbeat_at, ALIVE, now));
+        let alive = self.watchers.values().filter(|row| row.is_alive(now));
         let Some(limit_percent) = alive.filter_map(|row| row.share_limit).min() else {
             return false;
         };

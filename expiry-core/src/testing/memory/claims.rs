@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Tables, WatcherRow};
@@ -7,14 +5,14 @@ use crate::{Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId};
 
 impl Tables {
     pub(super) fn own(&mut self, beat: &Heartbeat, now: DateTime<Utc>) -> Vec<Ownership> {
-        let (watcher, ttl) = (beat.watcher, beat.ttl);
+        let watcher = beat.watcher;
         self.note_beat(beat, false, now);
         self.forget_ended(now);
         self.share_is_exceeded(now);
         for row in self.routers.values_mut().filter(|row| row.router.enabled) {
             let alive = |owner| {
-                let beat = self.watchers.get(&owner).map(|row| row.heartbeat_at);
-                owner == watcher || beat.is_some_and(|beat| is_younger(beat, ttl, now))
+                let row = self.watchers.get(&owner);
+                owner == watcher || row.is_some_and(|row| row.is_alive(now))
             };
             if row.owner.is_some_and(alive) {
                 continue;
@@ -59,6 +57,7 @@ impl Tables {
         let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
         let row = WatcherRow {
             heartbeat_at: now,
+            ttl: beat.ttl,
             machine,
             braked,
             share_limit: beat.share_limit,
@@ -102,8 +101,10 @@ impl Tables {
     }
 }
 
-/// A heartbeat from far ahead is one of a clock that was wrong.
-pub(super) fn is_younger(beat: DateTime<Utc>, ttl: Duration, now: DateTime<Utc>) -> bool {
-    let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
-    now - beat < ttl && beat - now < ttl
+impl WatcherRow {
+    /// A heartbeat from far ahead is one of a clock that was wrong.
+    pub(super) fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        let ttl = TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX);
+        (now - self.heartbeat_at).abs() < ttl
+    }
 }

@@ -1,11 +1,10 @@
-use std::{cmp::Reverse, time::Duration};
+use std::cmp::Reverse;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
     MemoryStore,
-    claims::is_younger,
     enforcement::turn_of,
     planning::FRESH,
     tables::{RouterRow, Row, SubscriberRow, Tables},
@@ -14,9 +13,6 @@ use crate::{
     Outlook, OwedItem, Progress, RouterAddress, RouterStatus, Status, StatusStore, StoreError,
     Task, TaskId, TenantId, Trace, Want, WatcherId, WatcherStatus,
 };
-
-/// How long a watcher counts as alive after a heartbeat.
-pub(super) const ALIVE: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl StatusStore for MemoryStore {
@@ -49,7 +45,7 @@ impl Tables {
             .map(|(id, row)| WatcherStatus {
                 id: *id,
                 heartbeat_at: row.heartbeat_at,
-                alive: is_younger(row.heartbeat_at, ALIVE, now),
+                alive: row.is_alive(now),
                 machine: row.machine.clone(),
                 braked: row.braked,
             })
@@ -135,7 +131,7 @@ impl Tables {
         let owed: Vec<_> = owed.iter().filter(here).collect();
         let alive = |owner: &WatcherId| {
             let row = self.watchers.get(owner);
-            row.is_some_and(|row| is_younger(row.heartbeat_at, ALIVE, now))
+            row.is_some_and(|row| row.is_alive(now))
         };
         let address = &row.router.address;
         RouterStatus {

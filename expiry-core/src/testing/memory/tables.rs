@@ -170,6 +170,7 @@ impl RouterRow {
 #[derive(Clone, Debug)]
 pub(super) struct WatcherRow {
     pub(super) heartbeat_at: DateTime<Utc>,
+    pub(super) ttl: Duration,
     pub(super) machine: Option<String>,
     pub(super) braked: bool,
     pub(super) share_limit: Option<u8>,

@@ -92,6 +92,23 @@ pub async fn r8_a_silent_owner_is_replaced_and_fenced_off(store: Arc<dyn Store>)
     assert!(!next[0].taken_over, "the last owner let go");
 }
 
+pub async fn r8_a_heartbeat_holds_for_as_long_as_its_own_watcher_said(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    world.router("r").await;
+    let (patient, hasty) = (WatcherId::fresh(), WatcherId::fresh());
+    ok(world.own(patient, HOUR).await);
+
+    assert_eq!(ok(world.own(hasty, Duration::ZERO).await).len(), 0);
+
+    let status = ok(world.status(0).await);
+    assert_eq!(status.routers[0].owner, Some(patient));
+    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let alive: Vec<_> = alive.map(|watcher| watcher.id).collect();
+    assert_eq!(alive, [patient]);
+    ok(world.own(patient, Duration::ZERO).await);
+    assert_eq!(ok(world.own(hasty, HOUR).await).len(), 1);
+}
+
 pub async fn r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
