@@ -469,7 +469,8 @@ pub async fn r8_an_old_epoch_records_no_reading(store: Arc<dyn Store>) {
     world.ended("s", &[]).await;
     world.cut(router, &[name_undo("s")]).await;
     let old = world.fence(router).await;
-    ok(world.own(crate::WatcherId::fresh(), Duration::ZERO).await);
+    ok(world.own(world.watcher, Duration::ZERO).await);
+    ok(world.own(crate::WatcherId::fresh(), HOUR).await);
     let reconciliation = Reconciliation {
         on: [(by_name("s"), Some(WayIn::Account))].into(),
         strays: vec![stray("x", 1)],
