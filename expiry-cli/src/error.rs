@@ -36,7 +36,9 @@ pub(crate) enum CliError {
     DataDirectory { path: PathBuf, source: io::Error },
     #[error("database from {origin}")]
     Database { origin: Place, source: StoreError },
-    #[error("cannot register the router of MIKROTIK_HOST")]
+    #[error(
+        "cannot register the router of MIKROTIK_HOST; leave it out if the router is known already"
+    )]
     OneRouter(#[source] StoreError),
     #[error("cannot write to {}", path.display())]
     Write { path: PathBuf, source: io::Error },
