@@ -201,9 +201,12 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 /// Prints what went wrong to stderr, a line for each thing.
 pub(crate) fn report(error: &CliError) {
-    match error {
-        CliError::Configuration(faults) => faults.iter().for_each(|f| print(&f.to_string())),
-        error => print(&chain(error)),
+    if let CliError::Configuration(faults) = error {
+        for fault in faults {
+            print(&fault.to_string());
+        }
+    } else {
+        print(&chain(error));
     }
 }
 

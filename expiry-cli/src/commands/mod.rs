@@ -29,6 +29,10 @@ use crate::{
     wiring,
 };
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other commands need a right configuration"
+)]
 pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
     let mut stdout = io::stdout();
     let mut out = Output::new(&mut stdout, cli.global.json);

@@ -72,7 +72,7 @@ pub(crate) async fn tell(
 /// Waits for the next change; for ever once there is none to come.
 async fn next(beats: &mut watch::Receiver<Beat>) {
     if beats.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -53,9 +53,9 @@ impl fmt::Display for Serving {
         if names.is_empty() {
             return Ok(());
         }
-        let named = &names[..names.len().min(NAMED)];
-        write!(f, ", {} without answer: {}", names.len(), named.join(", "))?;
-        if named.len() < names.len() {
+        let shown = &names[..names.len().min(NAMED)];
+        write!(f, ", {} without answer: {}", names.len(), shown.join(", "))?;
+        if shown.len() < names.len() {
             f.write_str(", …")?;
         }
         Ok(())

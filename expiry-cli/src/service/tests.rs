@@ -54,7 +54,7 @@ impl Listener {
 
 fn watcher() -> Watcher {
     let clock = Arc::new(TestClock::default());
-    let store = MemoryStore::new(clock.clone());
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
     let gateway = SimGateway::new(Duration::ZERO);
     let config = WatcherConfig::default();
     Watcher::new(

@@ -113,7 +113,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
                     setting.value = Some(format!("{:?}", store.shown_url()));
                     setting.from = from.clone();
                 }
-                "key_file" => setting.value = Some(format!("{:?}", store.key_file)),
+                "key_file" => setting.value = Some(format!("\"{}\"", store.key_file.display())),
                 _ => {}
             }
         }

@@ -98,14 +98,12 @@ fn port(loader: &mut Loader) -> Option<(u16, bool)> {
     let Some(text) = text(loader, PORT) else {
         return Some((8728, true));
     };
-    match text.parse() {
-        Ok(port @ 1..) => Some((port, false)),
-        _ => {
-            let message = format!("`{text}` is no port: it must be from 1 to 65535, as 8728");
-            loader.fault(Place::Shared(PORT), message);
-            None
-        }
+    if let Ok(port @ 1..) = text.parse() {
+        return Some((port, false));
     }
+    let message = format!("`{text}` is no port: it must be from 1 to 65535, as 8728");
+    loader.fault(Place::Shared(PORT), message);
+    None
 }
 
 fn refuse_tls(loader: &mut Loader) {

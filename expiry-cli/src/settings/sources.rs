@@ -122,13 +122,14 @@ fn read(cli: &Cli, environment: &Environment) -> Result<Option<(PathBuf, Vec<u8>
         Err(error) if from == Place::Default && error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Fault {
             message: format!("cannot read {}: {error}", path.display()),
-            place: match from {
-                Place::Default => Place::File {
+            place: if from == Place::Default {
+                Place::File {
                     path,
                     line: 0,
                     column: 0,
-                },
-                from => from,
+                }
+            } else {
+                from
             },
         }),
     }

@@ -18,6 +18,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "it is the name in the JSON")]
 pub(super) struct Check {
     pub(super) check: String,
     pub(super) state: State,

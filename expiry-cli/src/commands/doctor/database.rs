@@ -67,6 +67,10 @@ pub(super) async fn open(
     Ok(store)
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not named has the general advice"
+)]
 fn advice(config: &StoreConfig, error: &StoreError) -> String {
     match error {
         StoreError::SchemaTooOld { .. } => {

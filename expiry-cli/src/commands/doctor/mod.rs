@@ -28,7 +28,7 @@ pub(super) async fn run(loaded: &Loaded, out: &mut Output<'_>) -> Result<(), Cli
 fn configuration(loaded: &Loaded, findings: &mut Findings<'_, '_>) -> Result<(), CliError> {
     const NAME: &str = "configuration";
     let file = loaded.file.as_ref();
-    let found = file.map_or("no file".into(), |file| file.display().to_string());
+    let found = file.map_or_else(|| "no file".into(), |file| file.display().to_string());
     if loaded.faults.is_empty() {
         return findings.add(Check::ok(NAME, found));
     }

@@ -161,6 +161,10 @@ fn policies(router: &Router) -> String {
     format!("give the group of `{user}` on the router the policies api, read and write")
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not named has the general advice"
+)]
 fn advice(router: &Router, error: &GatewayError) -> String {
     let name = &router.name;
     match error {

@@ -168,7 +168,7 @@ async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
         }
         async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
             if router.id.0 > 1 {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             self.0.probe(router).await
         }
