@@ -2,11 +2,15 @@
 #![warn(missing_docs)]
 
 mod access;
+mod audit;
 pub mod config;
 pub mod decide;
 mod enforcement;
+mod health;
 mod id;
+mod lag;
 mod mac;
+mod millis;
 mod ports;
 mod retry;
 mod sighting;
@@ -18,11 +22,14 @@ mod username;
 pub mod watcher;
 
 pub use access::{Access, AccessChange};
+pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
+pub use health::{Health, HealthReport};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};

@@ -240,6 +240,11 @@ impl RouterRow {
         }
     }
 
+    /// Its number, tenant and name.
+    pub(crate) fn place(&self) -> (i64, i64, &str) {
+        (self.id, self.tenant_id, &self.name)
+    }
+
     pub(crate) fn port(&self) -> Result<u16, StoreError> {
         self.cell("port").number(self.port)
     }
@@ -294,7 +299,7 @@ impl EnforcementRow {
         }
     }
 
-    fn username(&self) -> Result<Option<Username>, StoreError> {
+    pub(crate) fn username(&self) -> Result<Option<Username>, StoreError> {
         let name = self.username.as_deref();
         name.map(|name| self.cell("username").parse(name))
             .transpose()
@@ -302,6 +307,14 @@ impl EnforcementRow {
 
     fn macs(&self) -> Result<BTreeSet<MacAddr>, StoreError> {
         self.cell("macs").macs(&self.macs)
+    }
+
+    /// Returns the MAC, if the target is a device that was removed.
+    pub(crate) fn removed_device(&self) -> Result<Option<MacAddr>, StoreError> {
+        let device = Some(self.device.as_str()).filter(|device| !device.is_empty());
+        device
+            .map(|device| self.cell("device").parse(device))
+            .transpose()
     }
 
     /// Returns the undo keys of its name and MACs.

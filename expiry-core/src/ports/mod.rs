@@ -11,12 +11,13 @@ pub use gateway::{
     BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
 };
 pub use store::{
-    ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Live, Missing, NewRouter, OpenWork,
-    OwedItem, Planned, RouterChange, RouterState, RouterStatus, Status, StatusStore, Store,
-    StoreError, WatcherStatus, WatcherStore, Work,
+    AuditStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained, ExplainedRouter,
+    ExplainedTarget, ExplainedUndo, Explanation, Fence, Live, Missing, NewRouter, OpenWork,
+    OwedItem, Planned, Pruned, RouterChange, RouterState, RouterStatus, Status, StatusStore, Store,
+    StoreError, Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {
     gateway::MockRouterGateway,
-    store::{MockDirectory, MockEnforcementStore, MockStatusStore},
+    store::{MockAuditStore, MockDirectory, MockEnforcementStore, MockStatusStore},
 };

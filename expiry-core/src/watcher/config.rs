@@ -29,6 +29,9 @@ pub struct WatcherConfig {
     pub backlog: (u32, Duration),
     /// Whether a bypass binding also belongs to the subscriber whose name its comment equals.
     pub comments: bool,
+    /// How long events, and undo rows that were undone, are kept. What is owed or to be undone is
+    /// kept for as long as it is.
+    pub keep: Duration,
     /// How long a graceful stop, or a single check, may take.
     pub patience: Duration,
     /// Seed of the jitter.
@@ -47,6 +50,7 @@ impl Default for WatcherConfig {
             batch: 128,
             backlog: (64, Duration::from_secs(1)),
             comments: false,
+            keep: Duration::from_hours(90 * 24),
             patience: Duration::from_secs(20),
             seed: 0,
         }
@@ -74,6 +78,7 @@ impl Section for WatcherConfig {
         Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
+        Key::duration("keep", Duration::from_hours(1), |c| &mut c.keep),
         Key::duration("patience", SECOND, |c| &mut c.patience),
     ];
 

@@ -2,7 +2,8 @@
 //!
 //! A watcher runs three loops. The **heart** beats in the store, claims routers nobody serves, and
 //! keeps one **lane** for each router it owns. The **planner** naps until the next deadline, turns
-//! deadlines into owed cuts and wakes the lanes. The **feed** wakes both when the data changes.
+//! deadlines into owed cuts and wakes the lanes. The **feed** wakes both when the data changes. On
+//! the side, what is old and of no more use is dropped.
 //! Hints only shorten naps: every loop reads the state of the store anew.
 
 mod config;
@@ -13,6 +14,7 @@ mod lane;
 mod once;
 mod planner;
 mod progress;
+mod prune;
 mod restore;
 mod tenure;
 mod turn;
@@ -133,6 +135,7 @@ impl Shared {
             result = heart::beat(self, &lanes, stop) => result,
             result = planner::plan(self, &lanes) => result,
             () = feed::listen(self) => Ok(()),
+            () = prune::prune(self) => Ok(()),
         };
         self.progress.ended();
         ended

@@ -32,6 +32,19 @@ type Conn = PgConnection;
 
 const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
 
+/// Events after a place, up to the oldest transaction that is still open: what that one and later
+/// ones have written may get company that stands before it.
+const EVENTS_AFTER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event
+     WHERE (xid, id) > ($1::TEXT::XID8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY xid, id LIMIT $3";
+
+/// The latest events of a subscriber, latest first.
+const EVENTS_OF: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
+
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 

@@ -1,11 +1,14 @@
 //! The statements of both stores, compiled once against each driver: the parent module says which
-//! (`Db`, `Conn`), begins transactions, and wakes watchers.
+//! (`Db`, `Conn`), begins transactions, wakes watchers, and knows in which order events are final.
 
+mod audit;
 mod cut;
+mod explain;
 mod intend;
 mod keys;
 mod ownership;
 pub(super) mod planning;
+pub(super) mod prune;
 mod recheck;
 mod restore;
 pub(super) mod routers;
@@ -19,7 +22,7 @@ mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, STEPS, signal};
+use super::{Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, STEPS, signal};
 use crate::error::Result;
 
 /// A transaction, and when it began by the database's clock.

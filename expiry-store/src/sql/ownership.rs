@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use expiry_core::{Fence, Ownership, StoreError, WatcherId};
+use expiry_core::{AuditEntry, AuditKind, Fence, Ownership, RouterId, StoreError, WatcherId};
 
-use super::{Tx, routers, signal};
+use super::{Tx, audit, routers, signal};
 use crate::{
     error::Result,
-    row::{RouterRow, span},
+    row::{RouterRow, span, tenant_id, watcher_id},
     seal::Sealer,
 };
 
@@ -21,12 +21,12 @@ pub(super) async fn own(
     ttl: Duration,
 ) -> Result<Vec<Ownership>> {
     let now = tx.now;
-    let watcher = watcher.to_string();
+    let id = watcher.to_string();
     sqlx::query(
         "INSERT INTO watcher (id, heartbeat_at) VALUES ($1, $2)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
     )
-    .bind(&watcher)
+    .bind(&id)
     .bind(now)
     .execute(tx.conn())
     .await?;
@@ -34,24 +34,13 @@ pub(super) async fn own(
         .bind(now - FORGOTTEN_AFTER)
         .execute(tx.conn())
         .await?;
-    sqlx::query(
-        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1
-         WHERE enabled
-           AND (owner IS NULL
-                OR owner <> $1
-                   AND NOT EXISTS (SELECT 1 FROM watcher w
-                                   WHERE w.id = router.owner AND w.heartbeat_at > $2))",
-    )
-    .bind(&watcher)
-    .bind(now.saturating_sub(span(ttl)))
-    .execute(tx.conn())
-    .await?;
+    claim(tx, watcher, now.saturating_sub(span(ttl))).await?;
     let rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
          FROM router WHERE owner = $1 ORDER BY id",
     )
-    .bind(&watcher)
+    .bind(&id)
     .fetch_all(tx.conn())
     .await?;
     // One router that cannot be read must not cost the others their watcher.
@@ -77,18 +66,70 @@ pub(super) async fn own(
     Ok(owned.collect())
 }
 
+/// Takes the routers of nobody, and those whose owner had no heartbeat since `silent_since`.
+async fn claim(tx: &mut Tx, watcher: WatcherId, silent_since: i64) -> Result<()> {
+    let id = watcher.to_string();
+    let silent: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT id, owner FROM router
+         WHERE enabled AND owner <> $1
+           AND NOT EXISTS (SELECT 1 FROM watcher w
+                           WHERE w.id = router.owner AND w.heartbeat_at > $2)",
+    )
+    .bind(&id)
+    .bind(silent_since)
+    .fetch_all(tx.conn())
+    .await?;
+    let claimed: Vec<(i64, i64, String)> = sqlx::query_as(
+        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1
+         WHERE enabled
+           AND (owner IS NULL
+                OR owner <> $1
+                   AND NOT EXISTS (SELECT 1 FROM watcher w
+                                   WHERE w.id = router.owner AND w.heartbeat_at > $2))
+         RETURNING id, tenant_id, name",
+    )
+    .bind(&id)
+    .bind(silent_since)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut entries = Vec::with_capacity(claimed.len());
+    for (router, tenant, name) in claimed {
+        let before = silent.iter().find(|(id, _)| *id == router);
+        let taken_over_from = before.map(|(_, owner)| watcher_id("router", owner));
+        let kind = AuditKind::RouterOwned {
+            watcher,
+            taken_over_from: taken_over_from.transpose()?,
+        };
+        entries.push(AuditEntry::on(
+            tenant_id(tenant),
+            RouterId(router),
+            name,
+            kind,
+        ));
+    }
+    audit::record(tx, &entries).await
+}
+
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
-    let watcher = watcher.to_string();
-    let released =
-        sqlx::query("UPDATE router SET owner = NULL, taken_over = FALSE WHERE owner = $1")
-            .bind(&watcher)
-            .execute(tx.conn())
-            .await?;
+    let id = watcher.to_string();
+    let released: Vec<(i64, i64, String)> = sqlx::query_as(
+        "UPDATE router SET owner = NULL, taken_over = FALSE WHERE owner = $1
+         RETURNING id, tenant_id, name",
+    )
+    .bind(&id)
+    .fetch_all(tx.conn())
+    .await?;
     sqlx::query("DELETE FROM watcher WHERE id = $1")
-        .bind(&watcher)
+        .bind(&id)
         .execute(tx.conn())
         .await?;
-    if released.rows_affected() > 0 {
+    let entries = released.into_iter().map(|(router, tenant, name)| {
+        let kind = AuditKind::RouterReleased { watcher };
+        AuditEntry::on(tenant_id(tenant), RouterId(router), name, kind)
+    });
+    let entries: Vec<_> = entries.collect();
+    audit::record(tx, &entries).await?;
+    if !entries.is_empty() {
         signal(tx.conn()).await?;
     }
     Ok(())

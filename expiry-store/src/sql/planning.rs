@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expiry_core::{Access, MacAddr, Planned, Subscriber, undo_keys};
 use sqlx::QueryBuilder;
 
-use super::{Backend, Db, Tx, cut, keys::push_texts, restore, signal};
+use super::{Backend, Db, Tx, audit, cut, keys::push_texts, restore, signal};
 use crate::{
     error::Result,
     mode::Mode,
@@ -28,6 +28,9 @@ pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fres
 /// Plans anew after a change of access.
 pub(super) async fn access_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
     let due_at = subscriber.access.end().map(micros);
+    if due_at.is_some() && !subscriber.access.is_live(instant(tx.now)?) {
+        audit::note_end(tx, subscriber).await?;
+    }
     changed(tx, subscriber, due_at.unwrap_or(tx.now)).await
 }
 

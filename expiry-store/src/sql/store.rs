@@ -5,15 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Ownership, Planned, Router, RouterChange, RouterId, RouterState,
-    Settled, Settlement, Status, StatusStore, StoreError, Subscriber, SubscriberId, TaskRef,
-    Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+    AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
+    Explanation, Fence, Intent, LagReport, Live, MacAddr, NewRouter, NewSubscriber, OpenWork,
+    Ownership, Planned, Pruned, Router, RouterChange, RouterId, RouterState, Settled, Settlement,
+    Status, StatusStore, StoreError, Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey,
+    Upcoming, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, intend, ownership, planning, recheck, routers, settle, state, status, subscribers,
-    tenants, work,
+    Backend, audit, explain, intend, ownership, planning, prune, recheck, routers, settle, state,
+    status, subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -320,6 +321,10 @@ impl EnforcementStore for Backend {
         .await
     }
 
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<Pruned> {
+        within(SHORT, prune::prune(self, keep, limit)).await
+    }
+
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>> {
         within(SHORT, async {
             let feed = self.feed().await?;
@@ -337,6 +342,54 @@ impl StatusStore for Backend {
             let status = status::status(&mut tx, limit).await?;
             tx.commit().await?;
             Ok(status)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl AuditStore for Backend {
+    async fn events(&self, after: AuditId, limit: u32) -> Result<Vec<AuditEvent>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let events = audit::after(&mut tx, after, limit).await?;
+            tx.commit().await?;
+            Ok(events)
+        })
+        .await
+    }
+
+    async fn lag(&self) -> Result<LagReport> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let lag = audit::lag(&mut tx).await?;
+            tx.commit().await?;
+            Ok(lag)
+        })
+        .await
+    }
+
+    async fn upcoming(&self, limit: u32) -> Result<Vec<Upcoming>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let upcoming = explain::upcoming(&mut tx, limit).await?;
+            tx.commit().await?;
+            Ok(upcoming)
+        })
+        .await
+    }
+
+    async fn explain(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+        events: u32,
+    ) -> Result<Explanation> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let explanation = explain::explain(&mut tx, tenant, username, events).await?;
+            tx.commit().await?;
+            Ok(explanation)
         })
         .await
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::Tables;
-use crate::{Fence, Ownership, RouterId, StoreError, WatcherId};
+use crate::{AuditKind, Fence, Ownership, RouterId, StoreError, WatcherId};
 
 impl Tables {
     pub(super) fn own(
@@ -13,6 +13,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Vec<Ownership> {
         self.watchers.insert(watcher, now);
+        let mut claimed = Vec::new();
         for row in self.routers.values_mut().filter(|row| row.router.enabled) {
             let alive = |owner| {
                 let beat = self.watchers.get(&owner);
@@ -22,8 +23,16 @@ impl Tables {
                 continue;
             }
             row.taken_over |= row.owner.is_some();
+            claimed.push((row.router.id, row.owner));
             row.owner = Some(watcher);
             row.epoch.0 += 1;
+        }
+        for (router, taken_over_from) in claimed {
+            let kind = AuditKind::RouterOwned {
+                watcher,
+                taken_over_from,
+            };
+            self.note_on(router, kind, now);
         }
         let owned = self
             .routers
@@ -39,15 +48,20 @@ impl Tables {
             .collect()
     }
 
-    pub(super) fn release(&mut self, watcher: WatcherId) {
+    pub(super) fn release(&mut self, watcher: WatcherId, now: DateTime<Utc>) {
         self.watchers.remove(&watcher);
         let owned = self
             .routers
             .values_mut()
             .filter(|row| row.owner == Some(watcher));
+        let mut released = Vec::new();
         for row in owned {
             row.owner = None;
             row.taken_over = false;
+            released.push(row.router.id);
+        }
+        for router in released {
+            self.note_on(router, AuditKind::RouterReleased { watcher }, now);
         }
         self.wake();
     }

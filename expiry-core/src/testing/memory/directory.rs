@@ -92,7 +92,7 @@ impl Directory for MemoryStore {
             let rows = tables
                 .subscribers
                 .values()
-                .filter(|row| !row.removed && row.subscriber.id > after)
+                .filter(|row| !row.is_removed() && row.subscriber.id > after)
                 .filter(|row| row.subscriber.tenant == tenant);
             let listed = rows.map(|row| row.subscriber.clone());
             Ok(listed.take(limit as usize).collect())

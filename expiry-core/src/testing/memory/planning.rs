@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Row, SubscriberRow, Tables, Target};
 use crate::{
-    Access, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace, UndoKey, Username,
-    Want,
+    Access, AuditEntry, AuditKind, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace,
+    UndoKey, Username, Want,
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
@@ -29,9 +29,23 @@ impl Tables {
             }
             Access::Until(_) | Access::Forever if owner.is_live(now) => self.plan_live(&owner, now),
             Access::Forever => {}
-            Access::Until(end) => self.plan_cut(&owner, due_at.unwrap_or(end), now),
+            Access::Until(end) => {
+                if due_at.is_none() {
+                    self.note_end(&owner, now);
+                }
+                self.plan_cut(&owner, due_at.unwrap_or(end), now);
+            }
         }
         self.wake();
+    }
+
+    /// Notes that a deadline has passed and its cut is planned.
+    pub(super) fn note_end(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
+        let entry = AuditEntry {
+            due_at: owner.subscriber.access.end(),
+            ..AuditEntry::of(&owner.subscriber, AuditKind::AccessEnded)
+        };
+        self.note(entry, now);
     }
 
     /// Owes a cut wherever the subscriber may be online.
@@ -48,7 +62,7 @@ impl Tables {
             .map(|row| &row.router)
             .filter(|router| owner.covers(router))
             .filter(|router| {
-                router.enabled || owner.removed || self.row_of(target, router.id).is_some()
+                router.enabled || owner.is_removed() || self.row_of(target, router.id).is_some()
             })
             .map(|router| router.id)
             .collect();
@@ -236,7 +250,7 @@ impl Tables {
         let ended: Vec<_> = self
             .subscribers
             .values()
-            .filter(|owner| !owner.removed && owner.has_ended(now) && owner.covers(&place))
+            .filter(|owner| !owner.is_removed() && owner.has_ended(now) && owner.covers(&place))
             .cloned()
             .collect();
         for owner in ended {
@@ -302,7 +316,7 @@ impl Tables {
             .collect();
         let busy: BTreeSet<_> = open.iter().map(|target| target.subscriber).collect();
         self.subscribers
-            .retain(|id, row| !row.removed || busy.contains(id));
+            .retain(|id, row| !row.is_removed() || busy.contains(id));
         let kept: BTreeSet<_> = self.subscribers.keys().copied().collect();
         self.retain_rows(|row| {
             let finished = row.progress.state == State::Confirmed && row.wanted_at().is_none();

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{RouterRow, Tables};
 use crate::{
-    Conflict, Missing, NewRouter, OpenWork, Router, RouterChange, RouterId, StoreError, Tenant,
-    TenantId, Want,
+    AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange,
+    RouterId, StoreError, Tenant, TenantId, Want,
 };
 
 impl Tables {
@@ -25,7 +25,7 @@ impl Tables {
     /// Without routers nothing can be owed, so the removed subscribers of the tenant go with it.
     pub(super) fn remove_tenant(&mut self, tenant: TenantId) -> Result<(), StoreError> {
         self.check_tenant(Some(tenant))?;
-        let mut subscribers = self.subscribers.values().filter(|row| !row.removed);
+        let mut subscribers = self.subscribers.values().filter(|row| !row.is_removed());
         let used = self
             .routers
             .values()
@@ -61,6 +61,8 @@ impl Tables {
         };
         let row = RouterRow::new(router.clone());
         self.routers.insert(router.id, row);
+        let address = address_of(&router);
+        self.note_on(router.id, AuditKind::RouterAdded { address }, now);
         self.plan_router(router.id, now);
         Ok(router)
     }
@@ -91,6 +93,7 @@ impl Tables {
             after.seen = None;
         }
         self.place(id)?.clone_from(&after);
+        self.note_change(&before, &after, change.password.is_some(), now);
         if !after.enabled {
             self.disown(id);
         }
@@ -107,6 +110,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.place(id)?.seen = None;
+        self.note_on(id, AuditKind::RouterAccepted, now);
         self.plan_router(id, now);
         Ok(())
     }
@@ -159,11 +163,30 @@ impl Tables {
         if busy && !force {
             return Err(StoreError::Conflict(Conflict::RouterBusy));
         }
+        self.note_on(id, AuditKind::RouterRemoved { forced: busy }, now);
         self.retain_rows(|row| row.router != id);
         self.undo.retain(|_, row| row.router != id);
         self.routers.remove(&id);
         self.wake();
         Ok(())
+    }
+
+    fn note_change(&mut self, before: &Router, after: &Router, password: bool, now: DateTime<Utc>) {
+        let moved = address_of(before) != address_of(after);
+        let renamed = before.address.username != after.address.username;
+        if moved || renamed || password {
+            let kind = AuditKind::RouterChanged {
+                address: moved.then(|| address_of(after)),
+                account: renamed.then(|| after.address.username.clone()),
+                password,
+            };
+            self.note_on(after.id, kind, now);
+        }
+        match (before.enabled, after.enabled) {
+            (false, true) => self.note_on(after.id, AuditKind::RouterEnabled, now),
+            (true, false) => self.note_on(after.id, AuditKind::RouterDisabled, now),
+            _ => {}
+        }
     }
 
     fn place(&mut self, id: RouterId) -> Result<&mut Router, StoreError> {
@@ -192,4 +215,8 @@ impl Tables {
             })),
         }
     }
+}
+
+fn address_of(router: &Router) -> String {
+    RouterAddress::place(&router.address.host, router.address.port)
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{SubscriberRow, Tables};
 use crate::{
-    Access, AccessChange, Conflict, MacAddr, Missing, NewSubscriber, Revision, StoreError,
-    Subscriber, SubscriberId, TenantId, UndoKey,
+    Access, AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber,
+    Revision, StoreError, Subscriber, SubscriberId, TenantId, UndoKey,
 };
 
 impl Tables {
@@ -46,12 +46,18 @@ impl Tables {
         let row = SubscriberRow {
             subscriber: subscriber.clone(),
             planned: Revision(0),
-            removed: false,
+            removed_at: None,
         };
         for key in row.keys() {
             self.owners.insert((new.tenant, key), id);
         }
         self.subscribers.insert(id, row);
+        let kind = AuditKind::SubscriberAdded {
+            access: new.access,
+            devices: new.devices.clone(),
+            revision: subscriber.revision,
+        };
+        self.note(AuditEntry::of(&subscriber, kind), now);
         self.adopt_devices(id, &new.devices);
         self.replan(id, None, now);
         Ok(subscriber)
@@ -64,8 +70,15 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<Subscriber, StoreError> {
         let subscriber = self.known(id)?;
-        subscriber.access = subscriber.access.changed(change, now);
+        let from = subscriber.access;
+        subscriber.access = from.changed(change, now);
         subscriber.revision.0 += 1;
+        let kind = AuditKind::AccessChanged {
+            from,
+            to: subscriber.access,
+            revision: subscriber.revision,
+        };
+        self.note_of(id, kind, now);
         self.replan(id, None, now);
         self.known(id).cloned()
     }
@@ -82,6 +95,8 @@ impl Tables {
         let changed = self.known(id)?;
         changed.devices.insert(mac);
         changed.revision.0 += 1;
+        let revision = changed.revision;
+        self.note_device(id, mac, AuditKind::DeviceAdded { revision }, now);
         self.adopt_devices(id, &BTreeSet::from([mac]));
         self.replan(id, Some(now), now);
         self.known(id).cloned()
@@ -99,7 +114,9 @@ impl Tables {
         }
         subscriber.revision.0 += 1;
         let place = (subscriber.tenant, UndoKey::Mac(mac));
+        let revision = subscriber.revision;
         self.owners.remove(&place);
+        self.note_device(id, mac, AuditKind::DeviceRemoved { revision }, now);
         if let Some(owner) = self.subscribers.get(&id).cloned() {
             self.plan_device_cut(&owner, mac, now);
         }
@@ -113,10 +130,12 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let subscriber = self.known(id)?;
+        let access = subscriber.access;
         subscriber.access = Access::Until(now);
         subscriber.revision.0 += 1;
+        self.note_of(id, AuditKind::SubscriberRemoved { access }, now);
         if let Some(row) = self.subscribers.get_mut(&id) {
-            row.removed = true;
+            row.removed_at = Some(now);
             for key in row.keys() {
                 self.owners.remove(&(row.subscriber.tenant, key));
             }
@@ -125,10 +144,20 @@ impl Tables {
         Ok(())
     }
 
+    fn note_device(&mut self, id: SubscriberId, mac: MacAddr, kind: AuditKind, now: DateTime<Utc>) {
+        if let Some(row) = self.subscribers.get(&id) {
+            let entry = AuditEntry {
+                device: Some(mac),
+                ..AuditEntry::of(&row.subscriber, kind)
+            };
+            self.note(entry, now);
+        }
+    }
+
     fn known(&mut self, id: SubscriberId) -> Result<&mut Subscriber, StoreError> {
         self.subscribers
             .get_mut(&id)
-            .filter(|row| !row.removed)
+            .filter(|row| !row.is_removed())
             .map(|row| &mut row.subscriber)
             .ok_or(StoreError::Missing(Missing::Subscriber))
     }
