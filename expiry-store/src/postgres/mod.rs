@@ -77,6 +77,7 @@ impl Backend {
             sealer: Sealer::new(config.key_file.clone()),
         };
         sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
+        backend.adopt_events().await?;
         Ok(backend)
     }
 
@@ -99,6 +100,20 @@ impl Backend {
         };
         let now = clock.fetch_one(&mut *inner).await?;
         Ok(Tx { inner, now })
+    }
+
+    /// Events that a dump brought from another server carry numbers of transactions that are none
+    /// here, yet. They become the oldest, or nobody would read them.
+    async fn adopt_events(&self) -> Result<()> {
+        sqlx::query(
+            "UPDATE event SET xid = '0'
+             WHERE id <= (SELECT id FROM event
+                          WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                          ORDER BY id DESC LIMIT 1)",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn feed(&self) -> Result<feed::Feed> {
