@@ -6,4 +6,5 @@ mod flights;
 mod ownership;
 mod payments;
 mod progress;
+mod pruning;
 mod world;
