@@ -4,6 +4,7 @@ mod check_config;
 mod completions;
 mod demo;
 mod doctor;
+mod explain;
 mod find;
 mod man;
 mod migrate;
@@ -43,7 +44,11 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Run(args) => {
             run::run(&args, settings, wiring::store(settings).await?, &mut out).await
         }
-        Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
+        Command::Status(args) => status::run(&args, wiring::store(settings).await?, &mut out).await,
+        Command::Explain(who) => {
+            let store = wiring::store(settings).await?;
+            explain::run(&who, &*store, &*store, &mut out).await
+        }
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;
             subscriber::run(command, &*store, &*store, &mut out).await
