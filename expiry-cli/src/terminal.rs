@@ -246,13 +246,17 @@ impl Canvas {
         }
         let blank = Row::default();
         for at in 0..size.height {
-            let row = rows
-                .get(at)
-                .unwrap_or(&blank)
-                .drawn(size.width, self.colours);
-            if self.shown[at] != row {
-                update.push_str(&format!("\x1b[{};1H{row}\x1b[K", at + 1));
-                self.shown[at] = row;
+            let row = rows.get(at).unwrap_or(&blank);
+            let drawn = row.drawn(size.width, self.colours);
+            if self.shown[at] != drawn {
+                // In the last column the cursor stands on what was written last.
+                let rest = if row.width() < size.width {
+                    "\x1b[K"
+                } else {
+                    ""
+                };
+                update.push_str(&format!("\x1b[{};1H{drawn}{rest}", at + 1));
+                self.shown[at] = drawn;
             }
         }
         if update.is_empty() {
@@ -289,6 +293,14 @@ mod tests {
         assert_eq!(third, "\x1b[?2026h\x1b[2;1Hc\x1b[K\x1b[?2026l");
         let fourth = canvas.update(&rows(&["a"]), SIZE);
         assert_eq!(fourth, "\x1b[?2026h\x1b[2;1H\x1b[K\x1b[?2026l");
+    }
+
+    #[test]
+    fn the_last_column_is_not_wiped_out() {
+        let mut canvas = Canvas::new(false);
+        canvas.update(&[], SIZE);
+        let full = canvas.update(&rows(&["0123456789"]), SIZE);
+        assert_eq!(full, "\x1b[?2026h\x1b[1;1H0123456789\x1b[?2026l");
     }
 
     #[test]

@@ -51,6 +51,15 @@ fn both(larger: String, smaller: u64, unit: &str) -> String {
     }
 }
 
+/// Says how often.
+pub(crate) fn times(n: u32) -> String {
+    match n {
+        1 => "once".into(),
+        2 => "twice".into(),
+        n => format!("{n} times"),
+    }
+}
+
 /// Joins the items of a list: "a", "a and b", "a, b and c".
 pub(crate) fn listed(items: &[String]) -> String {
     match items {

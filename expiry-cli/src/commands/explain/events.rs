@@ -23,7 +23,9 @@ pub(super) fn told(event: &AuditEvent) -> String {
 
 fn what(kind: &AuditKind) -> String {
     match kind {
-        AuditKind::SubscriberAdded { access, .. } => format!("added with {}", words(*access)),
+        AuditKind::SubscriberAdded { access, .. } => {
+            format!("added; access: {}", words(*access))
+        }
         AuditKind::AccessChanged { from, to, .. } => {
             format!("access changed from {} to {}", words(*from), words(*to))
         }
@@ -58,7 +60,7 @@ fn what(kind: &AuditKind) -> String {
 fn words(access: Access) -> String {
     match access {
         Access::None => "none".into(),
-        Access::Until(end) => format!("until {}", utc(end)),
-        Access::Forever => "forever".into(),
+        Access::Until(end) => format!("an end at {}", utc(end)),
+        Access::Forever => "no end".into(),
     }
 }

@@ -96,6 +96,9 @@ impl fmt::Display for View {
                 write!(f, "\n\n")?;
             }
             write!(f, "{}", told.text.join("\n"))?;
+            if !told.explained.events.is_empty() {
+                write!(f, "\nWhat happened, latest last:")?;
+            }
             for event in &told.explained.events {
                 write!(f, "\n  {}  {}", utc(event.at), events::told(event))?;
             }
@@ -117,9 +120,6 @@ impl Case<'_> {
         let mut told = vec![self.title(tenant), self.access(), self.devices()];
         told.extend(self.of.routers.iter().map(|on| router::paragraph(self, on)));
         told.push(self.next());
-        if !self.of.events.is_empty() {
-            told.push("What happened, latest last:".into());
-        }
         told
     }
 

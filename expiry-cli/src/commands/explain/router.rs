@@ -10,7 +10,7 @@ use expiry_core::{
 use super::Case;
 use crate::{
     output::count,
-    words::{advice, listed, relative, span, utc, when},
+    words::{advice, listed, relative, span, times, utc, when},
 };
 
 /// A router without a living owner is taken over by a living watcher within this.
@@ -88,14 +88,14 @@ fn owed(
         told.push(if progress.online {
             "the last reading showed it online".into()
         } else {
-            "it is not confirmed that it is off".into()
+            "it may still be online there".into()
         });
     }
     if target.cannot_hold {
         let way_in = progress.way_in.unwrap_or(WayIn::Unknown);
         told.push(format!(
             "the cut CANNOT HOLD: it came back {} by {}",
-            count(progress.returns.into(), "time"),
+            times(progress.returns),
             advice(way_in)
         ));
     }
@@ -123,12 +123,12 @@ fn confirmed(
 ) -> Vec<String> {
     let progress = &target.progress;
     let at = progress.confirmed_at.unwrap_or(target.due_at);
-    let took = span((at - target.due_at).to_std().unwrap_or_default());
-    let of = match target.want {
-        Want::Restore => "the payment",
-        Want::Cut if case.ended_at() == Some(target.due_at) => "the end",
-        Want::Cut => "it was owed",
+    let (from, of) = match (target.want, target.device, case.ended_at()) {
+        (Want::Restore, _, _) => (target.due_at, "the payment"),
+        (Want::Cut, None, Some(end)) => (end, "the end"),
+        (Want::Cut, _, _) => (target.due_at, "it was owed"),
     };
+    let took = span((at - from).to_std().unwrap_or_default());
     let mut told = vec![format!(
         "{what} was confirmed {took} after {of}, at {}",
         utc(at)
@@ -147,10 +147,7 @@ fn confirmed(
     };
     let looks = match progress.looks {
         0 => None,
-        n => Some(format!(
-            "looked at again {} and still {still}",
-            count(n.into(), "time")
-        )),
+        n => Some(format!("looked at again {} and still {still}", times(n))),
     };
     match (looks, progress.verify_at) {
         (None, None) => {}
@@ -196,7 +193,9 @@ fn does_not_answer(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) 
         let down_for = (case.now - since).to_std().unwrap_or_default();
         let policy = RetryPolicy::default();
         let within = span(policy.longest_wait(down_for));
-        format!("; the watcher tries again within {within}, or a minute where it is refused")
+        format!(
+            "; the watcher tries again within {within}, or within a minute if the login is refused"
+        )
     } else {
         String::new()
     };

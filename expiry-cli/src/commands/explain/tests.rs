@@ -169,7 +169,7 @@ fn a_confirmed_cut_says_how_long_it_took_and_what_was_disabled() {
         [
             "Access ended 2027-01-15 07:57:00 UTC, 3 minutes ago.",
             "Router tower: the cut was confirmed 41 ms after the end, at 2027-01-15 07:57:00 UTC. \
-             Looked at again 2 times and still off, the next look is in 5 seconds. Disabled there \
+             Looked at again twice and still off, the next look is in 5 seconds. Disabled there \
              by us: account `+255700000001` and binding AA:BB:CC:DD:EE:01 10.5.50.7.",
             "Next: confirmed off on every router in service; another look to make sure in 5 \
              seconds.",
@@ -197,10 +197,10 @@ fn r9_a_cut_on_a_router_that_is_down_says_since_when_and_when_it_is_tried_again(
     assert_eq!(
         text[1..],
         [
-            "Router hill: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago. It is not \
-             confirmed that it is off. The router does not answer since 2027-01-15 07:55:00 UTC, 5 \
+            "Router hill: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago. It may \
+             still be online there. The router does not answer since 2027-01-15 07:55:00 UTC, 5 \
              minutes ago (no answer for 5 s), last tried 7 seconds ago; the watcher tries again \
-             within 15 seconds, or a minute where it is refused.",
+             within 15 seconds, or within a minute if the login is refused.",
             "Next: the cut on hill goes on until a reading of the router shows nothing left.",
         ]
     );
@@ -414,7 +414,7 @@ fn what_happened_comes_last_oldest_first() {
     assert_eq!(
         lines,
         [
-            "access changed from none to until 2027-01-15 07:57:00 UTC",
+            "access changed from none to an end at 2027-01-15 07:57:00 UTC",
             "access ended",
             "cut confirmed on tower, after 41 ms",
             "cut confirmed on tower, after 41 ms, the router having been down",
