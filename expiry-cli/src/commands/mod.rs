@@ -47,7 +47,7 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Status(args) => status::run(&args, wiring::store(settings).await?, &mut out).await,
         Command::Explain(who) => {
             let store = wiring::store(settings).await?;
-            explain::run(&who, &*store, &*store, &mut out).await
+            explain::run(&who, &settings.watcher.retry, &*store, &*store, &mut out).await
         }
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;

@@ -1,6 +1,6 @@
 //! What happened, an event a line.
 
-use expiry_core::{Access, AuditEvent, AuditKind};
+use expiry_core::{Access, AuditEvent, AuditKind, WayIn};
 
 use crate::words::{span, utc};
 
@@ -34,12 +34,9 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::SubscriberRemoved { .. } => "removed".into(),
         AuditKind::AccessEnded => "access ended".into(),
         AuditKind::CutConfirmed => "cut confirmed".into(),
-        AuditKind::CameBack { way_in } => format!("came back (by {})", way_in.as_str()),
+        AuditKind::CameBack { way_in } => format!("came back{}", by(*way_in)),
         AuditKind::CannotHold { way_in } => {
-            format!(
-                "came back once more (by {}), the cut cannot hold",
-                way_in.as_str()
-            )
+            format!("came back once more{}, the cut cannot hold", by(*way_in))
         }
         AuditKind::HoldsAgain => "the cut holds again".into(),
         AuditKind::RestoreConfirmed => "restore confirmed".into(),
@@ -55,6 +52,10 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::RouterOwned { watcher, .. } => format!("served by watcher {watcher}"),
         AuditKind::RouterReleased { watcher } => format!("let go by watcher {watcher}"),
     }
+}
+
+fn by(way_in: Option<WayIn>) -> String {
+    way_in.map_or(String::new(), |way_in| format!(" (by {})", way_in.as_str()))
 }
 
 fn words(access: Access) -> String {

@@ -8,7 +8,8 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, AuditStore, Directory, Explained, Explanation, State, TenantId, Want, WatcherStatus,
+    Access, AuditStore, Directory, Explained, Explanation, RetryPolicy, State, TenantId, Want,
+    WatcherStatus,
 };
 use serde::Serialize;
 
@@ -25,6 +26,7 @@ const EVENTS: u32 = 20;
 
 pub(super) async fn run(
     who: &Who,
+    retry: &RetryPolicy,
     directory: &dyn Directory,
     audit: &dyn AuditStore,
     out: &mut Output<'_>,
@@ -39,7 +41,7 @@ pub(super) async fn run(
             hint: nearest::hint(directory, id, &who.username).await?,
         });
     }
-    Ok(out.show(&View::new(explanation, who.tenant.as_deref()))?)
+    Ok(out.show(&View::new(explanation, who.tenant.as_deref(), retry))?)
 }
 
 /// An explanation with the words for it.
@@ -61,7 +63,7 @@ struct Told {
 }
 
 impl View {
-    fn new(explanation: Explanation, tenant: Option<&str>) -> Self {
+    fn new(explanation: Explanation, tenant: Option<&str>, retry: &RetryPolicy) -> Self {
         let Explanation {
             now,
             watchers,
@@ -73,6 +75,7 @@ impl View {
                 of: &explained,
                 now,
                 is_watched,
+                retry,
             };
             let text = case.paragraphs(tenant);
             Told {
@@ -113,6 +116,8 @@ struct Case<'a> {
     now: DateTime<Utc>,
     /// Whether any watcher is alive.
     is_watched: bool,
+    /// How often a router that does not answer is tried.
+    retry: &'a RetryPolicy,
 }
 
 impl Case<'_> {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use expiry_core::{
-    Access, ExplainedRouter, ExplainedTarget, RetryPolicy, State, UndoItem, Want, WayIn,
-};
+use expiry_core::{Access, ExplainedRouter, ExplainedTarget, State, UndoItem, Want, WayIn};
 
 use super::Case;
 use crate::{
@@ -191,8 +189,7 @@ fn does_not_answer(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) 
     });
     let again = if case.is_watched {
         let down_for = (case.now - since).to_std().unwrap_or_default();
-        let policy = RetryPolicy::default();
-        let within = span(policy.longest_wait(down_for));
+        let within = span(case.retry.longest_wait(down_for));
         format!(
             "; the watcher tries again within {within}, or within a minute if the login is refused"
         )
@@ -231,6 +228,18 @@ fn disabled(on: &ExplainedRouter) -> Vec<String> {
     }
     if !undone.is_empty() {
         told.push(format!("enabled there again: {}", listed(&undone)));
+    }
+    let stay: Vec<_> = on
+        .undo
+        .iter()
+        .flat_map(|row| &row.undo.stay)
+        .map(item)
+        .collect();
+    if !stay.is_empty() {
+        told.push(format!(
+            "disabled there before, and left so: {}",
+            listed(&stay)
+        ));
     }
     told
 }

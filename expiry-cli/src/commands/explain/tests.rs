@@ -94,7 +94,7 @@ fn explanation(subscribers: Vec<Explained>, alive: bool) -> Explanation {
 
 /// What is said of one subscriber, without title and devices.
 fn told_of(one: Explained, alive: bool) -> Vec<String> {
-    let mut view = View::new(explanation(vec![one], alive), None);
+    let mut view = View::new(explanation(vec![one], alive), None, &RetryPolicy::default());
     let mut text = view.subscribers.remove(0).text;
     text.remove(0);
     text.remove(1);
@@ -155,10 +155,14 @@ fn a_confirmed_cut_says_how_long_it_took_and_what_was_disabled() {
         kind: expiry_core::BindingKind::Bypassed,
         comment: None,
     };
+    let stays = UndoItem::User {
+        name: "255700000001".into(),
+        server: None,
+    };
     tower.undo.push(ExplainedUndo {
         undo: Undo {
-            key: UndoKey::Mac(mac()),
-            items: vec![item, binding],
+            stay: vec![stays],
+            ..Undo::new(UndoKey::Mac(mac()), vec![item, binding])
         },
         opened_at: ended(),
         undone_at: None,
@@ -170,7 +174,8 @@ fn a_confirmed_cut_says_how_long_it_took_and_what_was_disabled() {
             "Access ended 2027-01-15 07:57:00 UTC, 3 minutes ago.",
             "Router tower: the cut was confirmed 41 ms after the end, at 2027-01-15 07:57:00 UTC. \
              Looked at again twice and still off, the next look is in 5 seconds. Disabled there \
-             by us: account `+255700000001` and binding AA:BB:CC:DD:EE:01 10.5.50.7.",
+             by us: account `+255700000001` and binding AA:BB:CC:DD:EE:01 10.5.50.7. Disabled \
+             there before, and left so: account `255700000001`.",
             "Next: confirmed off on every router in service; another look to make sure in 5 \
              seconds.",
         ]
@@ -362,7 +367,11 @@ fn r2_a_removed_subscriber_is_told_after_who_has_the_name_now() {
         ..explained(Access::Until(ended()), vec![tower])
     };
     let now = explained(Access::Forever, vec![router("tower")]);
-    let view = View::new(explanation(vec![now, gone], true), Some("acme"));
+    let view = View::new(
+        explanation(vec![now, gone], true),
+        Some("acme"),
+        &RetryPolicy::default(),
+    );
     let text = view.to_string();
     let title = "255700000001 of tenant acme, hotspot, revision 4, at 2027-01-15 08:00:00 UTC\n";
     assert_eq!(text.matches(title).count(), 2, "{text}");
@@ -396,7 +405,7 @@ fn what_happened_comes_last_oldest_first() {
         to: Access::Until(ended()),
         revision: Revision(3),
     };
-    let way_in = WayIn::Trial;
+    let way_in = Some(WayIn::Trial);
     let mut one = explained(Access::Until(ended()), Vec::new());
     one.events = vec![
         of(changed, -400),
@@ -406,7 +415,7 @@ fn what_happened_comes_last_oldest_first() {
         device,
         of(AuditKind::CannotHold { way_in }, -99),
     ];
-    let text = View::new(explanation(vec![one], true), None).to_string();
+    let text = View::new(explanation(vec![one], true), None, &RetryPolicy::default()).to_string();
     let (_, events) = text
         .split_once("What happened, latest last:\n")
         .expect("told");
@@ -440,7 +449,14 @@ async fn output(
     let mut audit = MockAuditStore::new();
     audit.expect_explain().return_once(|_, _, _| Ok(answer));
     let mut bytes = Vec::new();
-    run(who, directory, &audit, &mut Output::new(&mut bytes, json)).await?;
+    run(
+        who,
+        &RetryPolicy::default(),
+        directory,
+        &audit,
+        &mut Output::new(&mut bytes, json),
+    )
+    .await?;
     Ok(String::from_utf8(bytes).expect("text"))
 }
 
