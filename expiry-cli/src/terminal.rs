@@ -1,6 +1,7 @@
 //! A screen that is drawn anew again and again, and left as it was found.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal, Write},
     sync::{
         Once,
@@ -255,7 +256,7 @@ impl Canvas {
                 } else {
                     ""
                 };
-                update.push_str(&format!("\x1b[{};1H{drawn}{rest}", at + 1));
+                let _ = write!(update, "\x1b[{};1H{drawn}{rest}", at + 1);
                 self.shown[at] = drawn;
             }
         }

@@ -92,11 +92,11 @@ mod tests {
             (Duration::from_micros(41_900), "41 ms"),
             (Duration::from_millis(1_999), "1 second"),
             (Duration::from_secs(59), "59 seconds"),
-            (Duration::from_secs(60), "1 minute"),
+            (Duration::from_mins(1), "1 minute"),
             (Duration::from_secs(185), "3 minutes 5 seconds"),
             (Duration::from_secs(659), "10 minutes"),
-            (Duration::from_secs(3_660), "1 hour 1 minute"),
-            (Duration::from_secs(7_200), "2 hours"),
+            (Duration::from_mins(61), "1 hour 1 minute"),
+            (Duration::from_hours(2), "2 hours"),
             (Duration::from_secs(100_000), "1 day 3 hours"),
         ];
         for (length, words) in cases {

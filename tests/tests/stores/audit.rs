@@ -61,7 +61,7 @@ async fn r9_readers_stop_below_the_oldest_open_transaction() {
     let home = postgres().await;
     let store = home.open().await;
     let now = store.now().await.expect("time");
-    let later = now + Duration::from_secs(3600);
+    let later = now + Duration::from_hours(1);
     add_subscriber(&*store, "before", later).await;
     let before = read(&*store, AuditId::START, 1).await;
 
@@ -80,7 +80,7 @@ async fn r9_readers_stop_below_the_oldest_open_transaction() {
 async fn r9_a_transaction_that_was_given_up_holds_nothing_back() {
     let home = postgres().await;
     let store = home.open().await;
-    let later = store.now().await.expect("time") + Duration::from_secs(3600);
+    let later = store.now().await.expect("time") + Duration::from_hours(1);
     let mut other = Other::begin(&home).await;
     other.tell("never").await;
     add_subscriber(&*store, "s", later).await;
@@ -115,7 +115,7 @@ const EACH: usize = 25;
 /// Somebody reads on while many write; nothing is skipped, and nothing comes twice.
 async fn follows(home: Home, writer_count: usize) {
     let store = home.open().await;
-    let later = store.now().await.expect("time") + Duration::from_secs(3600);
+    let later = store.now().await.expect("time") + Duration::from_hours(1);
     let mut writers = JoinSet::new();
     for writer in 0..writer_count {
         let store = Arc::clone(&store);
@@ -153,7 +153,7 @@ async fn r9_who_follows_the_events_of_sqlite_misses_none() {
 async fn events_of_a_dump_from_another_server_are_read_first() {
     let home = postgres().await;
     let store = home.open().await;
-    let later = store.now().await.expect("time") + Duration::from_secs(3600);
+    let later = store.now().await.expect("time") + Duration::from_hours(1);
     for name in ["one", "two"] {
         add_subscriber(&*store, name, later).await;
     }

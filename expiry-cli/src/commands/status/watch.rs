@@ -160,9 +160,10 @@ struct Trouble<'a> {
 fn line(report: &Report) -> String {
     let status = &report.status;
     let now = status.now.trunc_subsecs(0);
-    let next = status.next_deadline.map_or("no end ahead".into(), |at| {
-        format!("next end {}", relative(at, status.now))
-    });
+    let next = match status.next_deadline {
+        Some(at) => format!("next end {}", relative(at, status.now)),
+        None => "no end ahead".into(),
+    };
     let alive = status
         .watchers
         .iter()

@@ -251,9 +251,12 @@ pub async fn the_life_of_a_router_is_told(store: Arc<dyn Store>) {
         .iter()
         .map(|event| event.entry.kind.clone())
         .collect();
-    let up = kinds.iter_mut().find_map(|kind| match kind {
-        AuditKind::RouterUp { down_for } => Some(std::mem::take(down_for)),
-        _ => None,
+    let up = kinds.iter_mut().find_map(|kind| {
+        if let AuditKind::RouterUp { down_for } = kind {
+            Some(std::mem::take(down_for))
+        } else {
+            None
+        }
     });
     let down_for = up.expect("it came back");
     assert!(
