@@ -7,6 +7,7 @@ mod enforcement;
 mod id;
 mod mac;
 mod ports;
+pub mod put;
 mod retry;
 mod sighting;
 mod subscriber;
@@ -24,6 +25,7 @@ pub use enforcement::{
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
+pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
     ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, Sighting,

@@ -6,10 +6,12 @@ mod intend;
 mod keys;
 mod ownership;
 pub(super) mod planning;
+mod put;
 mod recheck;
 mod restore;
 pub(super) mod routers;
 pub(super) mod schema;
+mod scope;
 mod settle;
 mod state;
 mod status;
@@ -21,6 +23,9 @@ pub(super) mod work;
 
 use super::{Backend, Conn, Db, STEPS, signal};
 use crate::error::Result;
+
+/// So many rows are written, or asked for, by one statement.
+const CHUNK: usize = 500;
 
 /// A transaction, and when it began by the database's clock.
 pub(super) struct Tx {

@@ -12,14 +12,11 @@ use expiry_core::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, ownership, restore, undo, work};
+use super::{CHUNK, Db, Tx, ownership, restore, undo, work};
 use crate::{
     error::Result,
     row::{EnforcementRow, instant, micros, want_word},
 };
-
-/// So many rows are written at once.
-const CHUNK: usize = 500;
 
 /// A confirmation or return, for the audit.
 struct Event {

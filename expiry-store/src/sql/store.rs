@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Intent, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Ownership, Planned, Router, RouterChange, RouterId, RouterState,
-    Settled, Settlement, Status, StatusStore, StoreError, Subscriber, SubscriberId, TaskRef,
-    Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+    NewSubscriber, OpenWork, Ownership, Planned, PutReport, PutSubscriber, Router, RouterChange,
+    RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError, Subscriber,
+    SubscriberId, TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, intend, ownership, planning, recheck, routers, settle, state, status, subscribers,
-    tenants, work,
+    Backend, intend, ownership, planning, put, recheck, routers, settle, state, status,
+    subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -126,6 +126,17 @@ impl Directory for Backend {
             let subscriber = subscribers::add(&mut tx, new).await?;
             tx.commit().await?;
             Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn put_subscribers(&self, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
+        within(LONG, async {
+            let mode = if dry_run { Mode::Read } else { Mode::Plan };
+            let mut tx = self.begin(mode).await?;
+            let report = put::put(&mut tx, rows, dry_run).await?;
+            tx.commit().await?;
+            Ok(report)
         })
         .await
     }

@@ -6,6 +6,7 @@ mod enforcement;
 mod faults;
 mod feed;
 mod planning;
+mod put;
 mod results;
 mod routers;
 mod status;

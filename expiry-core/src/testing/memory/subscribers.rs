@@ -32,6 +32,13 @@ impl Tables {
             self.check_device(new.tenant, *mac)?;
         }
 
+        let subscriber = self.insert_subscriber(new);
+        self.adopt_devices(subscriber.id, &new.devices);
+        self.replan(subscriber.id, None, now);
+        Ok(subscriber)
+    }
+
+    pub(super) fn insert_subscriber(&mut self, new: &NewSubscriber) -> Subscriber {
         let id = SubscriberId(self.next_id());
         let subscriber = Subscriber {
             id,
@@ -52,9 +59,7 @@ impl Tables {
             self.owners.insert((new.tenant, key), id);
         }
         self.subscribers.insert(id, row);
-        self.adopt_devices(id, &new.devices);
-        self.replan(id, None, now);
-        Ok(subscriber)
+        subscriber
     }
 
     pub(super) fn change_access(
