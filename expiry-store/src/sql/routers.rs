@@ -100,12 +100,16 @@ pub(super) async fn change(
 }
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
-    require(tx, router).await?;
+    let row = require(tx, router).await?;
     sqlx::query("UPDATE router SET identity = NULL, serial = NULL WHERE id = $1")
         .bind(router.0)
         .execute(tx.conn())
         .await?;
-    entered_scope(tx, router.0).await
+    if row.enabled {
+        entered_scope(tx, router.0).await
+    } else {
+        signal(tx.conn()).await
+    }
 }
 
 pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
