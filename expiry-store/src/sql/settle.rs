@@ -120,7 +120,7 @@ impl Desk {
                             .iter()
                             .find(|done| done.key == standing.undo.key);
                         match done {
-                            Some(done) if open && standing.undo.is_covered_by(&done.items) => {
+                            Some(done) if standing.undo.is_covered_by(&done.items) => {
                                 self.closed.insert(standing.undo.key.clone());
                             }
                             _ => is_left |= open,

@@ -17,7 +17,9 @@ const STEPS: usize = 240;
 
 pub async fn r2_r3_every_store_owes_the_same_after_the_same_changes(store: Arc<dyn Store>) {
     let model = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-    let mut rng = StdRng::seed_from_u64(std::env::var("WALK_SEED").map_or(20_260_801, |s| s.parse().unwrap()));
+    let mut rng = StdRng::seed_from_u64(
+        std::env::var("WALK_SEED").map_or(20_260_801, |s| s.parse().unwrap()),
+    );
     let mut pair = [Side::new(store).await, Side::new(model).await];
     let mut so_far = Vec::new();
     for _ in 0..STEPS {
