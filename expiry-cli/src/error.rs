@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use expiry_core::{Conflict, GatewayError, MacAddr, StoreError, Username, watcher::WatchError};
 use thiserror::Error as ThisError;
 
-use crate::commands::Summary;
+use crate::{
+    commands::{Faults, Summary},
+    output,
+};
 
 /// Something failed at run time.
 pub(crate) const FAILED: u8 = 1;
@@ -95,6 +98,16 @@ pub(crate) enum CliError {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error("cannot open the list {}", path.display())]
+    OpenList { path: PathBuf, source: io::Error },
+    #[error("cannot read the list {name}")]
+    ReadList { name: String, source: io::Error },
+    #[error("{} in {}: nothing was imported", output::count(faults.count(), "fault"), faults.file)]
+    List {
+        faults: Faults,
+        /// Whether each was printed already.
+        is_told: bool,
+    },
     #[error("device {0} is given twice")]
     DeviceTwice(MacAddr),
     #[error("the demo did not hold: {}", .0.broken())]
@@ -125,6 +138,7 @@ impl CliError {
             | Self::NothingToExtend
             | Self::NothingToChange
             | Self::DeviceTwice(_)
+            | Self::OpenList { .. }
             | Self::NoPassword
             | Self::PasswordFile { .. }
             | Self::EmptyPasswordFile(_)
@@ -144,9 +158,25 @@ impl CliError {
             | Self::Temporary(_)
             | Self::Listen { .. }
             | Self::Demo(_)
+            | Self::ReadList { .. }
+            | Self::List { .. }
             | Self::WatcherEnded
             | Self::Panic(_) => FAILED,
         }
+    }
+
+    /// Returns the lines that tell more than the error itself does.
+    pub(crate) fn details(&self) -> impl Iterator<Item = String> {
+        let faults = if let Self::List {
+            faults,
+            is_told: false,
+        } = self
+        {
+            Some(faults)
+        } else {
+            None
+        };
+        faults.into_iter().flat_map(Faults::lines)
     }
 
     /// Tells whether whoever read the output went away, which is no failure.

@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod lifecycle;
 mod log;
+mod nearest;
 mod output;
 mod secret;
 mod settings;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_output() => ExitCode::SUCCESS,
         Err(error) => {
+            for line in error.details() {
+                error::print(&line);
+            }
             error::print(&error::chain(&error));
             ExitCode::from(error.exit_code())
         }

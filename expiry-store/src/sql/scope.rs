@@ -34,7 +34,8 @@ fn push_ids(query: &mut QueryBuilder<Db>, changes: &[&Change]) {
     push_numbers(query, changes.iter().map(|change| change.after.id.0));
 }
 
-/// A cut that stands goes on standing; a restore becomes a cut.
+/// A cut that stands goes on standing; a restore becomes a cut. Nothing else remembers it until a
+/// disabled router is enabled.
 async fn leave(tx: &mut Tx, changes: &[&Change]) -> Result<()> {
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(
@@ -65,9 +66,6 @@ async fn leave(tx: &mut Tx, changes: &[&Change]) -> Result<()> {
             ") AS v JOIN subscriber s ON s.id = v.column1 \
              JOIN router r ON r.tenant_id = s.tenant_id AND r.id <> s.router_id \
                   AND (v.column3 IS NULL OR v.column3 = r.id) \
-                  AND (r.enabled OR EXISTS (SELECT 1 FROM enforcement e \
-                                            WHERE e.subscriber_id = s.id AND e.device = '' \
-                                              AND e.router_id = r.id)) \
              WHERE TRUE",
         )
         .push(START_ANEW)

@@ -105,7 +105,7 @@ impl Tables {
             match (earlier.covers(&router), owner.covers(&router)) {
                 (true, false) => {
                     let is_cut = row.is_some_and(|row| row.want == crate::Want::Cut);
-                    if !is_cut && (router.enabled || row.is_some()) {
+                    if !is_cut {
                         owner.subscriber.devices.clone_from(&before.devices);
                         self.put_cut(&owner, router.id, now, true, now);
                         owner.subscriber.devices.clone_from(&after.devices);

@@ -161,6 +161,7 @@ macro_rules! store_conformance {
                 r3_a_row_that_pays_voids_the_cut_or_owes_the_restore
                 r3_live_rows_take_their_names_and_devices_out_of_other_cuts
                 r2_who_is_bound_elsewhere_is_cut_where_it_was
+                r2_who_is_bound_elsewhere_is_owed_on_a_router_that_is_disabled_for_now
                 r3_who_is_bound_back_is_let_in_again
                 r2_a_device_lost_while_bound_elsewhere_stays_owed_there
                 r2_a_restore_where_nobody_may_be_let_in_becomes_a_cut

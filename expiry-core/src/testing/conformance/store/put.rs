@@ -289,6 +289,21 @@ pub async fn r2_who_is_bound_elsewhere_is_cut_where_it_was(store: Arc<dyn Store>
     assert_eq!(ok(world.open_work(old).await).undo, ["s"]);
 }
 
+pub async fn r2_who_is_bound_elsewhere_is_owed_on_a_router_that_is_disabled_for_now(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let (old, new) = (world.router("old").await, world.router("new").await);
+    world.live("s", &[]).await;
+    world.switch(old, false).await;
+
+    world.put(&[bound("s", Some(new))]).await;
+
+    assert_eq!(world.owed().await, (0, 0));
+    world.switch(old, true).await;
+    assert_eq!(names_of(&world.tasks(old).await), ["s"]);
+}
+
 pub async fn r3_who_is_bound_back_is_let_in_again(store: Arc<dyn Store>) {
     let world = World::new(store);
     let (one, two) = (world.router("one").await, world.router("two").await);
