@@ -1,10 +1,27 @@
-//! Lists of undo keys as conditions.
+//! Lists of undo keys, by kind and as conditions.
 
-use expiry_core::UndoKey;
+use std::collections::BTreeSet;
+
+use expiry_core::{MacAddr, UndoKey, Username};
 use sqlx::QueryBuilder;
 
 use super::Db;
 use crate::row::key_columns;
+
+/// Returns the names and the MACs among some keys.
+pub(super) fn split<'a>(
+    keys: impl IntoIterator<Item = &'a UndoKey>,
+) -> (BTreeSet<Username>, BTreeSet<MacAddr>) {
+    let mut names = BTreeSet::new();
+    let mut macs = BTreeSet::new();
+    for key in keys {
+        match key {
+            UndoKey::Name(name) => drop(names.insert(name.clone())),
+            UndoKey::Mac(mac) => drop(macs.insert(*mac)),
+        }
+    }
+    (names, macs)
+}
 
 /// Adds `(kind, key) IN (…)` for at least one key.
 pub(super) fn push_keys<'a>(

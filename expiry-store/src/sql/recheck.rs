@@ -2,20 +2,13 @@ use std::collections::BTreeSet;
 
 use expiry_core::{RouterId, UndoKey};
 
-use super::{Tx, cut, restore, signal, undo, work};
+use super::{Tx, cut, keys::split, restore, signal, undo, work};
 use crate::{error::Result, row::instant};
 
 /// Owes a look in both directions at what may have been written behind the owner's back.
 pub(super) async fn recheck(tx: &mut Tx, router: RouterId, keys: &[UndoKey]) -> Result<()> {
     undo::reopen(tx, router, keys).await?;
-    let mut names = BTreeSet::new();
-    let mut macs = BTreeSet::new();
-    for key in keys {
-        match key {
-            UndoKey::Name(name) => drop(names.insert(name.clone())),
-            UndoKey::Mac(mac) => drop(macs.insert(*mac)),
-        }
-    }
+    let (names, macs) = split(keys);
     let now = instant(tx.now)?;
     let owners = work::owners(tx, router, &names, &macs).await?;
     let (live, others): (Vec<_>, Vec<_>) = owners.iter().partition(|owner| owner.is_live(now));

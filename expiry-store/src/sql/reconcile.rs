@@ -6,14 +6,13 @@ use std::{
 };
 
 use expiry_core::{
-    Fence, Found, Known, MacAddr, Reconciled, Reconciliation, RouterId, State, TaskId, UndoKey,
-    Username, Want, WayIn,
+    Fence, Found, Known, Reconciled, Reconciliation, RouterId, State, TaskId, UndoKey, Want, WayIn,
 };
 use sqlx::QueryBuilder;
 
 use super::{
     Db, Tx, cut,
-    keys::push_numbers,
+    keys::{push_numbers, split},
     ownership,
     settle::{self, Event},
     stray, work,
@@ -213,18 +212,4 @@ async fn removed(tx: &mut Tx, router: RouterId) -> Result<Vec<EnforcementRow>> {
         .push_bind(router.0)
         .push(")");
     Ok(query.build_query_as().fetch_all(tx.conn()).await?)
-}
-
-fn split<'a>(
-    keys: impl IntoIterator<Item = &'a UndoKey>,
-) -> (BTreeSet<Username>, BTreeSet<MacAddr>) {
-    let mut names = BTreeSet::new();
-    let mut macs = BTreeSet::new();
-    for key in keys {
-        match key {
-            UndoKey::Name(name) => drop(names.insert(name.clone())),
-            UndoKey::Mac(mac) => drop(macs.insert(*mac)),
-        }
-    }
-    (names, macs)
 }

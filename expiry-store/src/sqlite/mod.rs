@@ -34,8 +34,9 @@ type Conn = SqliteConnection;
 
 const STEPS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
 
-/// How long to wait for another process that writes.
-const BUSY: Duration = Duration::from_secs(3);
+/// How long to wait for another process that writes. Whoever waits is served in no order, so among
+/// many it can take a while; a call gives up a little later in any case.
+const BUSY: Duration = Duration::from_secs(8);
 
 /// A SQLite store.
 pub(crate) struct Backend {

@@ -183,10 +183,7 @@ impl Tables {
         key: &UndoKey,
         now: DateTime<Utc>,
     ) -> Option<&SubscriberRow> {
-        let owner = self.owners.get(&(router.tenant, key.clone()))?;
-        self.subscribers
-            .get(owner)
-            .filter(|owner| owner.has_ended(now) && owner.has_in_scope(router))
+        self.owner(router, key).filter(|owner| owner.has_ended(now))
     }
 
     /// Returns the cuts on a router that stand for removed subscribers and devices with `key`.

@@ -318,9 +318,14 @@ impl Tables {
         key: &UndoKey,
         now: DateTime<Utc>,
     ) -> Option<&SubscriberRow> {
+        self.owner(router, key).filter(|owner| owner.is_live(now))
+    }
+
+    /// Returns who owns `key` in the router's scope.
+    pub(super) fn owner(&self, router: &Router, key: &UndoKey) -> Option<&SubscriberRow> {
         let owner = self.owners.get(&(router.tenant, key.clone()))?;
         self.subscribers
             .get(owner)
-            .filter(|owner| owner.is_live(now) && owner.has_in_scope(router))
+            .filter(|owner| owner.has_in_scope(router))
     }
 }
