@@ -55,6 +55,11 @@ pub(crate) enum CliError {
     NotAhead { at: DateTime<Utc> },
     #[error("nothing to extend by: give --for or --until")]
     NothingToExtend,
+    #[error(
+        "router `{router}` does not serve tenant `{tenant}`; to hand it over, `expiry router remove` \
+         and `expiry router add` it"
+    )]
+    OtherTenant { router: String, tenant: String },
     #[error("nothing to change: give --host, --port, --username or --password-file")]
     NothingToChange,
     #[error("no password: give --password-file FILE, there is no terminal to ask on")]
@@ -133,6 +138,7 @@ impl CliError {
             | Self::NotAhead { .. }
             | Self::NothingToExtend
             | Self::NothingToChange
+            | Self::OtherTenant { .. }
             | Self::DeviceTwice(_)
             | Self::NoPassword
             | Self::PasswordFile { .. }

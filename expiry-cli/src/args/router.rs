@@ -83,7 +83,10 @@ pub(crate) struct SetRouter {
     /// Account on the router.
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub(crate) username: Option<String>,
-    /// File that holds its password.
+    /// File that holds its password [default: with nothing else to change, ask on the terminal].
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Short name of the tenant that it is expected to serve; nothing is changed if that is another.
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) tenant: Option<String>,
 }

@@ -73,16 +73,25 @@ async fn set(
     directory: &dyn Directory,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let given = args.host.is_some() || args.port.is_some() || args.username.is_some();
-    if !given && args.password_file.is_none() {
-        return Err(CliError::NothingToChange);
-    }
-    let password = args
-        .password_file
-        .as_deref()
-        .map(secret::from_file)
-        .transpose()?;
     let router = find::router(directory, &args.name).await?;
+    if let Some(tenant) = find::tenant(directory, args.tenant.as_deref()).await?
+        && router.tenant != Some(tenant.id)
+    {
+        return Err(CliError::OtherTenant {
+            router: router.name,
+            tenant: tenant.slug,
+        });
+    }
+    let given = args.host.is_some() || args.port.is_some() || args.username.is_some();
+    let password = match args.password_file.as_deref() {
+        Some(file) => Some(secret::from_file(file)?),
+        None if given => None,
+        None => match secret::from_file_or_terminal(None, &router.address.username) {
+            Ok(password) => Some(password),
+            Err(CliError::NoPassword) => return Err(CliError::NothingToChange),
+            Err(error) => return Err(error),
+        },
+    };
     let change = RouterChange {
         host: args.host,
         port: args.port,

@@ -1,7 +1,8 @@
 use chrono::DateTime;
 use expiry_core::{
     Conflict, GatewayError, Hardware, MacAddr, MockDirectory, MockRouterGateway, OpenWork,
-    Presence, PresenceKind, Router, RouterFacts, RouterId, StoreError, Stray, Strays, WayIn,
+    Presence, PresenceKind, Router, RouterFacts, RouterId, StoreError, Stray, Strays, Tenant,
+    TenantId, WayIn,
 };
 use secrecy::ExposeSecret;
 
@@ -201,12 +202,45 @@ async fn set_changes_only_what_is_given() {
             port,
             username: None,
             password_file: None,
+            tenant: None,
         })
     };
     let (_, result) = directory_only(set(Some(8729)), &directory).await;
     result.expect("done");
     let (_, result) = directory_only(set(None), &directory).await;
     assert!(matches!(result, Err(CliError::NothingToChange)));
+}
+
+#[tokio::test]
+async fn set_changes_nothing_of_a_router_that_serves_somebody_else() {
+    let mut directory = MockDirectory::new();
+    let other = Tenant {
+        id: TenantId(7),
+        slug: "other".into(),
+        name: "Other".into(),
+    };
+    directory
+        .expect_routers()
+        .return_once(|| Ok(vec![router()]));
+    directory
+        .expect_tenants()
+        .return_once(move || Ok(vec![other]));
+    let set = RouterCommand::Set(SetRouter {
+        name: "r1".into(),
+        host: None,
+        port: Some(8729),
+        username: None,
+        password_file: None,
+        tenant: Some("other".into()),
+    });
+    let (_, result) = directory_only(set, &directory).await;
+    let refused = result.expect_err("refused");
+    assert_eq!(refused.exit_code(), error::USAGE);
+    assert!(
+        refused
+            .to_string()
+            .contains("does not serve tenant `other`")
+    );
 }
 
 #[tokio::test]
