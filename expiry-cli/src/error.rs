@@ -15,7 +15,10 @@ use expiry_core::{
 };
 use thiserror::Error as ThisError;
 
-use crate::{commands::Summary, output::count};
+use crate::{
+    commands::{Faults, Summary},
+    output::count,
+};
 
 /// Something failed at run time.
 pub(crate) const FAILED: u8 = 1;
@@ -109,6 +112,16 @@ pub(crate) enum CliError {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error("cannot open the list {}", path.display())]
+    OpenList { path: PathBuf, source: io::Error },
+    #[error("cannot read the list {name}")]
+    ReadList { name: String, source: io::Error },
+    #[error("{} in {}: nothing was imported", count(faults.count(), "fault"), faults.file)]
+    List {
+        faults: Faults,
+        /// Whether each was printed already.
+        is_told: bool,
+    },
     #[error("device {0} is given twice")]
     DeviceTwice(MacAddr),
     #[error("the demo did not hold: {}", .0.broken())]
@@ -140,6 +153,7 @@ impl CliError {
             | Self::NothingToChange
             | Self::OtherTenant { .. }
             | Self::DeviceTwice(_)
+            | Self::OpenList { .. }
             | Self::NoPassword
             | Self::PasswordFile { .. }
             | Self::EmptyPasswordFile(_)
@@ -165,8 +179,22 @@ impl CliError {
             | Self::Temporary(_)
             | Self::Listen { .. }
             | Self::Demo(_)
+            | Self::ReadList { .. }
+            | Self::List { .. }
             | Self::WatcherEnded
             | Self::Panic(_) => FAILED,
+        }
+    }
+
+    /// Returns what went wrong one by one, where it is more than one thing.
+    pub(crate) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Configuration(faults) => faults.iter().map(ToString::to_string).collect(),
+            Self::List {
+                faults,
+                is_told: false,
+            } => faults.lines().collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -207,11 +235,10 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 /// Prints what went wrong to stderr, a line for each thing.
 pub(crate) fn report(error: &CliError) {
-    if let CliError::Configuration(faults) = error {
-        for fault in faults {
-            print(&fault.to_string());
-        }
-    } else {
+    for line in error.details() {
+        print(&line);
+    }
+    if !matches!(error, CliError::Configuration(_)) {
         print(&chain(error));
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod lifecycle;
 mod log;
+mod nearest;
 mod output;
 mod secret;
 mod service;

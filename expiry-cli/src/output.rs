@@ -23,6 +23,11 @@ impl<'a> Output<'a> {
         self.json
     }
 
+    /// Returns where results go as they are.
+    pub(crate) fn bytes(&mut self) -> &mut (dyn Write + Send) {
+        self.to
+    }
+
     /// Prints one result: one line of JSON, or its text.
     pub(crate) fn show(&mut self, value: &(impl Serialize + Display)) -> io::Result<()> {
         if self.json {

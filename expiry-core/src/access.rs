@@ -38,11 +38,30 @@ impl Access {
         }
     }
 
+    /// Tells whether access had an end, and it is past at `now`.
+    pub fn has_ended(self, now: DateTime<Utc>) -> bool {
+        self.end().is_some_and(|end| end <= now)
+    }
+
     /// Returns the instant from which a cut is owed, if access has an end.
     pub fn end(self) -> Option<DateTime<Utc>> {
         match self {
             Self::Until(end) => Some(end),
             Self::None | Self::Forever => None,
+        }
+    }
+
+    /// Returns the access that a store keeps: an end of whole microseconds, rounded up, so that
+    /// nothing ends early.
+    #[must_use]
+    pub fn in_micros(self) -> Self {
+        match self {
+            Self::Until(end) => {
+                let part = i64::from(end.timestamp_subsec_nanos() % 1_000);
+                let rest = TimeDelta::nanoseconds((1_000 - part) % 1_000);
+                Self::Until(end.checked_add_signed(rest).unwrap_or(end))
+            }
+            Self::None | Self::Forever => self,
         }
     }
 
@@ -95,6 +114,17 @@ mod tests {
         let access =
             Access::Until(at(100)).changed(AccessChange::Extend(Duration::from_secs(10)), at(500));
         assert_eq!(access, Access::Until(at(510)));
+    }
+
+    #[test]
+    fn r1_an_end_between_two_microseconds_is_the_later() {
+        let end = |nanos| DateTime::from_timestamp(100, nanos).map(Access::Until);
+        assert_eq!(end(1_001).map(Access::in_micros), end(2_000));
+        assert_eq!(end(2_000).map(Access::in_micros), end(2_000));
+        assert_eq!(
+            end(999_999_999).map(Access::in_micros),
+            Some(Access::Until(at(101)))
+        );
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod id;
 mod mac;
 mod ports;
 mod presence;
+pub mod put;
 mod retry;
 mod sighting;
 mod subscriber;
@@ -31,6 +32,7 @@ pub use ports::*;
 pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,
 };
+pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
     ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, Sighting,

@@ -13,8 +13,11 @@ use expiry_core::MacAddr;
 
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
-pub(crate) use subscriber::{AddSubscriber, DeviceCommand, End, SubscriberCommand, Until, Who};
-pub(crate) use values::host;
+pub(crate) use subscriber::{
+    AddSubscriber, DeviceCommand, End, ExportArgs, ImportArgs, SheetFormat, SubscriberCommand,
+    Until, Who,
+};
+pub(crate) use values::{host, instant};
 
 /// Takes Wi-Fi subscribers off MikroTik routers the moment their access ends.
 #[derive(Debug, Parser)]

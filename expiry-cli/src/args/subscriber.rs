@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use expiry_core::{MacAddr, Service, Username};
 
 use super::values;
@@ -29,6 +29,10 @@ pub(crate) enum SubscriberCommand {
         #[arg(long, value_name = "SLUG")]
         tenant: Option<String>,
     },
+    /// Make and change subscribers from a list: all of it, or nothing.
+    Import(ImportArgs),
+    /// Write subscribers as a list that `import` takes.
+    Export(ExportArgs),
     /// Devices of a subscriber.
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -76,6 +80,55 @@ pub(crate) struct AddSubscriber {
     /// How the subscriber comes online.
     #[arg(long, default_value_t = Service::Hotspot)]
     pub(crate) service: Service,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SHEET_HELP)]
+pub(crate) struct ImportArgs {
+    /// The list; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// How it is written [default: by the end of its name, .csv, .jsonl or .ndjson, else by its
+    /// first character].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<SheetFormat>,
+    /// Check all of it, also against the database, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What `import` and `export` say of their lists.
+const SHEET_HELP: &str = "\
+The first line of CSV names the columns, in any order; keys of JSON lines are the same:
+  username    name on the router
+  expires_at  RFC 3339 with an offset, `forever`, or `none` (or nothing) for no access yet
+  devices     MAC addresses, separated by `;`, or a JSON list
+  tenant      short name of the tenant; nothing is without one
+  router      the one router the subscriber uses; nothing is every router of the tenant
+  service     `hotspot`
+Who is known by tenant and username is updated. A column that is left out stays as it is. An
+apostrophe keeps a name text in a spreadsheet and is not part of it.";
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SHEET_HELP)]
+pub(crate) struct ExportArgs {
+    /// Only the subscribers of this tenant, by its short name.
+    #[arg(long, value_name = "SLUG", conflicts_with = "all_tenants")]
+    pub(crate) tenant: Option<String>,
+    /// All subscribers, with a tenant and without; that is the default.
+    #[arg(long)]
+    pub(crate) all_tenants: bool,
+    /// How to write the list [default: csv; jsonl with --json].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<SheetFormat>,
+}
+
+/// How a list of subscribers is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SheetFormat {
+    /// Comma separated values.
+    Csv,
+    /// One JSON object on each line.
+    Jsonl,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -12,6 +12,8 @@ pub(crate) enum ValueError {
     NoOffset,
     #[error("not a time such as 2026-12-31T18:00:00Z")]
     NotATime,
+    #[error("it must lie in the years 1 to 9999 of UTC")]
+    FarAway,
     #[error("not a duration such as 90s, 2h or 7d")]
     NotADuration,
     #[error("it must be longer than 0 s")]
@@ -28,9 +30,15 @@ pub(crate) enum ValueError {
     NotAClient,
 }
 
-pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, ValueError> {
+/// The first and the last second of the years that RFC 3339 can write.
+const WRITABLE: [i64; 2] = [-62_135_596_800, 253_402_300_799];
+
+pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, ValueError> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.to_utc());
+        let at = at.to_utc();
+        let [first, last] = WRITABLE.map(|second| DateTime::from_timestamp(second, 0));
+        let is_writable = (first..=last).contains(&Some(at));
+        return is_writable.then_some(at).ok_or(ValueError::FarAway);
     }
     let naive = [
         "%Y-%m-%dT%H:%M:%S%.f",
@@ -121,6 +129,20 @@ mod tests {
     fn r12_offsets_become_utc() {
         let utc = instant("2026-12-31T18:00:00Z").expect("a time");
         assert_eq!(instant("2026-12-31T21:00:00+03:00"), Ok(utc));
+    }
+
+    #[test]
+    fn r12_a_time_that_cannot_be_written_in_utc_is_refused() {
+        let far = [
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+        ];
+        for text in far {
+            assert_eq!(instant(text), Err(ValueError::FarAway), "{text}");
+        }
+        assert!(instant("0001-01-01T00:00:00Z").is_ok());
+        assert!(instant("9999-12-31T23:59:59Z").is_ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod tenant;
 use std::io;
 
 pub(crate) use demo::Summary;
+pub(crate) use subscriber::Faults;
 
 use crate::{
     args::{Cli, Command},

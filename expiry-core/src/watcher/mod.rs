@@ -175,6 +175,7 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Corrupt { .. }
         | StoreError::Missing(_)
         | StoreError::Conflict(_)
+        | StoreError::Rows(_)
         | StoreError::NotOwner(_) => Ok(error),
     }
 }

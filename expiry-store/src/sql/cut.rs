@@ -3,7 +3,7 @@
 use expiry_core::{MacAddr, RouterId, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx};
+use super::{CHUNK, Db, Tx, keys::push_numbers};
 use crate::{error::Result, row::mac_pattern};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
@@ -25,10 +25,6 @@ pub(super) const START_ANEW: &str = " ON CONFLICT (subscriber_id, device, router
 pub(super) const JOIN_SCOPE: &str = " JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled \
      AND (s.router_id IS NULL OR s.router_id = r.id) ";
 
-/// Routers `r` that would be in the scope of subscriber `s` if they were enabled.
-const JOIN_COVERED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
-     AND (s.router_id IS NULL OR s.router_id = r.id) ";
-
 /// Routers `r` on which a cut of subscriber `s` is planned: those in scope, and disabled ones where
 /// something stands that must not wake up as it is. What is removed is remembered nowhere else.
 const JOIN_PLANNED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
@@ -36,31 +32,45 @@ const JOIN_PLANNED: &str = " JOIN router r ON r.tenant_id = s.tenant_id \
      AND (r.enabled OR s.removed_at IS NOT NULL OR EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
                                AND e.device = '' AND e.router_id = r.id)) ";
 
-/// Owes the cut of one subscriber on every router in scope. It is to be tried from its deadline on,
-/// not from now: the clock may be ahead.
-pub(super) async fn plan(tx: &mut Tx, subscriber: i64, due_at: i64) -> Result<()> {
+/// Since when a cut is due that a change makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// Since access ended.
+    End,
+    /// Since the change.
+    Now,
+}
+
+/// Owes the cuts of some subscribers on every router in scope. They are to be tried from their
+/// deadline on, not from now: the clock may be ahead.
+pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<()> {
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push(
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(INSERT);
+        query.push(
             "SELECT s.tenant_id, r.id, s.id, '', s.removed_at IS NOT NULL, 'cut', s.revision, \
              s.username, s.macs, ",
-        )
-        .push_bind(due_at)
-        .push(", ")
-        .push_bind(due_at < now - BACKLOG_AFTER)
-        .push(", ")
-        .push_bind(due_at)
-        .push(" FROM subscriber s")
-        .push(JOIN_PLANNED)
-        .push("WHERE s.id = ")
-        .push_bind(subscriber)
-        .push(START_ANEW);
-    query.build().execute(tx.conn()).await?;
-    sqlx::query("UPDATE subscriber SET planned_revision = revision WHERE id = $1")
-        .bind(subscriber)
-        .execute(tx.conn())
-        .await?;
+        );
+        match due {
+            Due::End => query
+                .push("s.ends_at, s.ends_at < ")
+                .push_bind(now - BACKLOG_AFTER)
+                .push(", s.ends_at"),
+            Due::Now => query.push_bind(now).push(", FALSE, ").push_bind(now),
+        };
+        query
+            .push(" FROM subscriber s")
+            .push(JOIN_PLANNED)
+            .push("WHERE s.id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.push(START_ANEW);
+        query.build().execute(tx.conn()).await?;
+        let mut query = QueryBuilder::<Db>::new(
+            "UPDATE subscriber SET planned_revision = revision WHERE id IN ",
+        );
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
@@ -132,26 +142,44 @@ pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
     Ok(())
 }
 
-/// Owes the cut of a device that was removed from a subscriber, on every router that it covers:
-/// nothing else remembers it until a disabled one is enabled.
-pub(super) async fn plan_device(tx: &mut Tx, subscriber: i64, mac: MacAddr) -> Result<()> {
+/// A device that a subscriber has no longer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removed {
+    pub(super) subscriber: i64,
+    pub(super) mac: MacAddr,
+    /// Where it may be online; `None` is on every router that the subscriber covers.
+    pub(super) router: Option<i64>,
+}
+
+/// Owes the cuts of devices that were removed; nothing else remembers them until a disabled router
+/// is enabled.
+pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()> {
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push("SELECT s.tenant_id, r.id, s.id, ")
-        .push_bind(mac.to_string())
-        .push(", TRUE, 'cut', s.revision, NULL, ")
-        .push_bind(format!("[\"{mac}\"]"))
-        .push(", ")
-        .push_bind(now)
-        .push(", FALSE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_COVERED)
-        .push("WHERE s.id = ")
-        .push_bind(subscriber)
-        .push(START_ANEW);
-    query.build().execute(tx.conn()).await?;
+    for devices in devices.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(INSERT);
+        query
+            .push("SELECT s.tenant_id, r.id, s.id, v.column2, TRUE, 'cut', s.revision, NULL, v.column3, ")
+            .push_bind(now)
+            .push(", FALSE, ")
+            .push_bind(now)
+            .push(" FROM (");
+        query.push_values(devices, |mut row, device| {
+            row.push_bind(device.subscriber)
+                .push_bind(device.mac.to_string())
+                .push_bind(format!("[\"{}\"]", device.mac))
+                .push_bind(device.router);
+        });
+        query
+            .push(
+                ") AS v JOIN subscriber s ON s.id = v.column1 \
+                 JOIN router r ON r.tenant_id = s.tenant_id \
+                      AND (r.id = v.column4 OR v.column4 IS NULL \
+                           AND (s.router_id IS NULL OR s.router_id = r.id)) \
+                 WHERE TRUE",
+            )
+            .push(START_ANEW);
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 

@@ -8,11 +8,13 @@ mod keys;
 pub(super) mod outlook;
 mod ownership;
 pub(super) mod planning;
+mod put;
 mod recheck;
 pub(super) mod reconcile;
 mod restore;
 pub(super) mod routers;
 pub(super) mod schema;
+mod scope;
 mod settle;
 mod share;
 mod state;
@@ -26,6 +28,9 @@ pub(super) mod work;
 
 use super::{Backend, Conn, Db, STEPS, signal};
 use crate::error::Result;
+
+/// So many rows are written, or asked for, by one statement.
+const CHUNK: usize = 500;
 
 /// A transaction, and when it began by the database's clock.
 pub(super) struct Tx {

@@ -1,16 +1,20 @@
 //! What a change of a subscriber, or time passing, makes owed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-use expiry_core::{Access, MacAddr, Planned, Subscriber, undo_keys};
+use expiry_core::{MacAddr, Planned, Subscriber};
 use sqlx::QueryBuilder;
 
-use super::{Backend, Db, Tx, brake, cut, keys::push_texts, restore, share, signal};
+use super::{
+    Backend, CHUNK, Db, Tx, brake,
+    cut::{self, Due},
+    keys::{push_numbers, push_texts},
+    restore, share, signal,
+};
 use crate::{
     error::Result,
     mode::Mode,
-    row::{Cell, SubscriberRow, instant, mac_pattern, macs_json, micros, tenant_number},
+    row::{Cell, SubscriberRow, instant, mac_pattern, macs_json, tenant_number},
 };
 
 pub(crate) const NEXT_DEADLINE: &str =
@@ -24,111 +28,194 @@ pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fres
              OR (SELECT due_at FROM enforcement WHERE state = 'owed' AND due_at > $1
                  ORDER BY due_at DESC, id DESC LIMIT 1) IS NOT NULL
              OR EXISTS (SELECT 1 FROM enforcement
-                        WHERE detached AND next_at IS NULL AND device <> '')
+                        WHERE detached AND next_at IS NULL
+                          AND (device <> '' OR EXISTS (SELECT 1 FROM subscriber s
+                                                       WHERE s.id = enforcement.subscriber_id
+                                                         AND s.removed_at IS NULL)))
              OR EXISTS (SELECT 1 FROM subscriber s
                         WHERE s.removed_at IS NOT NULL
                           AND NOT EXISTS (SELECT 1 FROM enforcement e
                                           WHERE e.subscriber_id = s.id
                                             AND e.next_at IS NOT NULL))";
 
+/// A subscriber as a change left it, and since when it is due if its access has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Changed<'a> {
+    pub(super) subscriber: &'a Subscriber,
+    pub(super) due: Due,
+}
+
 /// Plans anew after a change of access.
 pub(super) async fn access_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
-    let due_at = subscriber.access.end().map(micros);
-    changed(tx, subscriber, due_at.unwrap_or(tx.now)).await
+    let due = Due::End;
+    changed(tx, &[Changed { subscriber, due }]).await
 }
 
 /// Plans anew after a change of devices.
 pub(super) async fn devices_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
-    changed(tx, subscriber, tx.now).await
+    let due = Due::Now;
+    changed(tx, &[Changed { subscriber, due }]).await
 }
 
-async fn changed(tx: &mut Tx, subscriber: &Subscriber, due_at: i64) -> Result<()> {
-    if !has_ended(subscriber.access, instant(tx.now)?) {
-        share::note_live(tx, subscriber.id).await?;
+/// Plans anew after changes that happened together.
+pub(super) async fn changed(tx: &mut Tx, changes: &[Changed<'_>]) -> Result<()> {
+    let now = instant(tx.now)?;
+    let mut live = Vec::new();
+    let mut ended: BTreeMap<Due, Vec<i64>> = BTreeMap::new();
+    let mut without = Vec::new();
+    for Changed { subscriber, due } in changes {
+        if subscriber.access.is_live(now) {
+            live.push(*subscriber);
+        } else if subscriber.access.end().is_some() {
+            ended.entry(*due).or_default().push(subscriber.id.0);
+        } else {
+            without.push(subscriber.id.0);
+        }
     }
-    if subscriber.access.is_live(instant(tx.now)?) {
-        strip_others(tx, subscriber).await?;
-        let keys = undo_keys(Some(&subscriber.username), &subscriber.devices);
-        restore::plan(tx, subscriber, &keys).await?;
-    } else if subscriber.access.end().is_some() {
-        cut::plan(tx, subscriber.id.0, due_at).await?;
-    } else {
-        sqlx::query("DELETE FROM enforcement WHERE subscriber_id = $1 AND device = ''")
-            .bind(subscriber.id.0)
-            .execute(tx.conn())
-            .await?;
+    strip_others(tx, &live).await?;
+    let ids: Vec<_> = live.iter().map(|live| live.id.0).collect();
+    share::note_live(tx, &ids).await?;
+    restore::plan(tx, &ids).await?;
+    for (due, ids) in ended {
+        cut::plan(tx, &ids, due).await?;
+    }
+    share::note_live(tx, &without).await?;
+    for ids in without.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "DELETE FROM enforcement WHERE device = '' AND subscriber_id IN ",
+        );
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
     }
     signal(tx.conn()).await
 }
 
-/// Ends the cuts of removed devices that a subscriber answers for as its own from now on.
-pub(super) async fn adopt_devices(
-    tx: &mut Tx,
-    owner: &Subscriber,
-    macs: &BTreeSet<MacAddr>,
-) -> Result<()> {
-    if owner.access == Access::None || macs.is_empty() {
-        return Ok(());
+/// Ends the cuts of removed devices that whoever has them now answers for as its own.
+pub(super) async fn adopt_devices(tx: &mut Tx, devices: &[(&Subscriber, MacAddr)]) -> Result<()> {
+    let mut by_tenant: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for (owner, mac) in devices {
+        let macs = by_tenant.entry(tenant_number(owner.tenant)).or_default();
+        macs.push(mac.to_string());
     }
-    let mut query = QueryBuilder::<Db>::new("DELETE FROM enforcement WHERE detached");
-    push_covered(&mut query, owner);
-    query.push(" AND device IN ");
-    push_texts(&mut query, macs.iter().map(ToString::to_string));
-    query.build().execute(tx.conn()).await?;
+    for (tenant, macs) in by_tenant {
+        for macs in macs.chunks(CHUNK) {
+            let mut query =
+                QueryBuilder::<Db>::new("DELETE FROM enforcement WHERE detached AND tenant_id = ");
+            query.push_bind(tenant).push(" AND device IN ");
+            push_texts(&mut query, macs.iter().cloned());
+            query.push(
+                " AND EXISTS (SELECT 1 FROM device d JOIN subscriber s ON s.id = d.subscriber_id \
+                              WHERE d.tenant_id = enforcement.tenant_id \
+                                AND d.mac = enforcement.device AND s.access <> 'none' \
+                                AND (s.router_id IS NULL \
+                                     OR s.router_id = enforcement.router_id))",
+            );
+            query.build().execute(tx.conn()).await?;
+        }
+    }
     Ok(())
 }
 
-/// Adds that a row is on a router that the subscriber covers.
-fn push_covered(query: &mut QueryBuilder<Db>, owner: &Subscriber) {
-    query
-        .push(" AND tenant_id = ")
-        .push_bind(tenant_number(owner.tenant));
-    if let Some(router) = owner.router {
-        query.push(" AND router_id = ").push_bind(router.0);
-    }
-}
-
 /// A name or device that is live now is no longer to be cut for whoever had it before.
-async fn strip_others(tx: &mut Tx, live: &Subscriber) -> Result<()> {
-    let mut query = QueryBuilder::<Db>::new(
-        "SELECT id, username, macs FROM enforcement WHERE detached AND want = 'cut'",
-    );
-    push_covered(&mut query, live);
-    query
-        .push(" AND (username = ")
-        .push_bind(live.username.to_string());
-    for &mac in &live.devices {
-        query.push(" OR macs LIKE ").push_bind(mac_pattern(mac));
+async fn strip_others(tx: &mut Tx, live: &[&Subscriber]) -> Result<()> {
+    if live.is_empty() {
+        return Ok(());
     }
-    query.push(")");
-    let rows: Vec<(i64, Option<String>, String)> =
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT id, tenant_id, router_id, username, macs FROM enforcement
+         WHERE detached AND want = 'cut' AND tenant_id IN ",
+    );
+    let tenants: BTreeSet<_> = live.iter().map(|live| tenant_number(live.tenant)).collect();
+    push_numbers(&mut query, tenants);
+    if let [live] = live {
+        query
+            .push(" AND (username = ")
+            .push_bind(live.username.to_string());
+        for &mac in &live.devices {
+            query.push(" OR macs LIKE ").push_bind(mac_pattern(mac));
+        }
+        query.push(")");
+    }
+    let rows: Vec<(i64, i64, i64, Option<String>, String)> =
         query.build_query_as().fetch_all(tx.conn()).await?;
-    for (id, username, macs) in rows {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let claims = Claims::new(live);
+    let mut gone = Vec::new();
+    let mut stripped = Vec::new();
+    for (id, tenant, router, username, macs) in rows {
         let cell = Cell {
             table: "enforcement",
             column: "macs",
             key: id,
         };
-        let macs = &cell.macs(&macs)? - &live.devices;
-        let username = username.filter(|name| name != live.username.as_str());
+        let before = (username, cell.macs(&macs)?);
+        let (username, mut macs) = before.clone();
+        let username = username.filter(|name| !claims.has_name(tenant, router, name));
+        macs.retain(|mac| !claims.has_mac(tenant, router, *mac));
         if username.is_none() && macs.is_empty() {
-            sqlx::query("DELETE FROM enforcement WHERE id = $1")
-                .bind(id)
-                .execute(tx.conn())
-                .await?;
-        } else {
-            sqlx::query(
-                "UPDATE enforcement SET username = $2, macs = $3, revision = revision + 1
-                 WHERE id = $1",
-            )
-            .bind(id)
-            .bind(username)
-            .bind(macs_json(&macs))
-            .execute(tx.conn())
-            .await?;
+            gone.push(id);
+        } else if (&username, &macs) != (&before.0, &before.1) {
+            stripped.push((id, username, macs_json(&macs)));
         }
     }
+    for ids in gone.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new("DELETE FROM enforcement WHERE id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
+    for rows in stripped.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "UPDATE enforcement SET username = v.column2, macs = v.column3, \
+             revision = revision + 1 FROM (",
+        );
+        query.push_values(rows, |mut row, (id, username, macs)| {
+            row.push_bind(*id)
+                .push_bind(username.clone())
+                .push_bind(macs.clone());
+        });
+        query.push(") AS v WHERE enforcement.id = v.column1");
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
+}
+
+/// Which live subscriber has a name or device.
+struct Claims<'a> {
+    names: BTreeMap<(i64, &'a str), &'a Subscriber>,
+    macs: BTreeMap<(i64, MacAddr), &'a Subscriber>,
+}
+
+impl<'a> Claims<'a> {
+    fn new(live: &[&'a Subscriber]) -> Self {
+        let mut claims = Self {
+            names: BTreeMap::new(),
+            macs: BTreeMap::new(),
+        };
+        for &live in live {
+            let tenant = tenant_number(live.tenant);
+            claims.names.insert((tenant, live.username.as_str()), live);
+            let macs = live.devices.iter().map(|mac| ((tenant, *mac), live));
+            claims.macs.extend(macs);
+        }
+        claims
+    }
+
+    fn has_name(&self, tenant: i64, router: i64, name: &str) -> bool {
+        let owner = self.names.get(&(tenant, name));
+        owner.is_some_and(|owner| covers(owner, router))
+    }
+
+    fn has_mac(&self, tenant: i64, router: i64, mac: MacAddr) -> bool {
+        let owner = self.macs.get(&(tenant, mac));
+        owner.is_some_and(|owner| covers(owner, router))
+    }
+}
+
+/// Tells whether a subscriber covers a router of its tenant.
+fn covers(owner: &Subscriber, router: i64) -> bool {
+    owner.router.is_none_or(|bound| bound.0 == router)
 }
 
 /// Plans what time has made due. Takes no lock while there is nothing.
@@ -201,15 +288,14 @@ async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
     Ok(count)
 }
 
-/// Tells whether access had an end, and it is past.
-pub(super) fn has_ended(access: Access, now: DateTime<Utc>) -> bool {
-    access.end().is_some_and(|end| end <= now)
-}
-
-/// Forgets removed devices and subscribers once nothing is owed or to be looked at.
+/// Forgets removed devices and subscribers, and subscribers in routers they left, once nothing is
+/// owed or to be looked at.
 async fn forget_removed(tx: &mut Tx) -> Result<()> {
     for statement in [
-        "DELETE FROM enforcement WHERE detached AND next_at IS NULL AND device <> ''",
+        "DELETE FROM enforcement WHERE detached AND next_at IS NULL
+             AND (device <> '' OR EXISTS (SELECT 1 FROM subscriber s
+                                          WHERE s.id = enforcement.subscriber_id
+                                            AND s.removed_at IS NULL))",
         "DELETE FROM enforcement WHERE subscriber_id IN (
              SELECT s.id FROM subscriber s
              WHERE s.removed_at IS NOT NULL

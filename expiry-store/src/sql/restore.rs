@@ -1,30 +1,41 @@
 //! Planning restores: what we disabled is owed back to whoever's live access owns it.
 
-use expiry_core::{Subscriber, UndoKey};
 use sqlx::QueryBuilder;
 
 use super::{
-    Db, Tx,
+    CHUNK, Db, Tx,
     cut::{INSERT, JOIN_SCOPE, START_ANEW},
-    keys::push_keys,
+    keys::push_numbers,
     signal,
 };
-use crate::{error::Result, row::macs_json};
+use crate::error::Result;
 
-/// Turns what stands for a subscriber whose access is live into restores, where there is
-/// something to undo, and drops it elsewhere.
-pub(super) async fn plan(tx: &mut Tx, subscriber: &Subscriber, keys: &[UndoKey]) -> Result<()> {
-    let (id, now) = (subscriber.id.0, tx.now);
-    sqlx::query(
-        "UPDATE enforcement SET revision = $2, username = $3, macs = $4
-         WHERE subscriber_id = $1 AND device = '' AND want = 'restore'",
-    )
-    .bind(id)
-    .bind(subscriber.revision.0)
-    .bind(subscriber.username.as_str())
-    .bind(macs_json(&subscriber.devices))
-    .execute(tx.conn())
-    .await?;
+/// Turns what stands for subscribers whose access is live into restores, where there is something
+/// to undo, and drops it elsewhere. Where they may be online no longer, it stands.
+pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64]) -> Result<()> {
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "UPDATE enforcement SET revision = s.revision, username = s.username, macs = s.macs
+             FROM subscriber s
+             WHERE s.id = enforcement.subscriber_id AND enforcement.device = ''
+               AND enforcement.want = 'restore' AND enforcement.subscriber_id IN ",
+        );
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+        owe_undone(tx, ids).await?;
+        let mut query = QueryBuilder::<Db>::new(
+            "DELETE FROM enforcement WHERE device = '' AND want = 'cut' AND NOT detached
+               AND subscriber_id IN ",
+        );
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Owes the restores of what is to be undone of the subscribers' names and devices.
+async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
+    let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(INSERT);
     query
         .push(
@@ -34,23 +45,30 @@ pub(super) async fn plan(tx: &mut Tx, subscriber: &Subscriber, keys: &[UndoKey])
         .push_bind(now)
         .push(", FALSE, ")
         .push_bind(now)
-        .push(" FROM subscriber s JOIN router r ON r.tenant_id = s.tenant_id WHERE s.id = ")
-        .push_bind(id)
         .push(
-            " AND (r.enabled AND (s.router_id IS NULL OR s.router_id = r.id) \
-                   OR EXISTS (SELECT 1 FROM enforcement e WHERE e.router_id = r.id \
-                              AND e.subscriber_id = s.id AND e.device = '')) \
-             AND r.id IN (SELECT router_id FROM undo WHERE undone_at IS NULL AND ",
+            " FROM (SELECT u.router_id AS at, o.id AS owner FROM subscriber o \
+                    JOIN undo u ON u.kind = 'name' AND u.key = o.username \
+                         AND u.undone_at IS NULL \
+                    WHERE o.id IN ",
         );
-    push_keys(&mut query, "(kind, key)", keys);
-    query.push(")").push(START_ANEW);
+    push_numbers(&mut query, ids.iter().copied());
+    query.push(
+        " UNION SELECT u.router_id, d.subscriber_id FROM device d \
+          JOIN undo u ON u.kind = 'mac' AND u.key = d.mac AND u.undone_at IS NULL \
+          WHERE d.subscriber_id IN ",
+    );
+    push_numbers(&mut query, ids.iter().copied());
+    query
+        .push(
+            ") AS x JOIN subscriber s ON s.id = x.owner \
+             JOIN router r ON r.id = x.at AND r.tenant_id = s.tenant_id \
+             WHERE (r.enabled AND (s.router_id IS NULL OR s.router_id = r.id) \
+                    OR EXISTS (SELECT 1 FROM enforcement e WHERE e.router_id = r.id \
+                               AND e.subscriber_id = s.id AND e.device = '' \
+                               AND NOT e.detached))",
+        )
+        .push(START_ANEW);
     query.build().execute(tx.conn()).await?;
-    sqlx::query(
-        "DELETE FROM enforcement WHERE subscriber_id = $1 AND device = '' AND want = 'cut'",
-    )
-    .bind(id)
-    .execute(tx.conn())
-    .await?;
     Ok(())
 }
 

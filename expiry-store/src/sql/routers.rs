@@ -109,9 +109,9 @@ pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
         .execute(tx.conn())
         .await?;
     if row.enabled {
-        return entered_scope(tx, row.id).await;
+        return entered_scope(tx, router.0).await;
     }
-    stray::forget(tx, row.id).await?;
+    stray::forget(tx, router.0).await?;
     signal(tx.conn()).await
 }
 

@@ -12,14 +12,11 @@ use expiry_core::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, ownership, restore, undo, work};
+use super::{CHUNK, Db, Tx, ownership, restore, undo, work};
 use crate::{
     error::Result,
     row::{EnforcementRow, instant, micros, want_word},
 };
-
-/// So many rows are written at once.
-const CHUNK: usize = 500;
 
 /// A confirmation or return, for the audit.
 pub(super) struct Event {
@@ -136,7 +133,7 @@ impl Desk {
                             .iter()
                             .find(|done| done.key == standing.undo.key);
                         match done {
-                            Some(done) if open && standing.undo.is_covered_by(&done.items) => {
+                            Some(done) if standing.undo.is_covered_by(&done.items) => {
                                 self.closed.insert(standing.undo.key.clone());
                             }
                             _ => is_left |= open,

@@ -1,19 +1,19 @@
 //! How many were ended by changes, and whether that is too many.
 
 use expiry_core::{
-    Brake, SubscriberId,
+    Brake,
     brake::{enough_subscribers, exceeds_share},
 };
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, keys::push_numbers, signal};
+use super::{CHUNK, Db, Tx, keys::push_numbers, signal};
 use crate::{error::Result, row::Cell};
 
 /// So long an access that a change ended counts, even if it is cut, in microseconds.
 const COUNTS_FOR: i64 = 3_600_000_000;
 
 /// So many old ones are gone through at once.
-const CHUNK: i64 = 500;
+const OLD_AT_ONCE: i64 = 500;
 
 /// What the limit was when it was found to be exceeded.
 #[derive(Clone, Copy)]
@@ -44,30 +44,34 @@ pub(super) async fn brake(tx: &mut Tx) -> Result<Option<Brake>> {
     }))
 }
 
-/// Notes that a change ended the access of a subscriber, if that owes a cut.
-pub(super) async fn note_ended(tx: &mut Tx, subscriber: SubscriberId) -> Result<()> {
+/// Notes that a change ended the access of subscribers, where that owes a cut.
+pub(super) async fn note_ended(tx: &mut Tx, subscribers: &[i64]) -> Result<()> {
     let now = tx.now;
-    sqlx::query(
-        "INSERT INTO ended_by_change (subscriber_id, at)
-         SELECT s.id, $2 FROM subscriber s
-         WHERE s.id = $1
-           AND EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id
-                       AND e.want = 'cut' AND e.state = 'owed')
-         ON CONFLICT (subscriber_id) DO UPDATE SET at = excluded.at",
-    )
-    .bind(subscriber.0)
-    .bind(now)
-    .execute(tx.conn())
-    .await?;
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "INSERT INTO ended_by_change (subscriber_id, at) SELECT s.id, ",
+        );
+        query.push_bind(now).push(
+            " FROM subscriber s
+              WHERE EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id
+                            AND e.want = 'cut' AND e.state = 'owed')
+                AND s.id IN ",
+        );
+        push_numbers(&mut query, ids.iter().copied());
+        query.push(" ON CONFLICT (subscriber_id) DO UPDATE SET at = excluded.at");
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
-/// Takes back that a change ended the access of a subscriber.
-pub(super) async fn note_live(tx: &mut Tx, subscriber: SubscriberId) -> Result<()> {
-    sqlx::query("DELETE FROM ended_by_change WHERE subscriber_id = $1")
-        .bind(subscriber.0)
-        .execute(tx.conn())
-        .await?;
+/// Takes back that a change ended the access of subscribers.
+pub(super) async fn note_live(tx: &mut Tx, subscribers: &[i64]) -> Result<()> {
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query =
+            QueryBuilder::<Db>::new("DELETE FROM ended_by_change WHERE subscriber_id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
@@ -155,7 +159,7 @@ pub(super) async fn forget_ended(tx: &mut Tx) -> Result<()> {
         "SELECT subscriber_id FROM ended_by_change WHERE at <= $1 ORDER BY at LIMIT $2",
     )
     .bind(now - COUNTS_FOR)
-    .bind(CHUNK)
+    .bind(OLD_AT_ONCE)
     .fetch_all(tx.conn())
     .await?;
     if old.is_empty() {

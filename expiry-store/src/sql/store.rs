@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Heartbeat, Intent, Known, Live,
-    MacAddr, NewRouter, NewSubscriber, OpenWork, Outlook, Ownership, Planned, Reconciled,
-    Reconciliation, Router, RouterChange, RouterId, RouterState, Settled, Settlement, Status,
-    StatusStore, StoreError, Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId, UndoKey,
-    Username, WatcherId, Work,
+    MacAddr, NewRouter, NewSubscriber, OpenWork, Outlook, Ownership, Planned, PutReport,
+    PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState,
+    Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber, SubscriberId,
+    TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, intend, outlook, ownership, planning, recheck, reconcile, routers, settle, share,
+    Backend, intend, outlook, ownership, planning, put, recheck, reconcile, routers, settle, share,
     state, status, stray, subscribers, tenants, work,
 };
 use crate::{
@@ -140,6 +140,17 @@ impl Directory for Backend {
             let subscriber = subscribers::add(&mut tx, new).await?;
             tx.commit().await?;
             Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn put_subscribers(&self, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
+        within(LONG, async {
+            let mode = if dry_run { Mode::Read } else { Mode::Plan };
+            let mut tx = self.begin(mode).await?;
+            let report = put::put(&mut tx, rows, dry_run).await?;
+            tx.commit().await?;
+            Ok(report)
         })
         .await
     }

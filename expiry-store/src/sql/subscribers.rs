@@ -1,15 +1,23 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use expiry_core::{
-    AccessChange, Conflict, MacAddr, Missing, NewSubscriber, RouterId, Subscriber, SubscriberId,
-    TenantId, Username,
+    AccessChange, Conflict, MacAddr, Missing, NewSubscriber, Revision, RouterId, Subscriber,
+    SubscriberId, TenantId, Username,
 };
+use sqlx::QueryBuilder;
 
-use super::{Tx, cut, planning, routers, share, signal, tenants};
+use super::{
+    CHUNK, Db, Tx,
+    cut::{self, Due, Removed},
+    planning, routers, share, signal, tenants,
+};
 use crate::{
     error::Result,
     row::{SubscriberRow, access_columns, instant, macs_json, tenant_number},
 };
+
+/// The revision with which a subscriber is made.
+const FIRST: Revision = Revision(1);
 
 pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> {
     tenants::require(tx, new.tenant).await?;
@@ -22,30 +30,13 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     for &mac in &new.devices {
         check_device(tx, new.tenant, mac).await?;
     }
-    let (access, ends_at) = access_columns(new.access);
-    let row: SubscriberRow = sqlx::query_as(
-        "INSERT INTO subscriber
-             (tenant_id, username, service, access, ends_at, revision, router_id, macs)
-         VALUES ($1, $2, $3, $4, $5, 1, $6, $7)
-         RETURNING id, tenant_id, username, service, access, ends_at, revision, router_id, macs",
-    )
-    .bind(tenant_number(new.tenant))
-    .bind(new.username.as_str())
-    .bind(new.service.to_string())
-    .bind(access)
-    .bind(ends_at)
-    .bind(new.router.map(|router| router.0))
-    .bind(macs_json(&new.devices))
-    .fetch_one(tx.conn())
-    .await?;
-    let subscriber = Subscriber::try_from(row)?;
-    for &mac in &new.devices {
-        insert_device(tx, &subscriber, mac).await?;
-    }
-    planning::adopt_devices(tx, &subscriber, &new.devices).await?;
+    let made = insert(tx, std::slice::from_ref(new)).await?;
+    let subscriber = made.into_iter().next().ok_or(Missing::Subscriber)?;
+    let devices = devices_of(std::slice::from_ref(&subscriber));
+    planning::adopt_devices(tx, &devices).await?;
     planning::access_changed(tx, &subscriber).await?;
-    if planning::has_ended(subscriber.access, instant(tx.now)?) {
-        share::note_ended(tx, subscriber.id).await?;
+    if subscriber.access.has_ended(instant(tx.now)?) {
+        share::note_ended(tx, &[subscriber.id.0]).await?;
     }
     Ok(subscriber)
 }
@@ -94,10 +85,10 @@ pub(super) async fn change_access(
     let mut subscriber = require(tx, id).await?;
     let (before, now) = (subscriber.access, instant(tx.now)?);
     subscriber.access = before.changed(change, now);
-    let subscriber = write(tx, &subscriber).await?;
+    let subscriber = write(tx, subscriber).await?;
     planning::access_changed(tx, &subscriber).await?;
-    if planning::has_ended(subscriber.access, now) && !planning::has_ended(before, now) {
-        share::note_ended(tx, subscriber.id).await?;
+    if subscriber.access.has_ended(now) && !before.has_ended(now) {
+        share::note_ended(tx, &[subscriber.id.0]).await?;
     }
     Ok(subscriber)
 }
@@ -105,10 +96,10 @@ pub(super) async fn change_access(
 pub(super) async fn add_device(tx: &mut Tx, id: SubscriberId, mac: MacAddr) -> Result<Subscriber> {
     let mut subscriber = require(tx, id).await?;
     check_device(tx, subscriber.tenant, mac).await?;
-    insert_device(tx, &subscriber, mac).await?;
-    planning::adopt_devices(tx, &subscriber, &BTreeSet::from([mac])).await?;
+    insert_devices(tx, &[(&subscriber, mac)]).await?;
+    planning::adopt_devices(tx, &[(&subscriber, mac)]).await?;
     subscriber.devices.insert(mac);
-    let subscriber = write(tx, &subscriber).await?;
+    let subscriber = write(tx, subscriber).await?;
     planning::devices_changed(tx, &subscriber).await?;
     Ok(subscriber)
 }
@@ -122,17 +113,17 @@ pub(super) async fn remove_device(
     if !subscriber.devices.remove(&mac) {
         return Err(Missing::Device(mac).into());
     }
-    sqlx::query("DELETE FROM device WHERE tenant_id = $1 AND mac = $2 AND subscriber_id = $3")
-        .bind(tenant_number(subscriber.tenant))
-        .bind(mac.to_string())
-        .bind(id.0)
-        .execute(tx.conn())
-        .await?;
-    let subscriber = write(tx, &subscriber).await?;
+    let removed = [Removed {
+        subscriber: id.0,
+        mac,
+        router: None,
+    }];
+    delete_devices(tx, &removed).await?;
+    let subscriber = write(tx, subscriber).await?;
     planning::devices_changed(tx, &subscriber).await?;
-    cut::plan_device(tx, id.0, mac).await?;
+    cut::plan_devices(tx, &removed).await?;
     if subscriber.access.is_live(instant(tx.now)?) {
-        share::note_ended(tx, id).await?;
+        share::note_ended(tx, &[id.0]).await?;
     }
     Ok(subscriber)
 }
@@ -140,9 +131,9 @@ pub(super) async fn remove_device(
 pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
     let mut subscriber = require(tx, id).await?;
     let now = instant(tx.now)?;
-    let had_ended = planning::has_ended(subscriber.access, now);
+    let had_ended = subscriber.access.has_ended(now);
     subscriber.access = subscriber.access.changed(AccessChange::Revoke, now);
-    write(tx, &subscriber).await?;
+    write(tx, subscriber).await?;
     sqlx::query("UPDATE subscriber SET removed_at = $2 WHERE id = $1")
         .bind(id.0)
         .bind(tx.now)
@@ -154,9 +145,9 @@ pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
     ] {
         sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
     }
-    cut::plan(tx, id.0, tx.now).await?;
+    cut::plan(tx, &[id.0], Due::Now).await?;
     if !had_ended {
-        share::note_ended(tx, id).await?;
+        share::note_ended(tx, &[id.0]).await?;
     }
     signal(tx.conn()).await
 }
@@ -172,30 +163,114 @@ async fn require(tx: &mut Tx, id: SubscriberId) -> Result<Subscriber> {
     Ok(row.ok_or(Missing::Subscriber)?.try_into()?)
 }
 
-/// Writes access and devices back as the next revision.
-async fn write(tx: &mut Tx, subscriber: &Subscriber) -> Result<Subscriber> {
-    let (access, ends_at) = access_columns(subscriber.access);
-    let row: SubscriberRow = sqlx::query_as(
-        "UPDATE subscriber SET access = $2, ends_at = $3, macs = $4, revision = revision + 1
-         WHERE id = $1
-         RETURNING id, tenant_id, username, service, access, ends_at, revision, router_id, macs",
-    )
-    .bind(subscriber.id.0)
-    .bind(access)
-    .bind(ends_at)
-    .bind(macs_json(&subscriber.devices))
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(row.try_into()?)
+/// Writes a changed subscriber back as the next revision.
+async fn write(tx: &mut Tx, mut subscriber: Subscriber) -> Result<Subscriber> {
+    subscriber.access = subscriber.access.in_micros();
+    subscriber.revision.0 += 1;
+    update(tx, &[&subscriber]).await?;
+    Ok(subscriber)
 }
 
-async fn insert_device(tx: &mut Tx, subscriber: &Subscriber, mac: MacAddr) -> Result<()> {
-    sqlx::query("INSERT INTO device (tenant_id, mac, subscriber_id) VALUES ($1, $2, $3)")
-        .bind(tenant_number(subscriber.tenant))
-        .bind(mac.to_string())
-        .bind(subscriber.id.0)
-        .execute(tx.conn())
-        .await?;
+/// Writes subscribers back as they are.
+pub(super) async fn update(tx: &mut Tx, subscribers: &[&Subscriber]) -> Result<()> {
+    for subscribers in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "UPDATE subscriber SET service = v.column2, access = v.column3, ends_at = v.column4, \
+             revision = v.column5, router_id = v.column6, macs = v.column7 FROM (",
+        );
+        query.push_values(subscribers, |mut row, subscriber| {
+            let (access, ends_at) = access_columns(subscriber.access);
+            row.push_bind(subscriber.id.0)
+                .push_bind(subscriber.service.to_string())
+                .push_bind(access)
+                .push_bind(ends_at)
+                .push_bind(subscriber.revision.0)
+                .push_bind(subscriber.router.map(|router| router.0))
+                .push_bind(macs_json(&subscriber.devices));
+        });
+        query.push(") AS v WHERE subscriber.id = v.column1");
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Makes subscribers with their devices, in the order given; nothing is checked or planned.
+pub(super) async fn insert(tx: &mut Tx, new: &[NewSubscriber]) -> Result<Vec<Subscriber>> {
+    let mut made = Vec::with_capacity(new.len());
+    for new in new.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "INSERT INTO subscriber
+                 (tenant_id, username, service, access, ends_at, revision, router_id, macs) ",
+        );
+        query.push_values(new, |mut row, new| {
+            let (access, ends_at) = access_columns(new.access);
+            row.push_bind(tenant_number(new.tenant))
+                .push_bind(new.username.to_string())
+                .push_bind(new.service.to_string())
+                .push_bind(access)
+                .push_bind(ends_at)
+                .push_bind(FIRST.0)
+                .push_bind(new.router.map(|router| router.0))
+                .push_bind(macs_json(&new.devices));
+        });
+        query.push(" RETURNING tenant_id, username, id");
+        let rows: Vec<(i64, String, i64)> = query.build_query_as().fetch_all(tx.conn()).await?;
+        let rows = rows
+            .into_iter()
+            .map(|(tenant, username, id)| ((tenant, username), id));
+        let ids: BTreeMap<_, _> = rows.collect();
+        for new in new {
+            let name = (tenant_number(new.tenant), new.username.to_string());
+            let id = ids.get(&name).ok_or(Missing::Subscriber)?;
+            made.push(Subscriber {
+                id: SubscriberId(*id),
+                tenant: new.tenant,
+                username: new.username.clone(),
+                service: new.service,
+                access: new.access.in_micros(),
+                revision: FIRST,
+                router: new.router,
+                devices: new.devices.clone(),
+            });
+        }
+    }
+    insert_devices(tx, &devices_of(&made)).await?;
+    Ok(made)
+}
+
+/// Lists the devices of some subscribers with their owners.
+pub(super) fn devices_of(subscribers: &[Subscriber]) -> Vec<(&Subscriber, MacAddr)> {
+    let devices = subscribers
+        .iter()
+        .flat_map(|owner| owner.devices.iter().map(move |mac| (owner, *mac)));
+    devices.collect()
+}
+
+pub(super) async fn insert_devices(tx: &mut Tx, devices: &[(&Subscriber, MacAddr)]) -> Result<()> {
+    for devices in devices.chunks(CHUNK) {
+        let mut query =
+            QueryBuilder::<Db>::new("INSERT INTO device (tenant_id, mac, subscriber_id) ");
+        query.push_values(devices, |mut row, (owner, mac)| {
+            row.push_bind(tenant_number(owner.tenant))
+                .push_bind(mac.to_string())
+                .push_bind(owner.id.0);
+        });
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn delete_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()> {
+    for devices in devices.chunks(CHUNK) {
+        let mut query =
+            QueryBuilder::<Db>::new("DELETE FROM device WHERE (subscriber_id, mac) IN (");
+        query.push_values(devices, |mut row, device| {
+            row.push_bind(device.subscriber)
+                .push_bind(device.mac.to_string());
+        });
+        query.push(")");
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 

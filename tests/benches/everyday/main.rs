@@ -9,6 +9,7 @@
 
 mod crowd;
 mod figures;
+mod import;
 mod isolation;
 mod limit;
 mod old;
@@ -38,5 +39,8 @@ fn main() {
     }
     if runs("outage") {
         runtime.block_on(outage::run());
+    }
+    if runs("import") {
+        runtime.block_on(import::run());
     }
 }

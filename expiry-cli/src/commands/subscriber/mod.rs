@@ -1,10 +1,16 @@
+mod export;
+mod import;
+mod sheet;
 mod view;
+
+use std::io;
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
     Access, AccessChange, Directory, EnforcementStore, NewSubscriber, RouterId, Subscriber,
     SubscriberId,
 };
+pub(crate) use import::Faults;
 use view::{Names, Removed};
 
 use super::find;
@@ -57,6 +63,10 @@ pub(super) async fn run(
             let removed = who.username;
             return Ok(out.show(&Removed { removed })?);
         }
+        SubscriberCommand::Import(args) => {
+            return import::run(&args, directory, io::stdin(), out).await;
+        }
+        SubscriberCommand::Export(args) => return export::run(&args, directory, out).await,
         SubscriberCommand::List { tenant } => {
             return list(tenant, directory, clock.now().await?, out).await;
         }

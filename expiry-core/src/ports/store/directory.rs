@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::StoreError;
 use crate::{
-    AccessChange, MacAddr, NewSubscriber, Router, RouterAddress, RouterId, Strays, Subscriber,
-    SubscriberId, Tenant, TenantId, Username,
+    AccessChange, MacAddr, NewSubscriber, PutReport, PutSubscriber, Router, RouterAddress,
+    RouterId, Strays, Subscriber, SubscriberId, Tenant, TenantId, Username,
 };
 
 /// Tenants, routers and subscribers, for frontends.
@@ -90,6 +90,20 @@ pub trait Directory: Send + Sync {
     /// [`StoreError::Conflict`] if the username or a device is taken within the tenant, or the
     /// router is another tenant's; [`StoreError::Missing`] if the tenant or router is unknown.
     async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError>;
+
+    /// Makes and changes many subscribers: each row is made if there is none of its name in its
+    /// tenant, else brought to what the row says. Who is like that already is left alone. What is
+    /// changed becomes owed as by the single calls; a router that a subscriber may use no longer
+    /// owes its cut. All happens at one instant, for which the order of rows does not matter:
+    /// two may swap a device. With `dry_run` all is checked and nothing changes.
+    ///
+    /// # Errors
+    /// [`StoreError::Rows`] with every row that cannot be taken.
+    async fn put_subscribers(
+        &self,
+        rows: &[PutSubscriber],
+        dry_run: bool,
+    ) -> Result<PutReport, StoreError>;
 
     /// Finds a subscriber by name.
     async fn subscriber(

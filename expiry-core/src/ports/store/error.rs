@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::{MacAddr, RouterId, Username};
+use crate::{MacAddr, RouterId, RowRefusal, Username};
 
 /// What a store could not do.
 #[derive(Debug, Error)]
@@ -57,6 +57,9 @@ pub enum StoreError {
     /// It would contradict what is there.
     #[error("{0}")]
     Conflict(Conflict),
+    /// Rows of a list cannot be taken, so none was.
+    #[error("{} of the rows cannot be taken, so none was", .0.len())]
+    Rows(Vec<RowRefusal>),
     /// The caller does not own the router any more.
     #[error("router {0} has another owner")]
     NotOwner(RouterId),
@@ -125,6 +128,12 @@ pub enum Conflict {
     /// The username is taken.
     #[error("there is a subscriber `{0}` already")]
     Username(Username),
+    /// Access that was bought would be forgotten: nobody would be cut when it ends.
+    #[error(
+        "subscriber `{0}` has or had access: give its end, which may be past, or `forever`; `none` \
+         is for those who never had any"
+    )]
+    HasAccess(Username),
     /// The MAC is taken.
     #[error("device {mac} belongs to subscriber `{owner}` already")]
     Device {

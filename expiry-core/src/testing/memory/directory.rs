@@ -2,8 +2,9 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Router, RouterChange,
-    RouterId, StoreError, Strays, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username,
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PutReport, PutSubscriber,
+    Router, RouterChange, RouterId, StoreError, Strays, Subscriber, SubscriberId, Tenant, TenantId,
+    UndoKey, Username,
 };
 
 #[async_trait]
@@ -70,6 +71,16 @@ impl Directory for MemoryStore {
     async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError> {
         self.transaction("add_subscriber", |tables, now| {
             tables.add_subscriber(new, now)
+        })
+    }
+
+    async fn put_subscribers(
+        &self,
+        rows: &[PutSubscriber],
+        dry_run: bool,
+    ) -> Result<PutReport, StoreError> {
+        self.transaction("put_subscribers", |tables, now| {
+            tables.put_subscribers(rows, dry_run, now)
         })
     }
 

@@ -7,6 +7,7 @@ mod enforcement;
 mod faults;
 mod feed;
 mod planning;
+mod put;
 mod reconcile;
 mod results;
 mod routers;

@@ -113,24 +113,21 @@ impl Tables {
             .routers
             .values()
             .map(|row| row.router.clone())
+            .filter(|router| owner.covers(router))
             .collect();
         for router in &routers {
             let open = self.is_undo_open(router.id, &keys);
             let want = self.row_of(target, router.id).map(|row| row.want);
             match want {
                 Some(_) if open => self.put_restore(owner, router.id, now),
-                None if open && owner.has_in_scope(router) => {
-                    self.put_restore(owner, router.id, now);
-                }
+                None if open && router.enabled => self.put_restore(owner, router.id, now),
                 Some(Want::Restore) => self.refresh(owner, router.id),
                 Some(Want::Cut) => {
                     self.retain_rows(|row| row.target != target || row.router != router.id);
                 }
                 None => {}
             }
-            if owner.covers(router) {
-                self.take_claims(target, router.id, &keys);
-            }
+            self.take_claims(target, router.id, &keys);
         }
     }
 
@@ -187,10 +184,6 @@ impl Tables {
         mac: MacAddr,
         now: DateTime<Utc>,
     ) {
-        let target = Target {
-            subscriber: owner.subscriber.id,
-            device: Some(mac),
-        };
         let routers: Vec<_> = self
             .routers
             .values()
@@ -198,21 +191,34 @@ impl Tables {
             .map(|row| row.router.id)
             .collect();
         for router in routers {
-            self.put_row(Row {
-                id: TaskId(0),
-                target,
-                router,
-                want: Want::Cut,
-                revision: owner.subscriber.revision,
-                username: None,
-                macs: BTreeSet::from([mac]),
-                due_at: now,
-                backlog: false,
-                progress: Progress::owed(now),
-                trace: Trace::default(),
-                attempted_at: None,
-            });
+            self.put_device_cut(owner, mac, router, now);
         }
+    }
+
+    pub(super) fn put_device_cut(
+        &mut self,
+        owner: &SubscriberRow,
+        mac: MacAddr,
+        router: RouterId,
+        now: DateTime<Utc>,
+    ) {
+        self.put_row(Row {
+            id: TaskId(0),
+            target: Target {
+                subscriber: owner.subscriber.id,
+                device: Some(mac),
+            },
+            router,
+            want: Want::Cut,
+            revision: owner.subscriber.revision,
+            username: None,
+            macs: BTreeSet::from([mac]),
+            due_at: now,
+            backlog: false,
+            progress: Progress::owed(now),
+            trace: Trace::default(),
+            attempted_at: None,
+        });
     }
 
     /// Owes everything again on a router of which nothing is known any more.
@@ -329,7 +335,8 @@ impl Tables {
             .min()
     }
 
-    /// Deletes what removed subscribers and devices left behind, once nothing is owed of them.
+    /// Deletes what removed subscribers and devices, and subscribers in routers they left, have
+    /// left behind, once nothing is owed of it.
     pub(super) fn purge(&mut self) {
         let open: BTreeSet<_> = self
             .rows()
@@ -339,10 +346,24 @@ impl Tables {
         let busy: BTreeSet<_> = open.iter().map(|target| target.subscriber).collect();
         self.subscribers
             .retain(|id, row| !row.removed || busy.contains(id));
+        let finished: BTreeSet<_> = self
+            .rows()
+            .filter(|row| row.progress.state == State::Confirmed && row.wanted_at().is_none())
+            .filter(|row| row.target.device.is_some() || self.has_left(row))
+            .map(|row| row.id)
+            .collect();
         let kept: BTreeSet<_> = self.subscribers.keys().copied().collect();
         self.retain_rows(|row| {
-            let finished = row.progress.state == State::Confirmed && row.wanted_at().is_none();
-            kept.contains(&row.target.subscriber) && !(row.target.device.is_some() && finished)
+            kept.contains(&row.target.subscriber) && !finished.contains(&row.id)
         });
+    }
+
+    /// Tells whether a row is on a router that its subscriber may use no longer.
+    fn has_left(&self, row: &Row) -> bool {
+        let owner = self.subscribers.get(&row.target.subscriber);
+        let router = self.routers.get(&row.router);
+        owner
+            .zip(router)
+            .is_some_and(|(owner, router)| !owner.removed && !owner.covers(&router.router))
     }
 }

@@ -32,6 +32,16 @@ impl Tables {
             self.check_device(new.tenant, *mac)?;
         }
 
+        let subscriber = self.insert_subscriber(new);
+        self.adopt_devices(subscriber.id, &new.devices);
+        self.replan(subscriber.id, None, now);
+        if new.access.has_ended(now) {
+            self.note_ended(subscriber.id, now);
+        }
+        Ok(subscriber)
+    }
+
+    pub(super) fn insert_subscriber(&mut self, new: &NewSubscriber) -> Subscriber {
         let id = SubscriberId(self.next_id());
         let subscriber = Subscriber {
             id,
@@ -52,12 +62,7 @@ impl Tables {
             self.owners.insert((new.tenant, key), id);
         }
         self.subscribers.insert(id, row);
-        self.adopt_devices(id, &new.devices);
-        self.replan(id, None, now);
-        if has_ended(new.access, now) {
-            self.note_ended(id, now);
-        }
-        Ok(subscriber)
+        subscriber
     }
 
     pub(super) fn change_access(
@@ -72,7 +77,7 @@ impl Tables {
         subscriber.access = after;
         subscriber.revision.0 += 1;
         self.replan(id, None, now);
-        if has_ended(after, now) && !has_ended(before, now) {
+        if after.has_ended(now) && !before.has_ended(now) {
             self.note_ended(id, now);
         }
         self.known(id).cloned()
@@ -124,7 +129,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let subscriber = self.known(id)?;
-        let had_ended = has_ended(subscriber.access, now);
+        let had_ended = subscriber.access.has_ended(now);
         subscriber.access = Access::Until(now);
         subscriber.revision.0 += 1;
         if let Some(row) = self.subscribers.get_mut(&id) {
@@ -166,8 +171,4 @@ impl Tables {
             Err(StoreError::Missing(Missing::Tenant))
         }
     }
-}
-
-fn has_ended(access: Access, now: DateTime<Utc>) -> bool {
-    access.end().is_some_and(|end| end <= now)
 }

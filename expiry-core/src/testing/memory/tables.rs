@@ -293,8 +293,13 @@ impl Tables {
     }
 
     pub(super) fn retain_rows(&mut self, mut keep: impl FnMut(&Row) -> bool) {
-        self.rows.retain(|_, row| keep(row));
-        self.targets.retain(|_, id| self.rows.contains_key(id));
+        let dropped = self.rows.values().filter(|row| !keep(row));
+        let places: Vec<_> = dropped.map(|row| (row.target, row.router)).collect();
+        for place in places {
+            if let Some(id) = self.targets.remove(&place) {
+                self.rows.remove(&id);
+            }
+        }
     }
 
     /// Returns the undo rows of `keys` on a router.

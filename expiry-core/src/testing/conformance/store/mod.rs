@@ -18,6 +18,7 @@ pub mod looks;
 pub mod ownership;
 pub mod payment;
 pub mod planning;
+pub mod put;
 pub mod reconcile;
 pub mod results;
 pub mod routers;
@@ -171,6 +172,27 @@ macro_rules! store_conformance {
                 r2_a_device_added_after_the_end_is_cut_with_the_rest
                 a_subscriber_bound_to_a_removed_router_is_in_no_scope
             }
+            put {
+                a_list_makes_changes_and_leaves_alone
+                what_a_list_does_not_give_stays
+                every_row_that_cannot_be_taken_is_named_and_none_is
+                a_dry_run_changes_nothing
+                r5_a_list_wakes_every_feed_if_it_changes_anything
+                r1_two_rows_of_a_list_may_swap_a_device
+                r2_a_device_that_moves_to_who_has_ended_is_cut_with_its_new_owner
+                r2_a_row_whose_end_is_past_is_owed_at_once
+                r3_a_row_that_pays_voids_the_cut_or_owes_the_restore
+                r3_live_rows_take_their_names_and_devices_out_of_other_cuts
+                r2_who_is_bound_elsewhere_is_cut_where_it_was
+                r2_who_is_bound_elsewhere_is_owed_on_a_router_that_is_disabled_for_now
+                r3_who_is_bound_back_is_let_in_again
+                r2_a_device_lost_while_bound_elsewhere_stays_owed_there
+                r2_a_restore_where_nobody_may_be_let_in_becomes_a_cut
+                r2_an_end_that_nobody_planned_is_owed_where_its_subscriber_was
+                a_binding_to_a_removed_router_may_stand
+                names_that_differ_by_case_are_two
+                r2_long_lists_are_taken_whole
+            }
             reconcile {
                 r1_who_has_what_is_asked_by_the_scope_of_the_router
                 r2_what_was_removed_has_ended_for_as_long_as_its_row_is_there
@@ -262,6 +284,7 @@ macro_rules! store_conformance {
                 r3_a_settlement_owes_the_restore_of_what_somebody_else_owns
                 r3_planning_owes_the_restore_of_what_a_dead_watcher_left
                 r3_a_restore_found_undone_is_owed_with_all_it_had_undone
+                r3_a_restore_that_was_written_twice_is_known_by_its_looks
                 r3_an_open_undo_outlives_the_removed_subscriber
                 r3_nobody_restores_what_no_live_access_in_scope_owns
             }
@@ -337,6 +360,7 @@ mod tests {
             include_str!("ownership.rs"),
             include_str!("payment.rs"),
             include_str!("planning.rs"),
+            include_str!("put.rs"),
             include_str!("reconcile.rs"),
             include_str!("results.rs"),
             include_str!("routers.rs"),

@@ -340,6 +340,29 @@ pub async fn r3_a_restore_found_undone_is_owed_with_all_it_had_undone(store: Arc
     assert!(ok(world.open_work(router).await).is_empty());
 }
 
+pub async fn r3_a_restore_that_was_written_twice_is_known_by_its_looks(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    world.pay(ended.id).await;
+    for _ in 0..2 {
+        let restore = world.task(router).await;
+        assert!(world.intend_on(router, &restore, &[]).await);
+        // The second confirmation comes later than the first.
+        world.pass(world.time().await).await;
+        let look = Outcome::Confirmed {
+            next_look: Some(Duration::ZERO),
+        };
+        world.settle_on(router, &restore, look, &restore.undo).await;
+    }
+
+    let look = world.task(router).await;
+
+    assert_eq!(look.progress.state, State::Confirmed);
+    assert_eq!(look.undo, [name_undo("s")]);
+}
+
 pub async fn r3_an_open_undo_outlives_the_removed_subscriber(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;

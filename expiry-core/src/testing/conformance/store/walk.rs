@@ -5,9 +5,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::world::{HOUR, World, mac, mac_undo, name_undo, new_subscriber, ok, username};
 use crate::{
-    Access, AccessChange, MacAddr, Outcome, Presence, PresenceKind, Reconciliation, RouterId,
-    Settled, State, Store, StoreError, SubscriberId, SystemClock, Task, TenantId, UndoKey, Want,
-    WayIn, testing::MemoryStore,
+    Access, AccessChange, Field, MacAddr, Outcome, Presence, PresenceKind, PutSubscriber,
+    Reconciliation, RouterId, Service, Settled, State, Store, StoreError, SubscriberId,
+    SystemClock, Task, TenantId, UndoKey, Want, WayIn, testing::MemoryStore,
 };
 
 const ROUTERS: [&str; 3] = ["r0", "r1", "theirs"];
@@ -57,6 +57,7 @@ enum Step {
     Remove(u8),
     AddDevice(u8, u8),
     RemoveDevice(u8, u8),
+    Put(Vec<Line>),
     Switch(usize, bool),
     Accept(usize),
     Plan,
@@ -65,6 +66,15 @@ enum Step {
     Recheck(usize, u8),
     Reconcile(usize, u8),
     Nudge,
+}
+
+/// A line of a list; devices that are `None` are kept.
+#[derive(Clone, Debug)]
+struct Line {
+    name: u8,
+    kind: Kind,
+    devices: Option<Vec<u8>>,
+    router: Field<Option<usize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,18 +99,9 @@ impl Step {
         let name = rng.random_range(0..NAMES);
         let device = rng.random_range(0..DEVICES);
         let router = rng.random_range(0..ROUTERS.len());
-        let kind = [
-            Kind::None,
-            Kind::Forever,
-            Kind::Ahead,
-            Kind::Ahead,
-            Kind::Over,
-            Kind::Over,
-            Kind::Over,
-            Kind::LongOver,
-        ][rng.random_range(0..8)];
+        let kind = Kind::draw(rng);
         let end = [End::Done, End::Done, End::Look, End::Back, End::Failed][rng.random_range(0..5)];
-        match rng.random_range(0..28) {
+        match rng.random_range(0..32) {
             0..3 => Self::Make(
                 name,
                 rng.random_bool(0.5).then_some(device),
@@ -118,8 +119,44 @@ impl Step {
             17 => Self::Nudge,
             18..20 => Self::Late(router, end),
             20 | 21 => Self::Reconcile(router, device),
+            22..26 => {
+                let lines = rng.random_range(1..4);
+                Self::Put((0..lines).map(|_| Line::draw(rng)).collect())
+            }
             _ => Self::Attempt(router, rng.random_bool(0.7), end),
         }
+    }
+}
+
+impl Line {
+    fn draw(rng: &mut StdRng) -> Self {
+        let devices = (0..DEVICES).filter(|_| rng.random_bool(0.3)).collect();
+        let router = rng.random_range(0..ROUTERS.len());
+        Self {
+            name: rng.random_range(0..NAMES),
+            kind: Kind::draw(rng),
+            devices: rng.random_bool(0.7).then_some(devices),
+            router: if rng.random_bool(0.5) {
+                Field::Set(rng.random_bool(0.7).then_some(router))
+            } else {
+                Field::Keep
+            },
+        }
+    }
+}
+
+impl Kind {
+    fn draw(rng: &mut StdRng) -> Self {
+        [
+            Self::None,
+            Self::Forever,
+            Self::Ahead,
+            Self::Ahead,
+            Self::Over,
+            Self::Over,
+            Self::Over,
+            Self::LongOver,
+        ][rng.random_range(0..8)]
     }
 }
 
@@ -175,6 +212,17 @@ impl Side {
                     .remove_device(self.id(*name).await, mac(*device))
                     .await,
             ),
+            Step::Put(lines) => {
+                let mut rows = Vec::new();
+                for line in lines {
+                    rows.push(self.row(line).await);
+                }
+                match world.put_subscribers(&rows, false).await {
+                    Ok(report) => format!("{report:?}"),
+                    Err(StoreError::Rows(refused)) => format!("{refused:?}"),
+                    Err(error) => error.to_string(),
+                }
+            }
             Step::Switch(router, enabled) => {
                 world.switch(self.routers[*router], *enabled).await;
                 String::new()
@@ -386,6 +434,21 @@ impl Side {
     /// The last name is a subscriber of the tenant.
     fn tenant_of(&self, name: u8) -> Option<TenantId> {
         (name + 1 == NAMES).then_some(self.tenant)
+    }
+
+    async fn row(&self, line: &Line) -> PutSubscriber {
+        let set = |devices: &Vec<u8>| Field::Set(devices.iter().copied().map(mac).collect());
+        PutSubscriber {
+            tenant: self.tenant_of(line.name),
+            username: username(&name_of(line.name)),
+            service: Service::Hotspot,
+            access: self.access(line.kind).await,
+            router: match line.router {
+                Field::Keep => Field::Keep,
+                Field::Set(number) => Field::Set(number.map(|number| self.routers[number])),
+            },
+            devices: line.devices.as_ref().map_or(Field::Keep, set),
+        }
     }
 
     async fn access(&self, kind: Kind) -> Access {

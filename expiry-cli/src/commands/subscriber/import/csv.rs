@@ -1,0 +1,257 @@
+//! One line of CSV (RFC 4180, without line breaks inside quotes), with the columns of its fields.
+
+use std::borrow::Cow;
+
+use super::{
+    super::sheet::{self, Column},
+    faults::{Fault, Faults},
+    record::{Cell, Record, Value},
+};
+use crate::nearest::nearest;
+
+/// A field of a line.
+#[derive(Debug, PartialEq, Eq)]
+struct Field<'a> {
+    /// Where its text begins, in characters from 1.
+    column: u64,
+    text: Cow<'a, str>,
+}
+
+/// What the first line says.
+#[derive(Debug)]
+pub(super) struct Header {
+    separator: char,
+    /// `None` is a column that is not known.
+    columns: Vec<Option<Column>>,
+}
+
+impl Header {
+    /// Reads the first line. Without a header no other line can be read.
+    pub(super) fn read(line: &str, number: u64, faults: &mut Faults) -> Option<Self> {
+        if let Some(at) = line.find('\r') {
+            let column = line[..at].chars().count() as u64 + 1;
+            let message = "lines end with CR alone: save the file with LF or CRLF line ends";
+            faults.push(Fault::new(number, column, message));
+            return None;
+        }
+        if line.starts_with('{') {
+            let message = "this is JSON, not CSV: say --format jsonl";
+            faults.push(Fault::new(number, 1, message));
+            return None;
+        }
+        let separators = [',', ';', '\t'];
+        let separator = separators.into_iter().find(|&c| line.contains(c));
+        let separator = separator.unwrap_or(',');
+        let fields = match split(line, separator) {
+            Ok(fields) => fields,
+            Err((column, message)) => {
+                faults.push(Fault::new(number, column, message));
+                return None;
+            }
+        };
+        let mut columns: Vec<Option<Column>> = Vec::new();
+        for field in &fields {
+            let name = field.text.trim();
+            let column = Column::named(name);
+            let message = match column {
+                None => Some(unknown(name)),
+                Some(known) if columns.contains(&Some(known)) => {
+                    Some(format!("column `{name}` is there twice"))
+                }
+                Some(_) => None,
+            };
+            if let Some(message) = message {
+                faults.push(Fault::new(number, field.column, message));
+            }
+            columns.push(column);
+        }
+        let mut complete = true;
+        for needed in [Column::Username, Column::ExpiresAt] {
+            if !columns.contains(&Some(needed)) {
+                complete = false;
+                let message = format!(
+                    "there is no column `{}`: the first line names the columns, such as `{}`",
+                    needed.name(),
+                    Column::ALL.map(Column::name).join(",")
+                );
+                faults.push(Fault::new(number, 1, message));
+            }
+        }
+        complete.then_some(Self { separator, columns })
+    }
+
+    /// Reads one of the other lines; `None` if it is empty, or wrong.
+    pub(super) fn record<'a>(
+        &self,
+        line: &'a str,
+        number: u64,
+        faults: &mut Faults,
+    ) -> Option<Record<'a>> {
+        let fields = match split(line, self.separator) {
+            Ok(fields) => fields,
+            Err((column, message)) => {
+                faults.push(Fault::new(number, column, message));
+                return None;
+            }
+        };
+        if fields.iter().all(|field| field.text.is_empty()) {
+            return None;
+        }
+        if fields.len() != self.columns.len() {
+            let beyond = fields.get(self.columns.len()).map(|field| field.column);
+            let column = beyond.unwrap_or_else(|| line.chars().count() as u64 + 1);
+            let message = format!(
+                "{} where the header has {}: quote fields that contain `{}`",
+                crate::output::count(fields.len() as u64, "field"),
+                self.columns.len(),
+                self.separator.escape_default(),
+            );
+            faults.push(Fault::new(number, column, message));
+            return None;
+        }
+        let mut record = Record::new(number);
+        let mut is_whole = true;
+        for (field, column) in fields.into_iter().zip(&self.columns) {
+            let Some(column) = *column else { continue };
+            let text = if column.holds_names() {
+                if column == Column::Username && sheet::is_shortened(&field.text) {
+                    is_whole = false;
+                    let message = format!(
+                        "`{}` is a number that a spreadsheet shortened: format the column as text",
+                        field.text
+                    );
+                    faults.push(Fault::new(number, field.column, message).of(column));
+                }
+                map(field.text, sheet::unguarded)
+            } else {
+                map(field.text, str::trim)
+            };
+            record.set(column, Cell::new(field.column, Value::Text(text)));
+        }
+        is_whole.then_some(record)
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known = Column::ALL.map(Column::name);
+    match nearest(name, known) {
+        _ if name.is_empty() => "a column has no name".into(),
+        Some(nearest) => format!("there is no column `{name}`; the nearest is `{nearest}`"),
+        None => format!("there is no column `{name}`"),
+    }
+}
+
+fn map(text: Cow<'_, str>, part: impl Fn(&str) -> &str) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(part(text)),
+        Cow::Owned(text) => Cow::Owned(part(&text).to_owned()),
+    }
+}
+
+/// Splits a line into its fields, or tells the column of a fault and what it is.
+fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    let mut column = 1;
+    loop {
+        let is_quoted = rest.starts_with('"');
+        let (text, taken) = if is_quoted {
+            quoted(rest, column, separator)?
+        } else {
+            let end = rest.find(separator).unwrap_or(rest.len());
+            let text = &rest[..end];
+            if let Some(at) = text.find('"') {
+                let at = column + width(&text[..at]);
+                let message = "a quote within a field: quote the whole field and double the quote";
+                return Err((at, message.into()));
+            }
+            (Cow::Borrowed(text), end)
+        };
+        fields.push(Field {
+            column: column + u64::from(is_quoted),
+            text,
+        });
+        column += width(&rest[..taken]);
+        rest = &rest[taken..];
+        match rest.strip_prefix(separator) {
+            Some(after) => {
+                rest = after;
+                column += 1;
+            }
+            None => return Ok(fields),
+        }
+    }
+}
+
+/// Takes a quoted field from the begin of a text; returns how many bytes it has with its quotes.
+fn quoted(
+    rest: &str,
+    column: u64,
+    separator: char,
+) -> Result<(Cow<'_, str>, usize), (u64, String)> {
+    let inside = &rest[1..];
+    let mut from = 0;
+    let end = loop {
+        let Some(at) = inside[from..].find('"').map(|at| from + at) else {
+            let message = "the quote is not closed on its line: close it, or double it if it is \
+                           part of the value";
+            return Err((column, message.into()));
+        };
+        if inside[at + 1..].starts_with('"') {
+            from = at + 2;
+        } else {
+            break at;
+        }
+    };
+    let taken = end + 2;
+    let after = &rest[taken..];
+    if !after.is_empty() && !after.starts_with(separator) {
+        let message = "text after the closing quote: double quotes that are part of the value";
+        return Err((column + width(&rest[..taken]), message.into()));
+    }
+    let text = &inside[..end];
+    let text = if text.contains('"') {
+        Cow::Owned(text.replace("\"\"", "\""))
+    } else {
+        Cow::Borrowed(text)
+    };
+    Ok((text, taken))
+}
+
+fn width(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(line: &str) -> Result<Vec<(u64, String)>, (u64, String)> {
+        let fields = split(line, ',')?.into_iter();
+        Ok(fields
+            .map(|field| (field.column, field.text.into_owned()))
+            .collect())
+    }
+
+    #[test]
+    fn fields_have_their_columns_in_characters() {
+        let expected = [(1, "é"), (4, "a,\"b"), (11, ""), (12, "x")];
+        let expected = expected.map(|(at, text)| (at, text.to_owned()));
+        assert_eq!(texts("é,\"a,\"\"b\",,x"), Ok(expected.into()));
+        assert_eq!(texts(""), Ok(vec![(1, String::new())]));
+        assert_eq!(texts("\"\""), Ok(vec![(2, String::new())]));
+    }
+
+    #[test]
+    fn wrong_quotes_are_named_where_they_are() {
+        for (line, column) in [
+            ("é,\"ab", 3),
+            ("a,b\"c", 4),
+            ("a,\"b\"c,d", 6),
+            ("\"a\"\"", 1),
+        ] {
+            let fault = texts(line).expect_err("refused");
+            assert_eq!(fault.0, column, "{line}: {}", fault.1);
+        }
+    }
+}
