@@ -204,7 +204,8 @@ async fn rows_of_owners(
     Ok(rows)
 }
 
-/// Reads the cuts on a router that stand for removed subscribers and devices.
+/// Reads the cuts on a router that stand for removed subscribers and devices, and for subscribers
+/// bound elsewhere.
 async fn removed(tx: &mut Tx, router: RouterId) -> Result<Vec<EnforcementRow>> {
     let mut query = work::rows_query(router);
     query

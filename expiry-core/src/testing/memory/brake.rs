@@ -153,6 +153,7 @@ impl Tables {
     /// Tells whether nobody who is live would be cut by a row.
     pub(super) fn may_be_cut(&self, row: &Row, now: DateTime<Utc>) -> bool {
         row.target.device.is_some()
+            || self.has_left(row)
             || self
                 .subscribers
                 .get(&row.target.subscriber)

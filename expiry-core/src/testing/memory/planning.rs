@@ -359,7 +359,7 @@ impl Tables {
     }
 
     /// Tells whether a row is on a router that its subscriber may use no longer.
-    fn has_left(&self, row: &Row) -> bool {
+    pub(super) fn has_left(&self, row: &Row) -> bool {
         let owner = self.subscribers.get(&row.target.subscriber);
         let router = self.routers.get(&row.router);
         owner

@@ -186,13 +186,16 @@ impl Tables {
         self.owner(router, key).filter(|owner| owner.has_ended(now))
     }
 
-    /// Returns the cuts on a router that stand for removed subscribers and devices with `key`.
+    /// Returns the cuts on a router that stand for removed subscribers and devices, and for
+    /// subscribers bound elsewhere, with `key`.
     fn removed_with(&self, router: RouterId, key: &UndoKey) -> impl Iterator<Item = TaskId> {
         let rows = self.rows().filter(move |row| {
             let owner = self.subscribers.get(&row.target.subscriber);
             row.router == router
                 && row.want == Want::Cut
-                && (row.target.device.is_some() || owner.is_some_and(|owner| owner.removed))
+                && (row.target.device.is_some()
+                    || owner.is_some_and(|owner| owner.removed)
+                    || self.has_left(row))
                 && row.keys().contains(key)
         });
         rows.map(|row| row.id)
