@@ -171,6 +171,14 @@ impl Service {
         self.errors.borrow().clone()
     }
 
+    /// Returns its process number.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it was running")
+    }
+
     /// Kills it at once, as a power cut does, and waits until it is gone.
     ///
     /// # Panics
@@ -184,7 +192,7 @@ impl Service {
     /// # Panics
     /// If it is gone.
     pub async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it was running").to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &pid])
             .status()

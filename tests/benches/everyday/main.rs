@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 
+mod backlog;
 mod crowd;
 mod figures;
 mod import;
@@ -42,5 +43,8 @@ fn main() {
     }
     if runs("import") {
         runtime.block_on(import::run());
+    }
+    if runs("backlog") {
+        runtime.block_on(backlog::run());
     }
 }
