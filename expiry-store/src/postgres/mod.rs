@@ -128,6 +128,15 @@ async fn signal(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
+/// Tells the planner of statements what the tables hold, which many rows at once have changed; by
+/// itself the server looks once a minute.
+async fn count_anew(conn: &mut Conn) -> Result<()> {
+    sqlx::query("ANALYZE subscriber, device, enforcement")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// What every connection starts with. A transaction whose program fell silent gives its locks up.
 fn session(options: &PgConnectOptions) -> PgConnectOptions {
     options

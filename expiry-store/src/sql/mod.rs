@@ -26,7 +26,7 @@ mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, STEPS, signal};
+use super::{Backend, Conn, Db, STEPS, count_anew, signal};
 use crate::error::Result;
 
 /// So many rows are written, or asked for, by one statement.

@@ -10,7 +10,7 @@ use expiry_core::{
 use sqlx::QueryBuilder;
 
 use super::{
-    CHUNK, Db, Tx,
+    CHUNK, Db, Tx, count_anew,
     cut::{self, Due, Removed},
     keys::push_texts,
     planning::{self, Changed},
@@ -20,6 +20,9 @@ use crate::{
     error::Result,
     row::{SubscriberRow, instant, tenant_id, tenant_number},
 };
+
+/// From so many rows on the planner of statements is told.
+const BULK: usize = 1_000;
 
 pub(super) async fn put(tx: &mut Tx, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
     let known = known(tx, rows).await?;
@@ -52,6 +55,10 @@ async fn write(tx: &mut Tx, merged: Merged) -> Result<()> {
     }
     subscribers::insert_devices(tx, &added).await?;
 
+    let is_bulk = changed.len() + made.len() > BULK;
+    if is_bulk {
+        count_anew(tx.conn()).await?;
+    }
     scope::moved(tx, &changed).await?;
     cut::plan_devices(tx, &removed).await?;
     added.extend(subscribers::devices_of(&made));
@@ -70,6 +77,9 @@ async fn write(tx: &mut Tx, merged: Merged) -> Result<()> {
     });
     let all: Vec<_> = updates.chain(makings).collect();
     planning::changed(tx, &all).await?;
+    if is_bulk {
+        count_anew(tx.conn()).await?;
+    }
     let now = instant(tx.now)?;
     let ended = changed.iter().filter(|change| change.takes_off(now));
     let ended = ended.map(|change| change.after.id.0);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const PEOPLE: u32 = 100_000;
-const LINKS: [Link; 3] = [Link::BlackHole, Link::Down, Link::BlackHole];
+const ROUTERS: u32 = 3;
 
 /// So long the work of the watcher is counted once all is owed.
 const SPAN: Duration = Duration::from_mins(1);
@@ -25,8 +25,7 @@ const MOST_WORK: f64 = 2.0;
 
 pub(crate) async fn run() {
     title(&format!(
-        "{PEOPLE} subscribers are owed on {} routers, all down",
-        LINKS.len()
+        "{PEOPLE} subscribers are owed on {ROUTERS} routers: one refuses, two are black holes"
     ));
     let home = tempfile::tempdir().expect("a directory");
     let sqlite = format!("sqlite://{}", home.path().join("sqlite.db").display());
@@ -41,13 +40,17 @@ async fn of_database(name: &str, url: &str, home: &Path) {
     fs::write(&password, PASSWORD).expect("written");
     let password = password.display().to_string();
     let mut sims = Vec::new();
-    for (number, link) in LINKS.into_iter().enumerate() {
+    for number in 0..ROUTERS {
         let name = format!("r{number}");
         let sim = SimRouter::listen("127.0.0.1:0", sim_config(&name))
             .await
             .expect("a port");
-        sim.set_link(link).await;
         let port = sim.addr().port().to_string();
+        if number == 0 {
+            sim.down().await;
+        } else {
+            sim.set_link(Link::BlackHole).await;
+        }
         let add = [
             "router",
             "add",
