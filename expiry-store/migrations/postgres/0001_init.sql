@@ -106,7 +106,7 @@ CREATE INDEX enforcement_work
     WHERE next_at IS NOT NULL;
 CREATE INDEX enforcement_next ON enforcement (router_id, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX enforcement_owed ON enforcement (due_at, id) WHERE state = 'owed';
-CREATE INDEX enforcement_detached ON enforcement (tenant_id) WHERE detached;
+CREATE INDEX enforcement_detached ON enforcement (tenant_id, device) WHERE detached;
 CREATE INDEX enforcement_finished ON enforcement (id) WHERE detached AND next_at IS NULL;
 
 -- What we disabled, and what had been disabled before us (`stay`). Open until `undone_at`. `fresh`: opened or grown since it was last checked

@@ -55,12 +55,12 @@ async fn write(tx: &mut Tx, merged: Merged) -> Result<()> {
     }
     subscribers::insert_devices(tx, &added).await?;
 
+    scope::moved(tx, &changed).await?;
+    cut::plan_devices(tx, &removed).await?;
     let is_bulk = changed.len() + made.len() > BULK;
     if is_bulk {
         count_anew(tx.conn()).await?;
     }
-    scope::moved(tx, &changed).await?;
-    cut::plan_devices(tx, &removed).await?;
     added.extend(subscribers::devices_of(&made));
     planning::adopt_devices(tx, &added).await?;
     let updates = changed.iter().map(|change| Changed {
