@@ -147,6 +147,14 @@ impl EventSink for EventLog {
                 let error = shortened(error);
                 tracing::warn!(router = name, error, "who is on cannot be read; cuts go on");
             }
+            Event::Refused { name, error, .. } => {
+                let error = shortened(error);
+                tracing::error!(
+                    router = name,
+                    error,
+                    "nobody can be cut: the router refuses"
+                );
+            }
             Event::Unconfirmed {
                 task,
                 router,
@@ -179,6 +187,7 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
         | Event::RouterLost { .. }
         | Event::RouterReached { .. }
         | Event::Strays { .. }
+        | Event::Refused { .. }
         | Event::Unread { .. } => None,
     }
 }

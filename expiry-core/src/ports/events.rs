@@ -74,7 +74,8 @@ pub enum Event {
         /// From the payment until the confirmation.
         lag: Duration,
     },
-    /// A later look, or the reading of the whole router, found a result undone.
+    /// A later look, or the reading of the whole router, found a result undone. Of a task that
+    /// cannot hold, later returns are not told.
     Returned {
         /// The row.
         task: TaskId,
@@ -107,7 +108,17 @@ pub enum Event {
         /// What failed.
         error: String,
     },
-    /// An attempt ended without confirmation.
+    /// A router answers, and refuses to be looked at, for the first time since it could be: nobody
+    /// can be cut there. What is owed stays owed and is tried again.
+    Refused {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+        /// What it said.
+        error: String,
+    },
+    /// An attempt ended without confirmation, for another reason than the last one of this task.
     Unconfirmed {
         /// The row.
         task: TaskId,

@@ -102,7 +102,7 @@ pub(super) async fn beat(
                     }
                 }
                 Some(ended) = running.join_next() => {
-                    note_end(lanes, ended);
+                    note_end(shared, lanes, ended);
                     shared.changed.notify_one();
                 }
             }
@@ -198,12 +198,18 @@ fn keep_lanes(
 }
 
 /// A lane that ended by itself is begun anew at the next heartbeat that still owns its router.
-fn note_end(lanes: &Lanes, ended: Result<(RouterId, Epoch), tokio::task::JoinError>) {
+fn note_end(
+    shared: &Shared,
+    lanes: &Lanes,
+    ended: Result<(RouterId, Epoch), tokio::task::JoinError>,
+) {
     let mut all = lanes.all();
     match ended {
         Ok((router, epoch)) => {
-            if all.get(&router).is_some_and(|lane| lane.epoch == epoch) {
-                all.remove(&router);
+            let is_its_own = all.get(&router).is_some_and(|lane| lane.epoch == epoch);
+            let ended = is_its_own.then(|| all.remove(&router)).flatten();
+            if let Some(Handle { name, .. }) = ended.filter(|lane| !lane.ending) {
+                shared.record(&Event::Disowned { router, name });
             }
         }
         Err(error) => {

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use super::{
     Shared,
     feed::log_store_failure,
     reconcile::{Place, Reconciler, Step},
-    turn::{Touched, Turn, TurnError},
+    turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
     Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, StoreError,
@@ -44,10 +44,16 @@ pub(super) struct Lane {
     heeded: Ownership,
     /// Whether the last flight that read the connection table with the block failed.
     spares_table: bool,
+    /// Why the router last refused to be looked at, since it last could be.
+    refusal: Option<String>,
     reconciler: Reconciler,
     store_failures: u32,
     rng: StdRng,
 }
+
+/// Whatever a turn is waiting for, it is given up after this, like a flight that failed: a batch on
+/// the slowest router takes less.
+const LONGEST_TURN: Duration = Duration::from_mins(30);
 
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -93,6 +99,7 @@ impl Lane {
             began: Instant::now(),
             heeded,
             spares_table: false,
+            refusal: None,
             reconciler,
             store_failures: 0,
             rng,
@@ -106,7 +113,15 @@ impl Lane {
                 Waited::Stop => break,
                 Waited::Turn => {}
             }
-            next = self.turn().await;
+            next = match timeout(LONGEST_TURN, self.turn()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    self.router_failed(GatewayError::TimedOut {
+                        after: LONGEST_TURN,
+                    })
+                    .await
+                }
+            };
             if matches!(next, Next::Lost) {
                 break;
             }
@@ -194,10 +209,11 @@ impl Lane {
         self.touched.begin_turn();
         let done = turn.run(work.tasks.clone(), &mut self.touched).await;
         match done {
-            Ok(()) => {
+            Ok(seen) => {
                 self.came_to_its_end();
                 self.spares_table = false;
                 self.proven_at = Some(Instant::now());
+                self.note(seen);
                 Next::Now
             }
             Err(error) => {
@@ -218,6 +234,23 @@ impl Lane {
             self.is_lost = false;
             self.announce_reached();
         }
+    }
+
+    fn note(&mut self, seen: Seen) {
+        let Seen::Refused(error) = seen else {
+            self.refusal = None;
+            return;
+        };
+        if self.refusal.as_ref() == Some(&error) {
+            return;
+        }
+        let Router { id, name, .. } = &self.heeded.router;
+        self.shared.record(&Event::Refused {
+            router: *id,
+            name: name.clone(),
+            error: error.clone(),
+        });
+        self.refusal = Some(error);
     }
 
     fn announce_reached(&self) {

@@ -86,6 +86,13 @@ impl Touched {
     }
 }
 
+/// What a turn saw of its router.
+pub(super) enum Seen {
+    All,
+    /// Nothing: it answers, and refuses to be looked at.
+    Refused(String),
+}
+
 impl<'a> Turn<'a> {
     pub(super) fn new(
         shared: &'a Shared,
@@ -109,7 +116,7 @@ impl<'a> Turn<'a> {
         &self,
         tasks: Vec<Task>,
         touched: &mut Touched,
-    ) -> Result<(), TurnError> {
+    ) -> Result<Seen, TurnError> {
         let seen = match self
             .shared
             .gateway
@@ -119,7 +126,8 @@ impl<'a> Turn<'a> {
             Ok(seen) => seen,
             Err(GatewayError::Refused { command, message }) => {
                 let error = GatewayError::Refused { command, message }.to_string();
-                return self.all_unconfirmed(&tasks, &error).await;
+                self.none_confirmed(&tasks, &error).await?;
+                return Ok(Seen::Refused(error));
             }
             Err(error) => return Err(error.into()),
         };
@@ -128,12 +136,12 @@ impl<'a> Turn<'a> {
             .partition(|task| task.want == Want::Restore);
         if !restores.is_empty() && restore::run(self, restores, &seen, touched).await? {
             // The cuts want a look of their own: this one is old by now.
-            return Ok(());
+            return Ok(Seen::All);
         }
         if !cuts.is_empty() {
             cut::run(self, cuts, seen, touched).await?;
         }
-        Ok(())
+        Ok(Seen::All)
     }
 
     /// Asks for everything that may belong to the tasks.
@@ -216,12 +224,15 @@ impl<'a> Turn<'a> {
         }
     }
 
-    async fn all_unconfirmed(&self, tasks: &[Task], error: &str) -> Result<(), TurnError> {
-        let outcomes = tasks
-            .iter()
-            .map(|t| (t, self.unconfirmed(t, error.into(), None), vec![]));
-        self.settle(outcomes.collect(), &mut Touched::default())
-            .await
+    async fn none_confirmed(&self, tasks: &[Task], error: &str) -> Result<(), TurnError> {
+        let settlements = tasks.iter().map(|task| Settlement {
+            task: TaskRef::from(task),
+            outcome: self.unconfirmed(task, error.into(), None),
+            undone: Vec::new(),
+        });
+        let settlements: Vec<_> = settlements.collect();
+        self.shared.store.settle(self.fence, &settlements).await?;
+        Ok(())
     }
 
     /// Records that a flight failed before it told anything of the tasks without a result.
@@ -304,6 +315,12 @@ impl<'a> Turn<'a> {
                 username,
                 lag,
             }),
+            (Outcome::Returned { .. }, _) if task.progress.cannot_hold() => None,
+            (Outcome::Unconfirmed { error, .. }, _)
+                if task.progress.last_error.as_ref() == Some(error) =>
+            {
+                None
+            }
             (Outcome::Returned { way_in, .. }, _) => Some(Event::Returned {
                 task: id,
                 router,

@@ -124,7 +124,13 @@ async fn r9_a_refused_write_is_reported_and_never_taken_for_done() {
     let running = world.start();
 
     let refused = |e: &Event| matches!(e, Event::Unconfirmed { error, .. } if error.contains("not enough permissions"));
-    world.events.wait_for(20 * SECOND, 2, refused).await;
+    world.events.wait_for(20 * SECOND, 1, refused).await;
+    sleep(60 * SECOND).await;
+    assert_eq!(
+        world.events.count(refused),
+        1,
+        "what is known is not told again"
+    );
 
     let status = world.store.status(10).await.expect("status");
     assert!(status.owed[0].online);
@@ -135,6 +141,62 @@ async fn r9_a_refused_write_is_reported_and_never_taken_for_done() {
             .is_some_and(|e| e.contains("permissions"))
     );
     assert_eq!(world.events.count(is_cut), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_router_that_refuses_to_be_read_is_told_once_and_not_for_each_task() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    for number in 1..=3 {
+        world
+            .subscriber(&router, number, 5 * SECOND, Admission::Account)
+            .await;
+    }
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world.gateway.set_fault(router.id, Fault::Unreadable);
+    sleep(60 * SECOND).await;
+
+    let refused = |e: &Event| matches!(e, Event::Refused { .. });
+    assert_eq!(world.events.count(refused), 1);
+    let of_tasks = |e: &Event| matches!(e, Event::Unconfirmed { .. });
+    assert_eq!(world.events.count(of_tasks), 0);
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.owed_cuts, 3);
+    for item in status.owed {
+        let error = item.last_error.unwrap_or_default();
+        assert!(error.contains("no such command prefix"), "{error}");
+    }
+
+    world.gateway.set_fault(router.id, Fault::None);
+    world.events.wait_for(20 * SECOND, 3, is_cut).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_flight_that_never_ends_is_given_up_and_others_do_not_notice() {
+    let world = World::new();
+    let (hung, healthy) = (world.router("r1").await, world.router("r2").await);
+    world
+        .subscriber(&hung, 1, 5 * SECOND, Admission::Account)
+        .await;
+    let minutes = Duration::from_mins(20);
+    world
+        .subscriber(&healthy, 2, minutes, Admission::Account)
+        .await;
+    let running = world.start();
+    sleep(4 * SECOND).await;
+    world.gateway.set_fault(hung.id, Fault::Hang);
+    let (lag, _) = world.cut(minutes).await;
+    assert!(lag < SECOND, "{lag:?}");
+    assert!(world.can_move(hung.id, 1));
+    world.gateway.set_fault(hung.id, Fault::None);
+    sleep(Duration::from_mins(12)).await;
+
+    assert!(!world.can_move(hung.id, 1));
+    let lost = |e: &Event| matches!(e, Event::RouterLost { .. });
+    assert_eq!(world.events.count(lost), 1);
     running.stop().await;
 }
 

@@ -188,6 +188,7 @@ impl Play {
             | Event::Disowned { .. }
             | Event::Strays { .. }
             | Event::Unread { .. }
+            | Event::Refused { .. }
             | Event::Unconfirmed { .. } => {}
         }
         Ok(())

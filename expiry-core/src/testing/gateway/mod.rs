@@ -36,6 +36,10 @@ pub enum Fault {
     Login,
     /// Writes are answered with an error, and do nothing.
     NoPermission,
+    /// Reads are answered with an error.
+    Unreadable,
+    /// Flights neither end nor fail, as no gateway should behave.
+    Hang,
 }
 
 /// One flight, for tests that count or interrupt them.
@@ -136,7 +140,13 @@ impl SimGateway {
                     let message = "invalid user name or password (6)".into();
                     return Err(GatewayError::Login { message });
                 }
-                Fault::BlackHole => (None, sim.fault),
+                Fault::Unreadable => {
+                    return Err(GatewayError::Refused {
+                        command: "/ip/hotspot/user/print".into(),
+                        message: "no such command prefix".into(),
+                    });
+                }
+                Fault::BlackHole | Fault::Hang => (None, sim.fault),
                 Fault::None | Fault::LostAnswers | Fault::NoPermission => {
                     let right_box = check_box(router);
                     if !dials && (!sim.connected || right_box.is_err()) {
@@ -157,6 +167,9 @@ impl SimGateway {
                 }
             }
         };
+        if fault == Fault::Hang {
+            std::future::pending::<()>().await;
+        }
         sleep(self.latency / 2).await;
         if let (Some(result), Fault::None | Fault::NoPermission) = (result, fault) {
             return Ok((result, fault == Fault::NoPermission));
