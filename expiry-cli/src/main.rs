@@ -9,7 +9,9 @@ mod output;
 mod secret;
 mod service;
 mod settings;
+mod terminal;
 mod wiring;
+mod words;
 
 use std::process::ExitCode;
 

@@ -1,13 +1,16 @@
 //! The statements of both stores, compiled once against each driver: the parent module says which
-//! (`Db`, `Conn`), begins transactions, and wakes watchers.
+//! (`Db`, `Conn`), begins transactions, wakes watchers, and knows in which order events are final.
 
+mod audit;
 mod brake;
 mod cut;
+mod explain;
 mod intend;
 mod keys;
 pub(super) mod outlook;
 mod ownership;
 pub(super) mod planning;
+pub(super) mod prune;
 mod recheck;
 pub(super) mod reconcile;
 mod restore;
@@ -24,7 +27,7 @@ mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, STEPS, signal};
+use super::{Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, STEPS, signal};
 use crate::error::Result;
 
 /// A transaction, and when it began by the database's clock.

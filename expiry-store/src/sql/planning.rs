@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use expiry_core::{Access, MacAddr, Planned, Subscriber, undo_keys};
+use expiry_core::{Access, AuditKind, MacAddr, Planned, Subscriber, undo_keys};
 use sqlx::QueryBuilder;
 
-use super::{Backend, Db, Tx, brake, cut, keys::push_texts, restore, share, signal};
+use super::{Backend, Db, Tx, audit, brake, cut, keys::push_texts, restore, share, signal};
 use crate::{
     error::Result,
     mode::Mode,
@@ -34,6 +34,9 @@ pub(crate) const LEFT_OVER: &str = "SELECT EXISTS (SELECT 1 FROM undo WHERE fres
 /// Plans anew after a change of access.
 pub(super) async fn access_changed(tx: &mut Tx, subscriber: &Subscriber) -> Result<()> {
     let due_at = subscriber.access.end().map(micros);
+    if due_at.is_some() && !subscriber.access.is_live(instant(tx.now)?) {
+        audit::note_end(tx, subscriber).await?;
+    }
     changed(tx, subscriber, due_at.unwrap_or(tx.now)).await
 }
 
@@ -195,7 +198,10 @@ async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
     .await?;
     let mut count = 0;
     for row in early {
-        access_changed(tx, &Subscriber::try_from(row)?).await?;
+        let subscriber = Subscriber::try_from(row)?;
+        let revision = subscriber.revision;
+        audit::note(tx, &subscriber, AuditKind::EndTakenBack { revision }).await?;
+        access_changed(tx, &subscriber).await?;
         count += 1;
     }
     Ok(count)

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
 use expiry_core::{
-    AccessChange, Conflict, MacAddr, Missing, NewSubscriber, RouterId, Subscriber, SubscriberId,
-    TenantId, Username,
+    AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber, RouterId,
+    Subscriber, SubscriberId, TenantId, Username,
 };
 
-use super::{Tx, cut, planning, routers, share, signal, tenants};
+use super::{Tx, audit, cut, planning, routers, share, signal, tenants};
 use crate::{
     error::Result,
     row::{SubscriberRow, access_columns, instant, macs_json, tenant_number},
@@ -42,6 +42,12 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     for &mac in &new.devices {
         insert_device(tx, &subscriber, mac).await?;
     }
+    let kind = AuditKind::SubscriberAdded {
+        access: subscriber.access,
+        devices: subscriber.devices.clone(),
+        revision: subscriber.revision,
+    };
+    audit::note(tx, &subscriber, kind).await?;
     planning::adopt_devices(tx, &subscriber, &new.devices).await?;
     planning::access_changed(tx, &subscriber).await?;
     if planning::has_ended(subscriber.access, instant(tx.now)?) {
@@ -92,11 +98,14 @@ pub(super) async fn change_access(
     change: AccessChange,
 ) -> Result<Subscriber> {
     let mut subscriber = require(tx, id).await?;
-    let (before, now) = (subscriber.access, instant(tx.now)?);
-    subscriber.access = before.changed(change, now);
+    let (from, now) = (subscriber.access, instant(tx.now)?);
+    subscriber.access = from.changed(change, now);
     let subscriber = write(tx, &subscriber).await?;
+    let (to, revision) = (subscriber.access, subscriber.revision);
+    let kind = AuditKind::AccessChanged { from, to, revision };
+    audit::note(tx, &subscriber, kind).await?;
     planning::access_changed(tx, &subscriber).await?;
-    if planning::has_ended(subscriber.access, now) && !planning::has_ended(before, now) {
+    if planning::has_ended(subscriber.access, now) && !planning::has_ended(from, now) {
         share::note_ended(tx, subscriber.id).await?;
     }
     Ok(subscriber)
@@ -109,6 +118,8 @@ pub(super) async fn add_device(tx: &mut Tx, id: SubscriberId, mac: MacAddr) -> R
     planning::adopt_devices(tx, &subscriber, &BTreeSet::from([mac])).await?;
     subscriber.devices.insert(mac);
     let subscriber = write(tx, &subscriber).await?;
+    let revision = subscriber.revision;
+    note_device(tx, &subscriber, mac, AuditKind::DeviceAdded { revision }).await?;
     planning::devices_changed(tx, &subscriber).await?;
     Ok(subscriber)
 }
@@ -129,6 +140,8 @@ pub(super) async fn remove_device(
         .execute(tx.conn())
         .await?;
     let subscriber = write(tx, &subscriber).await?;
+    let revision = subscriber.revision;
+    note_device(tx, &subscriber, mac, AuditKind::DeviceRemoved { revision }).await?;
     planning::devices_changed(tx, &subscriber).await?;
     cut::plan_device(tx, id.0, mac).await?;
     if subscriber.access.is_live(instant(tx.now)?) {
@@ -140,9 +153,12 @@ pub(super) async fn remove_device(
 pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
     let mut subscriber = require(tx, id).await?;
     let now = instant(tx.now)?;
-    let had_ended = planning::has_ended(subscriber.access, now);
-    subscriber.access = subscriber.access.changed(AccessChange::Revoke, now);
-    write(tx, &subscriber).await?;
+    let access = subscriber.access;
+    let had_ended = planning::has_ended(access, now);
+    subscriber.access = access.changed(AccessChange::Revoke, now);
+    let subscriber = write(tx, &subscriber).await?;
+    audit::note(tx, &subscriber, AuditKind::SubscriberRemoved { access }).await?;
+    audit::note_end(tx, &subscriber).await?;
     sqlx::query("UPDATE subscriber SET removed_at = $2 WHERE id = $1")
         .bind(id.0)
         .bind(tx.now)
@@ -159,6 +175,19 @@ pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
         share::note_ended(tx, id).await?;
     }
     signal(tx.conn()).await
+}
+
+async fn note_device(
+    tx: &mut Tx,
+    subscriber: &Subscriber,
+    mac: MacAddr,
+    kind: AuditKind,
+) -> Result<()> {
+    let entry = AuditEntry {
+        device: Some(mac),
+        ..AuditEntry::of(subscriber, kind)
+    };
+    audit::record(tx, &[entry]).await
 }
 
 async fn require(tx: &mut Tx, id: SubscriberId) -> Result<Subscriber> {

@@ -1,5 +1,6 @@
 //! A store in memory: one transaction at a time, on a clock of its choice, failing on demand.
 
+mod audit;
 mod brake;
 mod claims;
 mod directory;
@@ -15,7 +16,7 @@ mod subscribers;
 mod tables;
 
 pub use faults::Fault;
-pub use tables::{AuditEvent, AuditKind, Row, Target, UndoRow};
+pub use tables::{Row, Target, UndoRow};
 
 use std::{
     fmt,
@@ -29,7 +30,7 @@ use self::{
     feed::Changes,
     tables::Tables,
 };
-use crate::{Clock, StoreError, TaskId};
+use crate::{AuditEvent, Clock, StoreError, TaskId};
 
 /// Implements every role of a store in memory.
 ///
@@ -95,7 +96,7 @@ impl MemoryStore {
         self.tables().undo.values().cloned().collect()
     }
 
-    /// Returns the audit events, oldest first.
+    /// Returns the events of the audit, oldest first.
     pub fn audit_events(&self) -> Vec<AuditEvent> {
         self.tables().events.clone()
     }
