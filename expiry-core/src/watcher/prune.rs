@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Shared, feed::log_store_failure};
+use super::{Shared, brake, feed::log_store_failure};
+use crate::Pruned;
 
 /// How long a fresh watcher waits: at its start it has better things to do.
 const FIRST: Duration = Duration::from_mins(1);
@@ -29,10 +30,14 @@ pub(super) async fn prune(shared: &Shared) {
 /// Drops one batch; tells whether more may be left. A failure waits for the next time. So does a
 /// brake: by a clock that is far ahead everything is old.
 pub(super) async fn batch(shared: &Shared, failures: &mut u32) -> bool {
-    if !shared.brakes().is_empty() {
-        return false;
-    }
-    match shared.store.prune(shared.config.keep, BATCH).await {
+    let pruned = async {
+        if brake::look(shared).await?.brakes.is_empty() {
+            shared.store.prune(shared.config.keep, BATCH).await
+        } else {
+            Ok(Pruned::default())
+        }
+    };
+    match pruned.await {
         Ok(pruned) => {
             *failures = 0;
             if pruned.events + pruned.undo > 0 {

@@ -1,7 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use expiry_core::{
-    Directory, SubscriberId, testing::gateway::Admission, testing::memory::Fault,
+    Directory, SubscriberId,
+    testing::{TestClock, gateway::Admission, memory::Fault},
     watcher::WatcherConfig,
 };
 use tokio::time::sleep;
@@ -78,6 +80,32 @@ async fn many_old_events_are_dropped_in_batches() {
     assert!((700..800).contains(&first), "one batch at a time: {first}");
     sleep(3 * SECOND).await;
     assert_eq!(events_of(&world, subscriber.id), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_a_database_whose_clock_jumps_ahead_loses_no_events() {
+    let database = TestClock::default().on_machine("database");
+    let world = World::with_clocks(&database, database.on_machine("machine"));
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 99 * HOUR, Admission::Account)
+        .await;
+    let watcher = world.watcher_with(Arc::clone(&world.gateway) as _, keep(10 * HOUR));
+    let running = World::start_watcher(watcher);
+    // Right before it is time to prune, and before the next heartbeat.
+    sleep(60 * SECOND - Duration::from_millis(1)).await;
+
+    database.step_wall(TimeDelta::hours(20));
+    sleep(20 * SECOND).await;
+    database.step_wall(TimeDelta::hours(-20));
+
+    assert_eq!(events_of(&world, subscriber.id), 1);
+    let single = world.watcher_with(Arc::clone(&world.gateway) as _, keep(10 * HOUR));
+    database.step_wall(TimeDelta::hours(20));
+    let report = single.run_once(CancellationToken::new()).await;
+    assert!(!report.expect("a check").brakes.is_empty());
+    assert_eq!(events_of(&world, subscriber.id), 1);
     running.stop().await;
 }
 

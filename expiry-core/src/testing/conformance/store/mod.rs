@@ -15,6 +15,7 @@ pub mod clocks;
 pub mod devices;
 pub mod directory;
 pub mod explain;
+pub mod findings;
 pub mod health;
 pub mod lag;
 pub mod looks;
@@ -129,6 +130,14 @@ macro_rules! store_conformance {
                 a_router_out_of_scope_is_explained_while_something_stands_there
                 the_latest_events_are_told_oldest_first
                 r8_a_silent_owner_is_no_owner
+            }
+            findings {
+                tenants_are_told
+                r9_what_a_reading_of_a_router_finds_is_told
+                r9_readings_find_what_cannot_hold_once
+                r10_brakes_are_told_when_they_are_set_and_how_they_end
+                r10_a_limit_that_is_exceeded_is_told_once
+                r8_a_watcher_that_stands_by_tells_what_it_let_go
             }
             health {
                 r1_first_contact_says_which_box_it_is
@@ -378,6 +387,7 @@ mod tests {
             include_str!("devices.rs"),
             include_str!("directory.rs"),
             include_str!("explain.rs"),
+            include_str!("findings.rs"),
             include_str!("health.rs"),
             include_str!("lag.rs"),
             include_str!("looks.rs"),

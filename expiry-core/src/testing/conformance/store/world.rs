@@ -14,7 +14,7 @@ use crate::{
 /// Long enough that no ownership lapses during a case.
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
-/// How the names of routers begin that mark an end of the audit.
+/// How the slugs of tenants begin that mark an end of the audit.
 const MARKER: &str = "marker-";
 
 /// A store, one watcher of it, and the short forms of what the cases do.
@@ -217,20 +217,16 @@ impl World {
     /// store may hold events back while transactions of others are open.
     pub(super) async fn audit(&self) -> Vec<AuditEvent> {
         let marker = format!("{MARKER}{}", WatcherId::fresh());
-        let tenant = self.tenant(&marker).await;
-        self.router_of(Some(tenant), &marker).await;
-        let is_marker = |event: &AuditEvent| {
-            let name = event.entry.router_name.as_deref();
-            name.is_some_and(|name| name.starts_with(MARKER))
+        self.tenant(&marker).await;
+        let slug = |event: &AuditEvent| match &event.entry.kind {
+            AuditKind::TenantAdded { slug } => slug.clone(),
+            _ => String::new(),
         };
         let complete = async {
             loop {
                 let mut events = ok(self.events(AuditId::START, u32::MAX).await);
-                if events
-                    .iter()
-                    .any(|event| event.entry.router_name.as_ref() == Some(&marker))
-                {
-                    events.retain(|event| !is_marker(event));
+                if events.iter().any(|event| slug(event) == marker) {
+                    events.retain(|event| !slug(event).starts_with(MARKER));
                     return events;
                 }
                 tokio::task::yield_now().await;
