@@ -110,7 +110,9 @@ impl Backend {
     async fn adopt_events(&self) -> Result<()> {
         sqlx::query(
             "UPDATE event SET xid = '0'
-             WHERE id <= (SELECT id FROM event
+             WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
+                       >= pg_snapshot_xmax(pg_current_snapshot())
+               AND id <= (SELECT id FROM event
                           WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
                           ORDER BY id DESC LIMIT 1)",
         )
