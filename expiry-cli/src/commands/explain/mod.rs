@@ -136,15 +136,6 @@ impl Watch {
         let brakes: Vec<_> = brakes.iter().map(ToString::to_string).collect();
         Self::Braked(listed(&brakes))
     }
-
-    /// What must happen before anything is done, if anything must.
-    fn first(&self) -> Option<&'static str> {
-        match self {
-            Self::Goes => None,
-            Self::Braked(_) => Some("the brake ends (`expiry brake` says how)"),
-            Self::Nobody => Some("a watcher runs: start one with `expiry run`"),
-        }
-    }
 }
 
 /// One subscriber at one instant.
@@ -218,9 +209,10 @@ impl Case<'_> {
         let left = self.left(State::Owed, Want::Cut);
         let owed = self.left(State::Owed, Want::Restore);
         if !left.is_empty() {
-            let tried = match self.watch.first() {
-                None => "goes on until a reading of the router shows nothing left".into(),
-                Some(first) => format!("waits until {first}"),
+            let tried = match self.watch {
+                Watch::Goes => "goes on until a reading of the router shows nothing left",
+                Watch::Braked(_) => "waits until the brake ends (`expiry brake` says how)",
+                Watch::Nobody => "waits for a watcher: start one with `expiry run`",
             };
             let cut = if self.is_live() {
                 "the cut of what was removed"
@@ -233,9 +225,11 @@ impl Case<'_> {
             return format!(
                 "Next: what was disabled on {} is enabled again{}.",
                 listed(&owed),
-                self.watch
-                    .first()
-                    .map_or(String::new(), |first| format!(" once {first}"))
+                match self.watch {
+                    Watch::Goes => "",
+                    Watch::Braked(_) => " once the brake ends (`expiry brake` says how)",
+                    Watch::Nobody => " once a watcher runs: start one with `expiry run`",
+                }
             );
         }
         match (self.is_live(), self.of.subscriber.access.end()) {
