@@ -74,6 +74,9 @@ impl WatcherConfig {
     }
 }
 
+/// How long old events can be kept.
+const LONGEST_KEPT: Duration = Duration::from_hours(3_650 * 24);
+
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -96,7 +99,9 @@ impl Section for WatcherConfig {
         Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
-        Key::duration("keep", Duration::from_hours(1), |c| &mut c.keep),
+        Key::span("keep", (Duration::from_hours(1), LONGEST_KEPT), |c| {
+            &mut c.keep
+        }),
         Key::count("share_limit", (1, 100), |c| &mut c.share_limit),
         Key::duration("patience", SECOND, |c| &mut c.patience),
     ];
