@@ -93,11 +93,10 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "lag of cuts: {}", Lag(&self.lag.all.cuts))?;
-        writeln!(
-            f,
-            "lag of cuts that waited for a router: {}",
-            Lag(&self.lag.all.outage_cuts)
-        )?;
+        let outage = &self.lag.all.outage_cuts;
+        if outage.count() > 0 {
+            writeln!(f, "lag of cuts that waited for a router: {}", Lag(outage))?;
+        }
         let cuts = count(status.owed_cuts, "cut");
         let restores = count(status.owed_restores, "restore");
         write!(f, "owed: {cuts}, {restores}")?;

@@ -147,25 +147,24 @@ fn router_row(report: &Report, router: &RouterStatus) -> Row {
         0 => String::new(),
         n => format!("owed {n}"),
     };
-    let mut about = match (router.owner, router.enabled) {
-        (Some(_), _) | (None, false) => String::new(),
-        (None, true) => "served by nobody ".into(),
-    };
+    let nobody = router.enabled && router.owner.is_none();
+    let mut about: Vec<_> = nobody
+        .then(|| "served by nobody".to_owned())
+        .into_iter()
+        .collect();
     match (&router.last_error, router.down_since) {
-        (Some(error), Some(_)) if router.enabled => about.push_str(error),
+        (Some(error), Some(_)) if router.enabled => about.push(error.clone()),
         _ => {
-            let lags = report.lags_on(router).map(|lags| lag(&lags.cuts));
+            about.extend(report.lags_on(router).map(|lags| lag(&lags.cuts)));
             let strays = Some(router.strays).filter(|strays| *strays > 0);
-            let strays = strays.map(|strays| count(strays, "stray"));
-            let parts: Vec<_> = lags.into_iter().chain(strays).collect();
-            about.push_str(&parts.join(", "));
+            about.extend(strays.map(|strays| count(strays, "stray")));
         }
     }
     Row::new(Style::Plain, "  ")
         .column(Style::Plain, &router.name, 20)
         .column(style, &state, 12)
         .column(Style::Plain, &owed, 11)
-        .and(Style::Dim, &about)
+        .and(Style::Dim, &about.join(", "))
 }
 
 fn next_row(next: &Upcoming, now: DateTime<Utc>) -> Row {

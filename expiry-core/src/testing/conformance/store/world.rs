@@ -218,9 +218,12 @@ impl World {
     pub(super) async fn audit(&self) -> Vec<AuditEvent> {
         let marker = format!("{MARKER}{}", WatcherId::fresh());
         self.tenant(&marker).await;
-        let slug = |event: &AuditEvent| match &event.entry.kind {
-            AuditKind::TenantAdded { slug } => slug.clone(),
-            _ => String::new(),
+        let slug = |event: &AuditEvent| {
+            if let AuditKind::TenantAdded { slug } = &event.entry.kind {
+                slug.clone()
+            } else {
+                String::new()
+            }
         };
         let complete = async {
             loop {
