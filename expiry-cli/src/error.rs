@@ -54,6 +54,13 @@ pub(crate) enum CliError {
         username: Username,
         tenant: Option<String>,
     },
+    #[error("nobody is named `{username}` {}; {hint}", of(tenant.as_deref()))]
+    NobodyOfThatName {
+        username: Username,
+        tenant: Option<String>,
+        /// Who may have been meant.
+        hint: String,
+    },
     #[error("{at} is not ahead: use `expiry subscriber revoke` to end access")]
     NotAhead { at: DateTime<Utc> },
     #[error("nothing to extend by: give --for or --until")]
@@ -171,6 +178,7 @@ impl CliError {
             | Self::Watch(_)
             | Self::Unwell(_)
             | Self::RouterTest { .. }
+            | Self::NobodyOfThatName { .. }
             | Self::Prompt(_)
             | Self::Print(_)
             | Self::Signals(_)

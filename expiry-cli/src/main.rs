@@ -10,7 +10,9 @@ mod output;
 mod secret;
 mod service;
 mod settings;
+mod terminal;
 mod wiring;
+mod words;
 
 use std::process::ExitCode;
 

@@ -2,12 +2,16 @@
 #![warn(missing_docs)]
 
 mod access;
+mod audit;
 pub mod brake;
 pub mod config;
 pub mod decide;
 mod enforcement;
+mod health;
 mod id;
+mod lag;
 mod mac;
+mod millis;
 mod ports;
 mod presence;
 pub mod put;
@@ -21,12 +25,15 @@ mod username;
 pub mod watcher;
 
 pub use access::{Access, AccessChange};
+pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
+pub use health::{Health, HealthReport};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{

@@ -7,8 +7,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    Access, Conflict, MacAddr, Missing, NewSubscriber, RouterId, Service, Subscriber, TenantId,
-    Username,
+    Access, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber, RouterId, Service,
+    Subscriber, TenantId, Username,
 };
 
 /// A subscriber as a list wants it: made if the tenant has none of that name, else brought to this.
@@ -115,6 +115,34 @@ impl Change {
         } else {
             after.access.has_ended(now) && !before.access.has_ended(now)
         }
+    }
+
+    /// Returns what the audit has to tell of it.
+    pub fn entries(&self) -> Vec<AuditEntry> {
+        let Self { before, after } = self;
+        let revision = after.revision;
+        let mut entries = Vec::new();
+        if self.is_of_access() {
+            let (from, to) = (before.access, after.access);
+            let kind = AuditKind::AccessChanged { from, to, revision };
+            entries.push(AuditEntry::of(after, kind));
+        }
+        if before.router != after.router {
+            let (from, to) = (before.router, after.router);
+            let kind = AuditKind::Bound { from, to, revision };
+            entries.push(AuditEntry::of(after, kind));
+        }
+        let of_device = |mac, kind| AuditEntry {
+            device: Some(mac),
+            ..AuditEntry::of(after, kind)
+        };
+        for mac in self.removed() {
+            entries.push(of_device(mac, AuditKind::DeviceRemoved { revision }));
+        }
+        for mac in self.added() {
+            entries.push(of_device(mac, AuditKind::DeviceAdded { revision }));
+        }
+        entries
     }
 
     /// Returns the devices that it has no longer.

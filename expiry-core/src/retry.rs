@@ -62,6 +62,17 @@ impl RetryPolicy {
         })
     }
 
+    /// Returns the longest wait between two tries of a router that has not answered for
+    /// `down_for`, without its random part.
+    pub fn longest_wait(&self, down_for: Duration) -> Duration {
+        let waits = if down_for < self.early {
+            &self.first
+        } else {
+            &self.then
+        };
+        waits.iter().max().copied().unwrap_or_default()
+    }
+
     /// Returns the wait before the next attempt of a task that a reachable router did not
     /// confirm, after `attempts` earlier ones.
     pub fn unconfirmed(&self, attempts: u32, jitter: f64) -> Duration {
@@ -236,6 +247,13 @@ mod tests {
         let now = Instant::now();
         let wait = backoff.failed(&policy, FailureKind::Rejected, (now, now), 0.0);
         assert_eq!(wait, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn r4_the_longest_wait_grows_with_the_outage() {
+        let policy = RetryPolicy::default();
+        let seconds = |s| policy.longest_wait(Duration::from_secs(s)).as_secs();
+        assert_eq!((seconds(0), seconds(119), seconds(120)), (2, 2, 15));
     }
 
     proptest! {

@@ -80,6 +80,7 @@ mod tests {
             live_subscribers: 0,
             owed_cuts: 0,
             owed_restores: 0,
+            owed_subscribers: 0,
             next_deadline: None,
             watchers: watchers.iter().map(watcher).collect(),
             routers: Vec::new(),

@@ -13,6 +13,7 @@
 
 #![warn(missing_docs)]
 
+mod audit_row;
 mod config;
 mod error;
 mod mode;

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, Epoch, Hardware, MacAddr, Presence, PresenceKind, Progress, Revision, RouterId, State,
-    StoreError, Subscriber, SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo,
-    UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
+    Access, AuditEntry, AuditKind, Epoch, Hardware, MacAddr, Presence, PresenceKind, Progress,
+    Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task, TaskId, TaskRef, Tenant,
+    TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;
@@ -240,6 +240,11 @@ impl RouterRow {
         }
     }
 
+    /// Its number, tenant and name.
+    pub(crate) fn place(&self) -> (i64, i64, &str) {
+        (self.id, self.tenant_id, &self.name)
+    }
+
     pub(crate) fn port(&self) -> Result<u16, StoreError> {
         self.cell("port").number(self.port)
     }
@@ -302,6 +307,25 @@ impl EnforcementRow {
 
     fn macs(&self) -> Result<BTreeSet<MacAddr>, StoreError> {
         self.cell("macs").macs(&self.macs)
+    }
+
+    /// Returns the MAC, if the target is a device that was removed.
+    pub(crate) fn removed_device(&self) -> Result<Option<MacAddr>, StoreError> {
+        let device = Some(self.device.as_str()).filter(|device| !device.is_empty());
+        device
+            .map(|device| self.cell("device").parse(device))
+            .transpose()
+    }
+
+    /// Returns what there is to record of its target; the router is for the caller to add.
+    pub(crate) fn audited(&self, kind: AuditKind) -> Result<AuditEntry, StoreError> {
+        Ok(AuditEntry {
+            subscriber: Some(SubscriberId(self.subscriber_id)),
+            username: self.username()?,
+            device: self.removed_device()?,
+            due_at: Some(self.cell("due_at").time(self.due_at)?),
+            ..AuditEntry::general(kind)
+        })
     }
 
     /// Returns the undo keys of its name and MACs.

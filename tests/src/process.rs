@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -126,6 +127,18 @@ impl Expiry {
             lines,
             errors,
         }
+    }
+
+    /// Starts a command that has a terminal for input and output, such as one that draws.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn on_terminal(&self, arguments: &[&str], terminal: &OwnedFd) -> Child {
+        let stream = || Stdio::from(terminal.try_clone().expect("one more handle"));
+        let mut command = self.command(arguments);
+        command.env("TERM", "xterm");
+        command.stdin(stream()).stdout(stream()).stderr(stream());
+        command.spawn().expect("the command starts")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

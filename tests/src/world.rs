@@ -81,7 +81,7 @@ impl World {
     /// # Panics
     /// If the database cannot be read.
     pub async fn confirmed_cuts(&self) -> i64 {
-        let cuts = "kind = 'confirmed' AND want = 'cut' AND lag_us IS NOT NULL";
+        let cuts = "kind = 'cut_confirmed' AND lag_us IS NOT NULL";
         if self.database.starts_with("postgres") {
             let mut audit = PgConnection::connect(&self.database)
                 .await

@@ -74,8 +74,10 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Watch: end access on the routers when its time comes.
     Run(RunArgs),
-    /// Show what is true now: watchers, routers, what is owed and why.
-    Status,
+    /// Show what is true now: health, watchers, routers, what is owed and why.
+    Status(StatusArgs),
+    /// Say why a subscriber is or is not online, and what happens next.
+    Explain(Who),
     /// Show why nothing is cut, if so, and what to do.
     #[command(args_conflicts_with_subcommands = true)]
     Brake {
@@ -112,6 +114,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIRECTORY")]
         dir: Option<PathBuf>,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Show it until Ctrl-C, brought up to date each second and at changes.
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Clone, Debug, Args)]

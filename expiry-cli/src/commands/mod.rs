@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod dry_run;
+mod explain;
 mod find;
 mod man;
 mod migrate;
@@ -50,7 +51,11 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Run(args) => {
             run::run(&args, settings, wiring::store(settings).await?, &mut out).await
         }
-        Command::Status => status::run(&*wiring::store(settings).await?, &mut out).await,
+        Command::Status(args) => status::run(&args, wiring::store(settings).await?, &mut out).await,
+        Command::Explain(who) => {
+            let store = wiring::store(settings).await?;
+            explain::run(&who, &settings.watcher.retry, &*store, &*store, &mut out).await
+        }
         Command::Brake { command } => {
             let store = wiring::store(settings).await?;
             brake::run(command.as_ref(), &*store, &*store, &mut out).await

@@ -8,13 +8,13 @@ mod judge;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use clocks::{Agreement, Apart, Clocks, Machine};
 pub use judge::{AGREED_FOR, ClockBrake, MachineState, Reading, judge};
 
 /// Why nothing is cut, until it ends by itself or is released.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Brake {
     /// One machine's clock is not to be trusted: its watchers serve no router.

@@ -11,13 +11,14 @@ pub use gateway::{
     BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
 };
 pub use store::{
-    BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Fence, Heartbeat, Live,
-    MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedItem, Planned, RouterChange,
-    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, WatcherStatus, WatcherStore,
-    Work,
+    AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
+    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, Live,
+    MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedItem, Planned, Pruned, RouterChange,
+    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, Upcoming, WatcherStatus,
+    WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {
     gateway::MockRouterGateway,
-    store::{MockBrakeStore, MockDirectory, MockEnforcementStore, MockStatusStore},
+    store::{MockAuditStore, MockBrakeStore, MockDirectory, MockEnforcementStore, MockStatusStore},
 };

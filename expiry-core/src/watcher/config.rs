@@ -32,6 +32,9 @@ pub struct WatcherConfig {
     pub backlog: (u32, Duration),
     /// Whether a bypass binding also belongs to the subscriber whose name its comment equals.
     pub comments: bool,
+    /// How long events, and undo rows that were undone, are kept. What is owed or to be undone is
+    /// kept for as long as it is.
+    pub keep: Duration,
     /// Nobody is cut, by any watcher, while changes have ended the access of more than this share
     /// of the subscribers, in percent from 1 to 100, until somebody releases the brake. 100 is no
     /// limit.
@@ -55,6 +58,7 @@ impl Default for WatcherConfig {
             batch: 128,
             backlog: (64, Duration::from_secs(1)),
             comments: false,
+            keep: Duration::from_hours(90 * 24),
             share_limit: 100,
             patience: Duration::from_secs(20),
             seed: 0,
@@ -69,6 +73,9 @@ impl WatcherConfig {
         percent.filter(|percent| *percent < 100)
     }
 }
+
+/// How long old events can be kept.
+const LONGEST_KEPT: Duration = Duration::from_hours(3_650 * 24);
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -92,6 +99,9 @@ impl Section for WatcherConfig {
         Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
+        Key::span("keep", (Duration::from_hours(1), LONGEST_KEPT), |c| {
+            &mut c.keep
+        }),
         Key::count("share_limit", (1, 100), |c| &mut c.share_limit),
         Key::duration("patience", SECOND, |c| &mut c.patience),
     ];

@@ -1,8 +1,10 @@
 //! The engine: naps until the next deadline, plans what is due, and serves its routers.
 //!
 //! A watcher runs three loops. The **heart** compares the clocks, beats in the store, claims routers
-//! nobody serves, and keeps one **lane** for each router it owns; while a brake holds it owns none. The **planner** naps until the next deadline, turns
-//! deadlines into owed cuts and wakes the lanes. The **feed** wakes both when the data changes.
+//! nobody serves, and keeps one **lane** for each router it owns; while a brake holds it owns none.
+//! The **planner** naps until the next deadline, turns deadlines into owed cuts and wakes the lanes.
+//! The **feed** wakes both when the data changes. On the side, what is old and of no more use is
+//! dropped.
 //! Hints only shorten naps: every loop reads the state of the store anew.
 
 mod brake;
@@ -15,6 +17,7 @@ mod lane;
 mod once;
 mod planner;
 mod progress;
+mod prune;
 mod reconcile;
 mod restore;
 mod tenure;
@@ -146,6 +149,7 @@ impl Shared {
             result = heart::beat(self, &lanes, stop) => result,
             result = planner::plan(self, &lanes) => result,
             () = feed::listen(self) => Ok(()),
+            () = prune::prune(self) => Ok(()),
         };
         self.progress.ended();
         ended

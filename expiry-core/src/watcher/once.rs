@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, WatchError, brake};
+use super::{Shared, WatchError, brake, prune};
 use crate::{Brake, Status, StoreError, TaskId};
 
 /// What a single check came to.
@@ -78,6 +78,8 @@ pub(super) async fn run_once(
     };
     let (ran, ()) = tokio::join!(shared.run(&ours), watched);
     ran?;
+    // Where only single checks run, nobody else does this.
+    prune::batch(shared, &mut 0).await;
 
     let now = status(shared).await?;
     let still: BTreeSet<_> = now.owed.iter().filter_map(|item| item.task).collect();

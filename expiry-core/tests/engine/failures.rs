@@ -251,7 +251,7 @@ async fn r2_a_commit_whose_answer_is_lost_loses_nothing(#[case] call: &'static s
         .store
         .audit_events()
         .iter()
-        .filter(|e| e.lag.is_some())
+        .filter(|e| e.entry.lag.is_some())
         .count();
     assert_eq!(confirmed, 1, "confirmed once");
     world.pay(subscriber.id).await;

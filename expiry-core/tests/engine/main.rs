@@ -8,6 +8,7 @@ mod flights;
 mod ownership;
 mod payments;
 mod progress;
+mod pruning;
 mod reading;
 mod reconcile;
 mod world;

@@ -126,6 +126,7 @@ CREATE TABLE undo (
 
 CREATE INDEX undo_open ON undo (kind, key, router_id) WHERE undone_at IS NULL;
 CREATE INDEX undo_fresh ON undo (router_id) WHERE fresh;
+CREATE INDEX undo_closed ON undo (undone_at) WHERE undone_at IS NOT NULL;
 
 -- What a router let through, when it was last read whole, of nobody we know.
 CREATE TABLE stray (
@@ -143,21 +144,39 @@ CREATE TABLE stray (
 
 CREATE INDEX stray_router ON stray (router_id);
 
--- Append-only; holds names and numbers of what may be long gone.
+-- The audit: append-only, and pruned by age. Holds names and numbers of what may be long gone.
+-- `detail` is JSON, by `kind`.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('confirmed', 'returned')),
-    want TEXT NOT NULL,
-    router_id INTEGER NOT NULL,
-    subscriber_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT,
+    tenant_id INTEGER NOT NULL,
+    subscriber_id INTEGER,
     username TEXT,
-    device TEXT NOT NULL,
-    due_at INTEGER NOT NULL,
+    device TEXT,
+    router_id INTEGER,
+    router TEXT,
+    due_at INTEGER,
     lag_us INTEGER,
-    outage INTEGER NOT NULL,
-    way_in TEXT
+    outage INTEGER NOT NULL DEFAULT 0 CHECK (outage IN (0, 1))
 ) STRICT;
+
+CREATE INDEX event_age ON event (at);
+CREATE INDEX event_subscriber ON event (subscriber_id, id) WHERE subscriber_id IS NOT NULL;
+
+-- How many first confirmations took longer than the bound below and up to `bound_us`. A row
+-- outlives its router, so that sums never shrink.
+CREATE TABLE lag_bucket (
+    router_id INTEGER NOT NULL,
+    want TEXT NOT NULL CHECK (want IN ('cut', 'restore')),
+    outage INTEGER NOT NULL CHECK (outage IN (0, 1)),
+    bound_us INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum_us INTEGER NOT NULL,
+    max_us INTEGER NOT NULL,
+    PRIMARY KEY (router_id, want, outage, bound_us)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE watcher (
     id TEXT PRIMARY KEY,

@@ -32,6 +32,19 @@ type Conn = PgConnection;
 
 const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
 
+/// Events after a place, up to the oldest transaction that is still open: what that one and later
+/// ones have written may get company that stands before it.
+const EVENTS_AFTER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event
+     WHERE (xid, id) > ($1::TEXT::XID8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY xid, id LIMIT $3";
+
+/// The latest events of a subscriber, latest first.
+const EVENTS_OF: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
+
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
@@ -67,6 +80,7 @@ impl Backend {
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
         };
         sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
+        backend.adopt_events().await?;
         Ok(backend)
     }
 
@@ -89,6 +103,22 @@ impl Backend {
         };
         let now = clock.fetch_one(&mut *inner).await? + self.clock_ahead;
         Ok(Tx { inner, now })
+    }
+
+    /// Events that a dump brought from another server carry numbers of transactions that are none
+    /// here, yet. They become the oldest, or nobody would read them.
+    async fn adopt_events(&self) -> Result<()> {
+        sqlx::query(
+            "UPDATE event SET xid = '0'
+             WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
+                       >= pg_snapshot_xmax(pg_current_snapshot())
+               AND id <= (SELECT id FROM event
+                          WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                          ORDER BY id DESC LIMIT 1)",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn feed(&self) -> Result<feed::Feed> {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use expiry_core::{
-    Brake, BrakeStore, Clocks, Machine, MachineRecord, MachineState, brake::ClockBrake,
+    AuditEntry, AuditKind, Brake, BrakeStore, Clocks, Machine, MachineRecord, MachineState,
+    brake::ClockBrake,
 };
 use sqlx::FromRow;
 
 use super::{
-    Backend, Tx, share, signal,
+    Backend, Tx, audit, share, signal,
     store::{self, within},
 };
 use crate::{
@@ -141,9 +142,18 @@ async fn record(
         return Ok(false);
     }
     write(tx, machine, version + 1, state).await?;
-    if state.brake.is_none() && before.is_some_and(|row| row.braked_at.is_some()) {
-        forget_the_future(tx).await?;
-        signal(tx.conn()).await?;
+    let before = match before {
+        None => None,
+        Some(row) => Brake::of_machine(&row.name, &row.state()?),
+    };
+    match (before, Brake::of_machine(&machine.name, state)) {
+        (None, Some(brake)) => note(tx, AuditKind::BrakeSet { brake }).await?,
+        (Some(brake), None) => {
+            note(tx, AuditKind::BrakeEnded { brake }).await?;
+            forget_the_future(tx).await?;
+            signal(tx.conn()).await?;
+        }
+        (None, None) | (Some(_), Some(_)) => {}
     }
     Ok(true)
 }
@@ -158,11 +168,18 @@ async fn release(tx: &mut Tx) -> Result<Vec<Brake>> {
         write(tx, &machine, row.version + 1, &row.state()?.released()).await?;
     }
     share::accept(tx).await?;
+    for brake in released.iter().cloned() {
+        note(tx, AuditKind::BrakeReleased { brake }).await?;
+    }
     if !released.is_empty() {
         forget_the_future(tx).await?;
         signal(tx.conn()).await?;
     }
     Ok(released)
+}
+
+async fn note(tx: &mut Tx, kind: AuditKind) -> Result<()> {
+    audit::record(tx, &[AuditEntry::general(kind)]).await
 }
 
 /// Returns why nothing is cut, oldest first.

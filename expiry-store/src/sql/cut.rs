@@ -3,7 +3,7 @@
 use expiry_core::{MacAddr, RouterId, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, keys::push_numbers};
+use super::{CHUNK, Db, Tx, audit, keys::push_numbers};
 use crate::{error::Result, row::mac_pattern};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
@@ -77,6 +77,7 @@ pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<(
 /// Owes the cuts of the subscribers whose deadline has passed unplanned, oldest first, at most
 /// `limit`. Returns how many subscribers that were.
 pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
+    audit::note_ends(tx, limit).await?;
     let now = tx.now;
     let mut query = QueryBuilder::<Db>::new(INSERT);
     query

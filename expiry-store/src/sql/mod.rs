@@ -1,13 +1,16 @@
 //! The statements of both stores, compiled once against each driver: the parent module says which
-//! (`Db`, `Conn`), begins transactions, and wakes watchers.
+//! (`Db`, `Conn`), begins transactions, wakes watchers, and knows in which order events are final.
 
+mod audit;
 mod brake;
 mod cut;
+mod explain;
 mod intend;
 mod keys;
 pub(super) mod outlook;
 mod ownership;
 pub(super) mod planning;
+pub(super) mod prune;
 mod put;
 mod recheck;
 pub(super) mod reconcile;
@@ -26,7 +29,7 @@ mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, STEPS, count_anew, signal};
+use super::{Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, STEPS, count_anew, signal};
 use crate::error::Result;
 
 /// So many rows are written, or asked for, by one statement.

@@ -1,11 +1,16 @@
 //! Which watcher serves which router.
 
-use expiry_core::{Fence, Heartbeat, Ownership, StoreError, WatcherId};
+use std::collections::BTreeMap;
 
-use super::{Tx, brake, routers, share, signal};
+use expiry_core::{
+    AuditEntry, AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId,
+};
+use sqlx::QueryBuilder;
+
+use super::{Db, Tx, audit, brake, keys::push_numbers, routers, share, signal};
 use crate::{
     error::Result,
-    row::{RouterRow, span},
+    row::{RouterRow, span, tenant_id, watcher_id},
     seal::Sealer,
 };
 
@@ -18,29 +23,13 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     if let (_, Some(exceeded)) = share::check(tx).await? {
         share::record(tx, exceeded).await?;
     }
-    let now = tx.now;
-    let watcher = beat.watcher.to_string();
-    sqlx::query(
-        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, owner = $1, epoch = epoch + 1,
-             claimed_at = $2
-         WHERE enabled
-           AND (owner IS NULL
-                OR owner <> $1
-                   AND NOT EXISTS (SELECT 1 FROM watcher w
-                                   WHERE w.id = router.owner
-                                     AND w.heartbeat_at > $2 - w.ttl_us
-                                     AND w.heartbeat_at < $2 + w.ttl_us))",
-    )
-    .bind(&watcher)
-    .bind(now)
-    .execute(tx.conn())
-    .await?;
+    claim(tx, beat.watcher).await?;
     let rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
          FROM router WHERE owner = $1 ORDER BY id",
     )
-    .bind(&watcher)
+    .bind(beat.watcher.to_string())
     .fetch_all(tx.conn())
     .await?;
     // One router that cannot be read must not cost the others their watcher.
@@ -68,12 +57,7 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
 
 pub(super) async fn stand_by(tx: &mut Tx, beat: &Heartbeat) -> Result<()> {
     note_beat(tx, beat, true).await?;
-    let released =
-        sqlx::query("UPDATE router SET owner = NULL, taken_over = TRUE WHERE owner = $1")
-            .bind(beat.watcher.to_string())
-            .execute(tx.conn())
-            .await?;
-    if released.rows_affected() > 0 {
+    if let_go(tx, beat.watcher, true).await? {
         signal(tx.conn()).await?;
     }
     Ok(())
@@ -107,21 +91,86 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     Ok(())
 }
 
+/// Takes the routers of nobody, and those whose owner fell silent. The caller keeps other claims
+/// out.
+async fn claim(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
+    let (id, now) = (watcher.to_string(), tx.now);
+    let free: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT id, owner FROM router
+         WHERE enabled
+           AND (owner IS NULL
+                OR owner <> $1
+                   AND NOT EXISTS (SELECT 1 FROM watcher w
+                                   WHERE w.id = router.owner
+                                     AND w.heartbeat_at > $2 - w.ttl_us
+                                     AND w.heartbeat_at < $2 + w.ttl_us))",
+    )
+    .bind(&id)
+    .bind(now)
+    .fetch_all(tx.conn())
+    .await?;
+    if free.is_empty() {
+        return Ok(());
+    }
+    let owners: BTreeMap<_, _> = free.into_iter().collect();
+    let mut query = QueryBuilder::<Db>::new(
+        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, epoch = epoch + 1, owner = ",
+    );
+    query
+        .push_bind(id)
+        .push(", claimed_at = ")
+        .push_bind(now)
+        .push(" WHERE enabled AND id IN ");
+    push_numbers(&mut query, owners.keys().copied());
+    query.push(" RETURNING id, tenant_id, name");
+    let claimed: Vec<(i64, i64, String)> = query.build_query_as().fetch_all(tx.conn()).await?;
+    let mut entries = Vec::with_capacity(claimed.len());
+    for (router, tenant, name) in claimed {
+        let before = owners.get(&router).and_then(Option::as_ref);
+        let taken_over_from = before.map(|owner| watcher_id("router", owner));
+        let kind = AuditKind::RouterOwned {
+            watcher,
+            taken_over_from: taken_over_from.transpose()?,
+        };
+        entries.push(AuditEntry::on(
+            tenant_id(tenant),
+            RouterId(router),
+            name,
+            kind,
+        ));
+    }
+    audit::record(tx, &entries).await
+}
+
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
-    let watcher = watcher.to_string();
-    let released =
-        sqlx::query("UPDATE router SET owner = NULL, taken_over = FALSE WHERE owner = $1")
-            .bind(&watcher)
-            .execute(tx.conn())
-            .await?;
+    let released = let_go(tx, watcher, false).await?;
     sqlx::query("DELETE FROM watcher WHERE id = $1")
-        .bind(&watcher)
+        .bind(watcher.to_string())
         .execute(tx.conn())
         .await?;
-    if released.rows_affected() > 0 {
+    if released {
         signal(tx.conn()).await?;
     }
     Ok(())
+}
+
+/// Takes its routers away from a watcher, and tells whether it had any.
+async fn let_go(tx: &mut Tx, watcher: WatcherId, taken_over: bool) -> Result<bool> {
+    let released: Vec<(i64, i64, String)> = sqlx::query_as(
+        "UPDATE router SET owner = NULL, taken_over = $2 WHERE owner = $1
+         RETURNING id, tenant_id, name",
+    )
+    .bind(watcher.to_string())
+    .bind(taken_over)
+    .fetch_all(tx.conn())
+    .await?;
+    let entries = released.into_iter().map(|(router, tenant, name)| {
+        let kind = AuditKind::RouterReleased { watcher };
+        AuditEntry::on(tenant_id(tenant), RouterId(router), name, kind)
+    });
+    let entries: Vec<_> = entries.collect();
+    audit::record(tx, &entries).await?;
+    Ok(!entries.is_empty())
 }
 
 /// Returns when the owner claimed the router, or fails unless the fence holds.

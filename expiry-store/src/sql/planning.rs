@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use expiry_core::{MacAddr, Planned, Subscriber};
+use expiry_core::{AuditEntry, AuditKind, MacAddr, Planned, Subscriber};
 use sqlx::QueryBuilder;
 
 use super::{
-    Backend, CHUNK, Db, Tx, brake,
+    Backend, CHUNK, Db, Tx, audit, brake,
     cut::{self, Due},
     keys::{push_numbers, push_texts},
     restore, share, signal,
@@ -63,15 +63,18 @@ pub(super) async fn changed(tx: &mut Tx, changes: &[Changed<'_>]) -> Result<()> 
     let mut live = Vec::new();
     let mut ended: BTreeMap<Due, Vec<i64>> = BTreeMap::new();
     let mut without = Vec::new();
+    let mut ends = Vec::new();
     for Changed { subscriber, due } in changes {
         if subscriber.access.is_live(now) {
             live.push(*subscriber);
         } else if subscriber.access.end().is_some() {
             ended.entry(*due).or_default().push(subscriber.id.0);
+            ends.extend((*due == Due::End).then(|| AuditEntry::ended(subscriber)));
         } else {
             without.push(subscriber.id.0);
         }
     }
+    audit::record(tx, &ends).await?;
     strip_others(tx, &live).await?;
     let ids: Vec<_> = live.iter().map(|live| live.id.0).collect();
     share::note_live(tx, &ids).await?;
@@ -282,7 +285,10 @@ async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
     .await?;
     let mut count = 0;
     for row in early {
-        access_changed(tx, &Subscriber::try_from(row)?).await?;
+        let subscriber = Subscriber::try_from(row)?;
+        let revision = subscriber.revision;
+        audit::note(tx, &subscriber, AuditKind::EndTakenBack { revision }).await?;
+        access_changed(tx, &subscriber).await?;
         count += 1;
     }
     Ok(count)

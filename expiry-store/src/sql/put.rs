@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    Field, PutReport, PutSubscriber, RouterId, StoreError, Subscriber, SubscriberId, TenantId,
-    put::{Known, Merged, merge},
+    AuditEntry, Field, PutReport, PutSubscriber, RouterId, StoreError, Subscriber, SubscriberId,
+    TenantId,
+    put::{Change, Known, Merged, merge},
 };
 use sqlx::QueryBuilder;
 
 use super::{
-    CHUNK, Db, Tx, count_anew,
+    CHUNK, Db, Tx, audit, count_anew,
     cut::{self, Due, Removed},
     keys::push_texts,
     planning::{self, Changed},
@@ -55,6 +56,9 @@ async fn write(tx: &mut Tx, merged: Merged) -> Result<()> {
     }
     subscribers::insert_devices(tx, &added).await?;
 
+    let mut entries: Vec<_> = changed.iter().flat_map(Change::entries).collect();
+    entries.extend(made.iter().map(AuditEntry::added));
+    audit::record(tx, &entries).await?;
     scope::moved(tx, &changed).await?;
     cut::plan_devices(tx, &removed).await?;
     let is_bulk = changed.len() + made.len() > BULK;

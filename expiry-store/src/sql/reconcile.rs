@@ -6,16 +6,15 @@ use std::{
 };
 
 use expiry_core::{
-    Fence, Found, Known, Reconciled, Reconciliation, RouterId, State, TaskId, UndoKey, Want, WayIn,
+    AuditEntry, AuditKind, Fence, Found, Known, Reconciled, Reconciliation, RouterId, State,
+    TaskId, UndoKey, Want, WayIn,
 };
 use sqlx::QueryBuilder;
 
 use super::{
-    Db, Tx, cut,
+    Db, Tx, audit, cut,
     keys::{push_numbers, split},
-    ownership,
-    settle::{self, Event},
-    stray, work,
+    ownership, settle, stray, work,
 };
 use crate::{
     error::Result,
@@ -77,6 +76,11 @@ pub(super) async fn reconciled(
     let router = fence.router;
     let found = owe(tx, router, &reconciliation.on, reconciliation.pace).await?;
     let new_strays = stray::replace(tx, router, &reconciliation.strays).await?;
+    if !new_strays.is_empty() {
+        let strays = new_strays.len() as u64;
+        let found = AuditEntry::general(AuditKind::StraysFound { strays });
+        audit::record_on(tx, router, vec![found]).await?;
+    }
     sqlx::query("UPDATE router SET reconciled_at = $2 WHERE id = $1")
         .bind(router.0)
         .bind(tx.now)
@@ -125,15 +129,21 @@ async fn owe(
     }
     let mut found = Vec::new();
     let mut again = Vec::new();
+    let mut returns = Vec::new();
     for (mut row, way_in) in rows {
         let before = row.progress()?;
         if before.state != State::Confirmed || row.task_ref()?.want != Want::Cut {
             continue;
         }
-        row.set_progress(&before.found_again(way_in, pace, at));
+        let after = before.found_again(way_in, pace, at);
+        if let Some(kind) = AuditKind::of_return(&before, &after, way_in) {
+            returns.push(row.audited(kind)?);
+        }
+        row.set_progress(&after);
         again.push((row, way_in));
     }
-    write_again(tx, router, &again).await?;
+    write_again(tx, &again).await?;
+    audit::record_on(tx, router, returns).await?;
     let mut made = Vec::new();
     for subscriber in ended.keys() {
         cut::plan_missing(tx, *subscriber, router).await?;
@@ -161,13 +171,8 @@ async fn owe(
     Ok(found)
 }
 
-/// Writes rows that are owed again, and the audit of those that came back. What ended long ago
-/// comes after what ends now.
-async fn write_again(
-    tx: &mut Tx,
-    router: RouterId,
-    rows: &[(EnforcementRow, Option<WayIn>)],
-) -> Result<()> {
+/// Writes rows that are owed again. What ended long ago comes after what ends now.
+async fn write_again(tx: &mut Tx, rows: &[(EnforcementRow, Option<WayIn>)]) -> Result<()> {
     let overdue = tx.now - cut::BACKLOG_AFTER;
     for rows in rows.chunks(CHUNK) {
         let all: Vec<_> = rows.iter().map(|(row, _)| row).collect();
@@ -177,11 +182,6 @@ async fn write_again(
         query.push_bind(overdue).push(" AND id IN ");
         push_numbers(&mut query, all.iter().map(|row| row.id));
         query.build().execute(tx.conn()).await?;
-        let back = rows.iter().filter(|(_, way_in)| way_in.is_some());
-        let events: Vec<_> = back.map(|(row, _)| Event::returned(row.clone())).collect();
-        if !events.is_empty() {
-            settle::write_events(tx, router, &events).await?;
-        }
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 use expiry_core::{
-    Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange, RouterId,
+    AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange,
+    RouterId,
 };
 
-use super::{Tx, cut, restore, signal, stray, tenants};
+use super::{Tx, audit, cut, restore, signal, stray, tenants};
 use crate::{
     error::Result,
     row::{RouterRow, tenant_id, tenant_number},
@@ -47,6 +48,9 @@ pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<R
     .bind(secret.key_id)
     .fetch_one(tx.conn())
     .await?;
+    let address = RouterAddress::place(&new.address.host, new.address.port);
+    let place = (id, tenant_number(new.tenant), new.name.as_str());
+    audit::note_router(tx, place, AuditKind::RouterAdded { address }).await?;
     entered_scope(tx, id).await?;
     get(tx, keys, id).await
 }
@@ -94,6 +98,7 @@ pub(super) async fn change(
     if moved {
         stray::forget(tx, row.id).await?;
     }
+    note_change(tx, &row, change).await?;
     if enabled && (moved || !row.enabled) {
         entered_scope(tx, row.id).await?;
     } else {
@@ -108,6 +113,7 @@ pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
         .bind(router.0)
         .execute(tx.conn())
         .await?;
+    audit::note_router(tx, row.place(), AuditKind::RouterAccepted).await?;
     if row.enabled {
         return entered_scope(tx, router.0).await;
     }
@@ -177,7 +183,7 @@ pub(super) async fn open_work(tx: &mut Tx, router: RouterId) -> Result<OpenWork>
 }
 
 pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result<()> {
-    require(tx, router).await?;
+    let row = require(tx, router).await?;
     let busy: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM enforcement
                         WHERE router_id = $1 AND next_at IS NOT NULL AND state = 'owed')
@@ -191,9 +197,11 @@ pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result
         .bind(tx.now)
         .fetch_optional(tx.conn())
         .await?;
-    if (busy || unplanned.is_some()) && !force {
+    let forced = busy || unplanned.is_some();
+    if forced && !force {
         return Err(Conflict::RouterBusy.into());
     }
+    audit::note_router(tx, row.place(), AuditKind::RouterRemoved { forced }).await?;
     for statement in [
         "DELETE FROM enforcement WHERE router_id = $1",
         "DELETE FROM undo WHERE router_id = $1",
@@ -206,6 +214,32 @@ pub(super) async fn remove(tx: &mut Tx, router: RouterId, force: bool) -> Result
             .await?;
     }
     signal(tx.conn()).await
+}
+
+async fn note_change(tx: &mut Tx, before: &RouterRow, change: &RouterChange) -> Result<()> {
+    let host = change.host.as_ref().unwrap_or(&before.host);
+    let port = change.port.map_or_else(|| before.port(), Ok)?;
+    let moved = *host != before.host || port != before.port()?;
+    let account = change.username.clone();
+    let account = account.filter(|account| *account != before.username);
+    let password = change.password.is_some();
+    if moved || account.is_some() || password {
+        let kind = AuditKind::RouterChanged {
+            address: moved.then(|| RouterAddress::place(host, port)),
+            account,
+            password,
+        };
+        audit::note_router(tx, before.place(), kind).await?;
+    }
+    match change.enabled {
+        Some(true) if !before.enabled => {
+            audit::note_router(tx, before.place(), AuditKind::RouterEnabled).await
+        }
+        Some(false) if before.enabled => {
+            audit::note_router(tx, before.place(), AuditKind::RouterDisabled).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a router, or fails if there is none.

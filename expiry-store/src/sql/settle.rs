@@ -8,37 +8,16 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Fence, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskId, UndoKey, Want,
+    AuditEntry, AuditKind, Fence, Outcome, Progress, Recorded, RouterId, Settled, Settlement,
+    State, TaskId, UndoKey, Want,
 };
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, ownership, restore, undo, work};
+use super::{CHUNK, Db, Tx, audit, ownership, restore, undo, work};
 use crate::{
     error::Result,
-    row::{EnforcementRow, instant, micros, want_word},
+    row::{EnforcementRow, instant, micros},
 };
-
-/// A confirmation or return, for the audit.
-pub(super) struct Event {
-    kind: &'static str,
-    want: &'static str,
-    row: EnforcementRow,
-    lag: Option<i64>,
-    outage: bool,
-}
-
-impl Event {
-    /// The return of somebody whose cut was confirmed.
-    pub(super) fn returned(row: EnforcementRow) -> Self {
-        Self {
-            kind: "returned",
-            want: want_word(Want::Cut),
-            row,
-            lag: None,
-            outage: false,
-        }
-    }
-}
 
 pub(super) async fn settle(
     tx: &mut Tx,
@@ -68,7 +47,8 @@ struct Desk {
     undo: BTreeMap<UndoKey, undo::Standing>,
     closed: BTreeSet<UndoKey>,
     reopened: BTreeSet<UndoKey>,
-    events: Vec<Event>,
+    events: Vec<AuditEntry>,
+    lags: Vec<(Want, bool, Duration)>,
 }
 
 impl Desk {
@@ -106,6 +86,7 @@ impl Desk {
             closed: BTreeSet::new(),
             reopened: BTreeSet::new(),
             events: Vec::new(),
+            lags: Vec::new(),
         })
     }
 
@@ -155,25 +136,21 @@ impl Desk {
             }
         }
         row.set_progress(&after);
-        let confirmed = after.state == State::Confirmed && before.state == State::Owed;
-        let returned = matches!(settlement.outcome, Outcome::Returned { .. });
         let first = after.state == State::Confirmed && before.confirmed_at.is_none();
-        let lag = first.then(|| (now - row.due_at).max(0));
+        let lag = first.then(|| u64::try_from(now - row.due_at).unwrap_or_default());
+        let lag = lag.map(Duration::from_micros);
         let outage = first && self.back_at.is_some_and(|back_at| back_at > row.due_at);
         self.touched.insert(task.id);
-        if confirmed || returned {
-            self.events.push(Event {
-                kind: if confirmed { "confirmed" } else { "returned" },
-                want: want_word(task.want),
-                row: row.clone(),
+        self.lags.extend(lag.map(|lag| (task.want, outage, lag)));
+        if let Some(kind) = AuditKind::of_outcome(task.want, &before, &after, &settlement.outcome) {
+            self.events.push(AuditEntry {
                 lag,
                 outage,
+                ..row.audited(kind)?
             });
         }
         Ok(Settled::Recorded(Recorded {
-            lag: lag
-                .and_then(|lag| u64::try_from(lag).ok())
-                .map(Duration::from_micros),
+            lag,
             outage,
             progress: row.progress()?,
         }))
@@ -193,10 +170,8 @@ impl Desk {
         let closed: Vec<_> = closed.map(|standing| standing.id).collect();
         undo::close(tx, &closed).await?;
         undo::reopen(tx, self.router, &self.reopened).await?;
-        for events in self.events.chunks(CHUNK) {
-            write_events(tx, self.router, events).await?;
-        }
-        Ok(())
+        audit::record_on(tx, self.router, self.events).await?;
+        audit::count_lags(tx, self.router, self.lags).await
     }
 }
 
@@ -239,31 +214,6 @@ pub(super) async fn write_rows(
             .push_bind(columns.last_error.map(ToOwned::to_owned));
     });
     query.push(") AS v WHERE enforcement.id = v.column1");
-    query.build().execute(tx.conn()).await?;
-    Ok(())
-}
-
-pub(super) async fn write_events(tx: &mut Tx, router: RouterId, events: &[Event]) -> Result<()> {
-    let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(
-        "INSERT INTO event (at, kind, want, router_id, subscriber_id, username, device, due_at,
-             lag_us, outage, way_in) ",
-    );
-    query.push_values(events, |mut values, event| {
-        let columns = event.row.columns();
-        values
-            .push_bind(now)
-            .push_bind(event.kind)
-            .push_bind(event.want)
-            .push_bind(router.0)
-            .push_bind(event.row.subscriber_id)
-            .push_bind(event.row.username.clone())
-            .push_bind(event.row.device.clone())
-            .push_bind(event.row.due_at)
-            .push_bind(event.lag)
-            .push_bind(event.outage)
-            .push_bind(columns.way_in.map(ToOwned::to_owned));
-    });
     query.build().execute(tx.conn()).await?;
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! How many were ended by changes, and whether that is too many.
 
 use expiry_core::{
-    Brake,
+    AuditEntry, AuditKind, Brake,
     brake::{enough_subscribers, exceeds_share},
 };
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, keys::push_numbers, signal};
+use super::{CHUNK, Db, Tx, audit, keys::push_numbers, signal};
 use crate::{error::Result, row::Cell};
 
 /// So long an access that a change ended counts, even if it is cut, in microseconds.
@@ -138,6 +138,9 @@ pub(super) async fn record(tx: &mut Tx, found: Exceeded) -> Result<()> {
     .execute(tx.conn())
     .await?;
     if recorded.rows_affected() > 0 {
+        if let Some(brake) = brake(tx).await? {
+            audit::record(tx, &[AuditEntry::general(AuditKind::BrakeSet { brake })]).await?;
+        }
         signal(tx.conn()).await?;
     }
     Ok(())

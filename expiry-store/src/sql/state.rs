@@ -1,12 +1,15 @@
-use expiry_core::{Conflict, Fence, Hardware, RouterFacts, RouterState};
+use std::time::Duration;
 
-use super::{Tx, ownership, routers};
+use expiry_core::{AuditKind, Conflict, Fence, Hardware, RouterFacts, RouterState};
+
+use super::{Tx, audit, ownership, routers};
 use crate::{error::Result, row::storable};
 
 /// Records how a router is. The caller keeps every other call of this kind out, so that no two
 /// routers get the same serial number.
 pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState) -> Result<()> {
     ownership::hold(tx, fence).await?;
+    note_turn(tx, fence, state).await?;
     match state {
         RouterState::Reached(facts) => {
             sqlx::query(
@@ -34,6 +37,28 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
             Ok(())
         }
     }
+}
+
+/// Tells the audit when an outage begins or ends.
+async fn note_turn(tx: &mut Tx, fence: &Fence, state: &RouterState) -> Result<()> {
+    let (tenant, name, down_since): (i64, String, Option<i64>) =
+        sqlx::query_as("SELECT tenant_id, name, down_since FROM router WHERE id = $1")
+            .bind(fence.router.0)
+            .fetch_one(tx.conn())
+            .await?;
+    let kind = match (state, down_since) {
+        (RouterState::Failed(error), None) => AuditKind::RouterDown {
+            error: storable(error),
+        },
+        (RouterState::Reached(_), Some(since)) => {
+            let down_for = u64::try_from(tx.now - since).unwrap_or_default();
+            AuditKind::RouterUp {
+                down_for: Duration::from_micros(down_for),
+            }
+        }
+        (RouterState::Failed(_), Some(_)) | (RouterState::Reached(_), None) => return Ok(()),
+    };
+    audit::note_router(tx, (fence.router.0, tenant, &name), kind).await
 }
 
 /// Takes the first box that answers as the router, and follows the name of a known one.

@@ -31,6 +31,7 @@ pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
         live_subscribers: live_subscribers(tx).await?,
         owed_cuts,
         owed_restores,
+        owed_subscribers: owed_subscribers(tx).await?,
         next_deadline: next_deadline(tx).await?.map(instant).transpose()?,
         watchers,
         routers,
@@ -93,7 +94,26 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
     Ok(owed)
 }
 
-async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
+/// Counts each once, on however many routers, planned or not.
+async fn owed_subscribers(tx: &mut Tx) -> Result<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM (
+             SELECT e.subscriber_id FROM enforcement e
+             JOIN router r ON r.id = e.router_id AND r.enabled
+             WHERE e.next_at IS NOT NULL AND e.state = 'owed' AND e.want = 'cut'
+               AND e.due_at <= $1
+             UNION SELECT s.id FROM subscriber s
+             JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
+                  AND (s.router_id IS NULL OR s.router_id = r.id)
+             WHERE s.planned_revision < s.revision AND s.ends_at <= $1) AS owed",
+    )
+    .bind(tx.now)
+    .fetch_one(tx.conn())
+    .await?;
+    count_of(count)
+}
+
+pub(super) async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
     let rows: Vec<(String, i64, i64, Option<String>, bool)> = sqlx::query_as(
         "SELECT id, heartbeat_at, ttl_us, machine, braked
          FROM watcher ORDER BY heartbeat_at DESC, id",
@@ -295,7 +315,7 @@ fn owed_item(row: OwedRow) -> Result<OwedItem> {
 }
 
 /// The tenant that stands for none has no slug.
-fn slug(slug: String) -> Option<String> {
+pub(super) fn slug(slug: String) -> Option<String> {
     (!slug.is_empty()).then_some(slug)
 }
 

@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, ChangeFeed, Directory, EnforcementStore, Fence, Heartbeat, Intent, Known, Live,
-    MacAddr, NewRouter, NewSubscriber, OpenWork, Outlook, Ownership, Planned, PutReport,
-    PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState,
-    Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber, SubscriberId,
-    TaskRef, Tenant, TenantId, UndoKey, Username, WatcherId, Work,
+    AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
+    Explanation, Fence, Heartbeat, Intent, Known, LagReport, Live, MacAddr, NewRouter,
+    NewSubscriber, OpenWork, Outlook, Ownership, Planned, Pruned, PutReport, PutSubscriber,
+    Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState, Settled, Settlement,
+    Status, StatusStore, StoreError, Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId,
+    UndoKey, Upcoming, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, intend, outlook, ownership, planning, put, recheck, reconcile, routers, settle, share,
-    state, status, stray, subscribers, tenants, work,
+    Backend, audit, explain, intend, outlook, ownership, planning, prune, put, recheck, reconcile,
+    routers, settle, share, state, status, stray, subscribers, tenants, work,
 };
 use crate::{
     error,
@@ -397,6 +398,10 @@ impl EnforcementStore for Backend {
         .await
     }
 
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<Pruned> {
+        within(SHORT, prune::prune(self, keep, limit)).await
+    }
+
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>> {
         within(SHORT, async {
             let feed = self.feed().await?;
@@ -424,6 +429,54 @@ impl StatusStore for Backend {
             let outlook = outlook::outlook(&mut tx).await?;
             tx.commit().await?;
             Ok(outlook)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl AuditStore for Backend {
+    async fn events(&self, after: AuditId, limit: u32) -> Result<Vec<AuditEvent>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let events = audit::after(&mut tx, after, limit).await?;
+            tx.commit().await?;
+            Ok(events)
+        })
+        .await
+    }
+
+    async fn lag(&self) -> Result<LagReport> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let lag = audit::lag(&mut tx).await?;
+            tx.commit().await?;
+            Ok(lag)
+        })
+        .await
+    }
+
+    async fn upcoming(&self, limit: u32) -> Result<Vec<Upcoming>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let upcoming = explain::upcoming(&mut tx, limit).await?;
+            tx.commit().await?;
+            Ok(upcoming)
+        })
+        .await
+    }
+
+    async fn explain(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+        events: u32,
+    ) -> Result<Explanation> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let explanation = explain::explain(&mut tx, tenant, username, events).await?;
+            tx.commit().await?;
+            Ok(explanation)
         })
         .await
     }

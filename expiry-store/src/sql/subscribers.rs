@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use expiry_core::{
-    AccessChange, Conflict, MacAddr, Missing, NewSubscriber, Revision, RouterId, Subscriber,
-    SubscriberId, TenantId, Username,
+    AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber, Revision,
+    RouterId, Subscriber, SubscriberId, TenantId, Username,
 };
 use sqlx::QueryBuilder;
 
 use super::{
-    CHUNK, Db, Tx,
+    CHUNK, Db, Tx, audit,
     cut::{self, Due, Removed},
     planning, routers, share, signal, tenants,
 };
@@ -32,6 +32,7 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     }
     let made = insert(tx, std::slice::from_ref(new)).await?;
     let subscriber = made.into_iter().next().ok_or(Missing::Subscriber)?;
+    audit::record(tx, &[AuditEntry::added(&subscriber)]).await?;
     let devices = devices_of(std::slice::from_ref(&subscriber));
     planning::adopt_devices(tx, &devices).await?;
     planning::access_changed(tx, &subscriber).await?;
@@ -83,11 +84,14 @@ pub(super) async fn change_access(
     change: AccessChange,
 ) -> Result<Subscriber> {
     let mut subscriber = require(tx, id).await?;
-    let (before, now) = (subscriber.access, instant(tx.now)?);
-    subscriber.access = before.changed(change, now);
+    let (from, now) = (subscriber.access, instant(tx.now)?);
+    subscriber.access = from.changed(change, now);
     let subscriber = write(tx, subscriber).await?;
+    let (to, revision) = (subscriber.access, subscriber.revision);
+    let kind = AuditKind::AccessChanged { from, to, revision };
+    audit::note(tx, &subscriber, kind).await?;
     planning::access_changed(tx, &subscriber).await?;
-    if subscriber.access.has_ended(now) && !before.has_ended(now) {
+    if to.has_ended(now) && !from.has_ended(now) {
         share::note_ended(tx, &[subscriber.id.0]).await?;
     }
     Ok(subscriber)
@@ -100,6 +104,8 @@ pub(super) async fn add_device(tx: &mut Tx, id: SubscriberId, mac: MacAddr) -> R
     planning::adopt_devices(tx, &[(&subscriber, mac)]).await?;
     subscriber.devices.insert(mac);
     let subscriber = write(tx, subscriber).await?;
+    let revision = subscriber.revision;
+    note_device(tx, &subscriber, mac, AuditKind::DeviceAdded { revision }).await?;
     planning::devices_changed(tx, &subscriber).await?;
     Ok(subscriber)
 }
@@ -120,6 +126,8 @@ pub(super) async fn remove_device(
     }];
     delete_devices(tx, &removed).await?;
     let subscriber = write(tx, subscriber).await?;
+    let revision = subscriber.revision;
+    note_device(tx, &subscriber, mac, AuditKind::DeviceRemoved { revision }).await?;
     planning::devices_changed(tx, &subscriber).await?;
     cut::plan_devices(tx, &removed).await?;
     if subscriber.access.is_live(instant(tx.now)?) {
@@ -131,9 +139,19 @@ pub(super) async fn remove_device(
 pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
     let mut subscriber = require(tx, id).await?;
     let now = instant(tx.now)?;
-    let had_ended = subscriber.access.has_ended(now);
-    subscriber.access = subscriber.access.changed(AccessChange::Revoke, now);
-    write(tx, subscriber).await?;
+    let access = subscriber.access;
+    let had_ended = access.has_ended(now);
+    subscriber.access = access.changed(AccessChange::Revoke, now);
+    let subscriber = write(tx, subscriber).await?;
+    let kind = AuditKind::SubscriberRemoved { access };
+    audit::record(
+        tx,
+        &[
+            AuditEntry::of(&subscriber, kind),
+            AuditEntry::ended(&subscriber),
+        ],
+    )
+    .await?;
     sqlx::query("UPDATE subscriber SET removed_at = $2 WHERE id = $1")
         .bind(id.0)
         .bind(tx.now)
@@ -150,6 +168,19 @@ pub(super) async fn remove(tx: &mut Tx, id: SubscriberId) -> Result<()> {
         share::note_ended(tx, &[id.0]).await?;
     }
     signal(tx.conn()).await
+}
+
+async fn note_device(
+    tx: &mut Tx,
+    subscriber: &Subscriber,
+    mac: MacAddr,
+    kind: AuditKind,
+) -> Result<()> {
+    let entry = AuditEntry {
+        device: Some(mac),
+        ..AuditEntry::of(subscriber, kind)
+    };
+    audit::record(tx, &[entry]).await
 }
 
 async fn require(tx: &mut Tx, id: SubscriberId) -> Result<Subscriber> {

@@ -1,6 +1,6 @@
-use expiry_core::{Conflict, Missing, Tenant, TenantId};
+use expiry_core::{AuditEntry, AuditKind, Conflict, Missing, Tenant, TenantId};
 
-use super::Tx;
+use super::{Tx, audit};
 use crate::{error::Result, row::TenantRow};
 
 pub(super) async fn add(tx: &mut Tx, slug: &str, name: &str) -> Result<Tenant> {
@@ -17,7 +17,12 @@ pub(super) async fn add(tx: &mut Tx, slug: &str, name: &str) -> Result<Tenant> {
             .bind(name)
             .fetch_one(tx.conn())
             .await?;
-    Ok(row.into())
+    let tenant = Tenant::from(row);
+    let kind = AuditKind::TenantAdded {
+        slug: tenant.slug.clone(),
+    };
+    audit::record(tx, &[AuditEntry::in_tenant(Some(tenant.id), kind)]).await?;
+    Ok(tenant)
 }
 
 pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Tenant>> {
@@ -41,6 +46,12 @@ pub(super) async fn remove(tx: &mut Tx, tenant: TenantId) -> Result<()> {
     if used {
         return Err(Conflict::TenantInUse.into());
     }
+    let slug = sqlx::query_scalar("SELECT slug FROM tenant WHERE id = $1")
+        .bind(tenant.0)
+        .fetch_one(tx.conn())
+        .await?;
+    let kind = AuditKind::TenantRemoved { slug };
+    audit::record(tx, &[AuditEntry::in_tenant(Some(tenant), kind)]).await?;
     for statement in [
         "DELETE FROM subscriber WHERE tenant_id = $1",
         "DELETE FROM tenant WHERE id = $1",

@@ -34,6 +34,16 @@ type Conn = SqliteConnection;
 
 const STEPS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
 
+/// Events after a place. There is one writer at a time, so their numbers are their order.
+const EVENTS_AFTER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
+         username, device, router_id, router, due_at, lag_us, outage
+     FROM event WHERE $1 >= 0 AND id > $2 ORDER BY id LIMIT $3";
+
+/// The latest events of a subscriber, latest first.
+const EVENTS_OF: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
+         username, device, router_id, router, due_at, lag_us, outage
+     FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
+
 /// How long to wait for another process that writes. Whoever waits is served in no order, so among
 /// many it can take a while; a call gives up a little later in any case.
 const BUSY: Duration = Duration::from_secs(8);
@@ -232,13 +242,21 @@ mod tests {
             sql::reconcile::NEXT_DEADLINE,
             sql::work::READY,
             sql::work::NEXT_AT,
+            sql::prune::OLD_EVENTS,
+            sql::prune::OLD_UNDO,
+            EVENTS_AFTER,
+            EVENTS_OF,
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
                 .fetch_all(&mut conn)
                 .await
                 .expect("explained");
-            assert!(steps.iter().any(|step| step.3.contains("INDEX")));
+            assert!(
+                steps
+                    .iter()
+                    .any(|step| step.3.contains("INDEX") || step.3.contains("KEY"))
+            );
             for (_, _, _, step) in steps {
                 let is_small = small.iter().any(|index| step.ends_with(index))
                     || derived.iter().any(|name| step == *name);

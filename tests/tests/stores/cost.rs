@@ -56,6 +56,8 @@ async fn r7_nothing_due_among_many_costs_no_scan() {
         "INSERT INTO undo (router_id, kind, key, items, stay, opened_at, fresh)
          SELECT r.id, 'name', s.username, '[]', '[]', 0, FALSE
          FROM subscriber s, router r WHERE s.planned_revision = 1",
+        "INSERT INTO event (at, kind, tenant_id, subscriber_id, username)
+         SELECT n, 'access_ended', 0, n, 'ended' || n FROM generate_series(1, 20000) AS n",
         "ANALYZE",
     ] {
         conn.execute(statement).await.expect("done");

@@ -1,5 +1,6 @@
 //! What the stores promise, where a real PostgreSQL server is needed or both are held to the same.
 
+mod audit;
 mod conformance;
 mod contention;
 mod cost;

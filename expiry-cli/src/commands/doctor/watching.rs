@@ -111,6 +111,7 @@ mod tests {
             live_subscribers: 0,
             owed_cuts: owed_for_s.iter().count() as u64,
             owed_restores: 0,
+            owed_subscribers: 0,
             next_deadline: None,
             watchers: alive.iter().map(watcher).collect(),
             routers: Vec::new(),

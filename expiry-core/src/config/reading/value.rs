@@ -35,11 +35,13 @@ impl<S> Key<S> {
     /// Says what would be right.
     pub(super) fn read(&self, section: &mut S, value: &Value) -> Result<(), String> {
         match &self.field {
-            Field::Duration { at, least } => *at(section) = duration(value, *least)?,
+            Field::Duration { at, least, most } => {
+                *at(section) = duration(value, *least, *most)?;
+            }
             Field::Durations { at, least, rising } => {
                 let durations = parts(value)?
                     .iter()
-                    .map(|part| duration(part, *least))
+                    .map(|part| duration(part, *least, LONGEST))
                     .collect::<Result<Vec<_>, _>>()?;
                 if durations.is_empty() {
                     return Err("an empty list: at least one time is needed".into());
@@ -93,7 +95,7 @@ fn text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
     Ok(text)
 }
 
-fn duration(value: &Value, least: Duration) -> Result<Duration, String> {
+fn duration(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {
     const EXAMPLE: &str = "a time such as \"30s\", \"5m\" or \"500ms\"";
     if let Value::Integer(number) = value {
         return Err(format!("{number} has no unit: did you mean \"{number}s\"?"));
@@ -109,8 +111,8 @@ fn duration(value: &Value, least: Duration) -> Result<Duration, String> {
     if duration < least {
         return Err(format!("`{text}` is too short: at least {}", time(least)));
     }
-    if duration > LONGEST {
-        return Err(format!("`{text}` is too long: at most {}", time(LONGEST)));
+    if duration > most {
+        return Err(format!("`{text}` is too long: at most {}", time(most)));
     }
     Ok(duration)
 }
@@ -227,7 +229,11 @@ fn written(value: &Value) -> String {
 }
 
 fn time(time: Duration) -> String {
-    humantime::format_duration(time).to_string()
+    // Months and years are of no whole number of days there.
+    match (time.as_secs() / 86_400, time.as_secs() % 86_400) {
+        (days @ 2.., 0) if time.subsec_nanos() == 0 => format!("{days}days"),
+        _ => humantime::format_duration(time).to_string(),
+    }
 }
 
 /// Writes a text as TOML does.
@@ -257,9 +263,9 @@ mod tests {
 
     #[test]
     fn a_time_without_unit_is_refused_with_the_one_that_was_meant() {
-        let error = duration(&Value::Integer(30), SECOND).expect_err("refused");
+        let error = duration(&Value::Integer(30), SECOND, LONGEST).expect_err("refused");
         assert_eq!(error, "30 has no unit: did you mean \"30s\"?");
-        let error = duration(&word_of("30"), SECOND).expect_err("refused");
+        let error = duration(&word_of("30"), SECOND, LONGEST).expect_err("refused");
         assert_eq!(error, "`30` has no unit: did you mean `30s`?");
     }
 
@@ -273,10 +279,19 @@ mod tests {
             ("soon", "is not a time such as"),
             ("", "it is empty"),
         ] {
-            let error = duration(&word_of(text), SECOND).expect_err(text);
+            let error = duration(&word_of(text), SECOND, LONGEST).expect_err(text);
             assert!(error.contains(says), "{error}");
         }
-        assert_eq!(duration(&word_of("1m 30s"), SECOND), Ok(90 * SECOND));
+        assert_eq!(
+            duration(&word_of("1m 30s"), SECOND, LONGEST),
+            Ok(90 * SECOND)
+        );
+        let days = |days: u32| days * LONGEST;
+        assert_eq!(duration(&word_of("90d"), SECOND, days(90)), Ok(days(90)));
+        assert_eq!(time(days(90)), "90days");
+        assert_eq!(time(days(90) + SECOND), "2months 29days 2h 52m 49s");
+        let error = duration(&word_of("91d"), SECOND, days(90)).expect_err("refused");
+        assert_eq!(error, "`91d` is too long: at most 90days");
     }
 
     #[test]

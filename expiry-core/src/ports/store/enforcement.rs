@@ -117,6 +117,12 @@ pub trait EnforcementStore: Send + Sync {
     /// Asks the owners of all routers to try everything owed now.
     async fn nudge(&self) -> Result<(), StoreError>;
 
+    /// Drops what is older than `keep` and of no more use, at most `limit` of each kind: events,
+    /// unless something is owed of their subscriber, and undo rows that were undone. What is
+    /// owed, to be undone or to be looked at stays, and so do all counters. Any number of watchers
+    /// may do this at once.
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<Pruned, StoreError>;
+
     /// Opens a feed of changes. The first `changed` may return at once.
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError>;
 }
@@ -190,6 +196,15 @@ pub struct Live {
     pub names: BTreeSet<Username>,
     /// Devices.
     pub macs: BTreeSet<MacAddr>,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events.
+    pub events: u64,
+    /// Undo rows.
+    pub undo: u64,
 }
 
 /// What the owner found out about a router's health.

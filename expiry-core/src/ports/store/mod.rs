@@ -1,20 +1,24 @@
+mod audit;
 mod brake;
 mod directory;
 mod enforcement;
 mod error;
 mod status;
 
+pub use audit::{
+    AuditStore, Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Upcoming,
+};
 pub use brake::{BrakeStore, MachineRecord};
 pub use directory::{Directory, NewRouter, OpenWork, RouterChange};
 pub use enforcement::{
-    ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, RouterState, Work,
+    ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, Pruned, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
 pub use status::{Outlook, OwedItem, RouterStatus, Status, StatusStore, WatcherStatus};
 #[cfg(feature = "mock")]
 pub use {
-    brake::MockBrakeStore, directory::MockDirectory, enforcement::MockEnforcementStore,
-    status::MockStatusStore,
+    audit::MockAuditStore, brake::MockBrakeStore, directory::MockDirectory,
+    enforcement::MockEnforcementStore, status::MockStatusStore,
 };
 
 /// The roles that a watcher needs.
@@ -23,6 +27,6 @@ pub trait WatcherStore: EnforcementStore + StatusStore + BrakeStore {}
 impl<T: EnforcementStore + StatusStore + BrakeStore> WatcherStore for T {}
 
 /// All roles of a store.
-pub trait Store: Directory + WatcherStore {}
+pub trait Store: Directory + WatcherStore + AuditStore {}
 
-impl<T: Directory + WatcherStore> Store for T {}
+impl<T: Directory + WatcherStore + AuditStore> Store for T {}

@@ -46,6 +46,9 @@ pub struct Status {
     pub owed_cuts: u64,
     /// Restores that are owed on enabled routers.
     pub owed_restores: u64,
+    /// Subscribers of whom a cut is owed on an enabled router: whose access ended, or who lost a
+    /// device, and who is not confirmed off. Each counts once, on however many routers.
+    pub owed_subscribers: u64,
     /// The next deadline ahead.
     pub next_deadline: Option<DateTime<Utc>>,
     /// Watchers, freshest heartbeat first.

@@ -6,8 +6,8 @@ use super::{
     tables::{Row, Tables},
 };
 use crate::{
-    Brake, BrakeStore, Clocks, Machine, MachineRecord, MachineState, State, StoreError,
-    SubscriberId, Want, brake::exceeds_share,
+    AuditEntry, AuditKind, Brake, BrakeStore, Clocks, Machine, MachineRecord, MachineState, State,
+    StoreError, SubscriberId, Want, brake::exceeds_share,
 };
 
 /// So long an access that a change ended counts towards the share, even if it is cut.
@@ -46,16 +46,24 @@ impl BrakeStore for MemoryStore {
             if known.map_or(0, |row| row.version) != version {
                 return Ok(false);
             }
-            let was_braked = known.is_some_and(|row| row.state.brake.is_some());
+            let before = known.and_then(|row| Brake::of_machine(&row.name, &row.state));
+            let after = Brake::of_machine(&machine.name, state);
             let row = MachineRow {
                 name: machine.name.clone(),
                 version: version + 1,
                 state: state.clone(),
             };
             tables.machines.insert(machine.id.clone(), row);
-            if was_braked && state.brake.is_none() {
-                tables.forget_the_future(now);
-                tables.wake();
+            match (before, after) {
+                (None, Some(brake)) => {
+                    tables.note(AuditEntry::general(AuditKind::BrakeSet { brake }), now);
+                }
+                (Some(brake), None) => {
+                    tables.note(AuditEntry::general(AuditKind::BrakeEnded { brake }), now);
+                    tables.forget_the_future(now);
+                    tables.wake();
+                }
+                (None, None) | (Some(_), Some(_)) => {}
             }
             Ok(true)
         })
@@ -72,6 +80,10 @@ impl BrakeStore for MemoryStore {
             }
             tables.share = None;
             tables.ended_by_change.clear();
+            for brake in released.iter().cloned() {
+                let kind = AuditKind::BrakeReleased { brake };
+                tables.note(AuditEntry::general(kind), now);
+            }
             if !released.is_empty() {
                 tables.forget_the_future(now);
                 tables.wake();
@@ -118,17 +130,19 @@ impl Tables {
             return false;
         };
         let ended = self.ended_by_change.len() as u64;
-        let there = self.subscribers.values().filter(|row| !row.removed);
+        let there = self.subscribers.values().filter(|row| !row.is_removed());
         let subscribers = there.count() as u64;
         if !exceeds_share(ended, subscribers, limit_percent) {
             return false;
         }
-        self.share = Some(Brake::Share {
+        let brake = Brake::Share {
             since: now,
             ended,
             subscribers,
             limit_percent,
-        });
+        };
+        self.share = Some(brake.clone());
+        self.note(AuditEntry::general(AuditKind::BrakeSet { brake }), now);
         self.wake();
         true
     }
@@ -157,7 +171,7 @@ impl Tables {
             || self
                 .subscribers
                 .get(&row.target.subscriber)
-                .is_none_or(|owner| owner.removed || owner.has_ended(now))
+                .is_none_or(|owner| owner.is_removed() || owner.has_ended(now))
     }
 
     /// What was made owed by a clock that was ahead is due now.

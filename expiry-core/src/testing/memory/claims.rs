@@ -1,7 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Tables, WatcherRow};
-use crate::{Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId};
+use crate::{AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId};
 
 impl Tables {
     pub(super) fn own(&mut self, beat: &Heartbeat, now: DateTime<Utc>) -> Vec<Ownership> {
@@ -9,6 +9,7 @@ impl Tables {
         self.note_beat(beat, false, now);
         self.forget_ended(now);
         self.share_is_exceeded(now);
+        let mut claimed = Vec::new();
         for row in self.routers.values_mut().filter(|row| row.router.enabled) {
             let alive = |owner| {
                 let row = self.watchers.get(&owner);
@@ -18,9 +19,17 @@ impl Tables {
                 continue;
             }
             row.taken_over |= row.owner.is_some();
+            claimed.push((row.router.id, row.owner));
             row.owner = Some(watcher);
             row.epoch.0 += 1;
             row.claimed_at = now;
+        }
+        for (router, taken_over_from) in claimed {
+            let kind = AuditKind::RouterOwned {
+                watcher,
+                taken_over_from,
+            };
+            self.note_on(router, kind, now);
         }
         let owned = self
             .routers
@@ -38,17 +47,7 @@ impl Tables {
 
     pub(super) fn stand_by(&mut self, beat: &Heartbeat, now: DateTime<Utc>) {
         self.note_beat(beat, true, now);
-        let owned = self
-            .routers
-            .values_mut()
-            .filter(|row| row.owner == Some(beat.watcher));
-        let mut any = false;
-        for row in owned {
-            row.owner = None;
-            row.taken_over = true;
-            any = true;
-        }
-        if any {
+        if self.let_go(beat.watcher, true, now) {
             self.wake();
         }
     }
@@ -68,17 +67,28 @@ impl Tables {
         }
     }
 
-    pub(super) fn release(&mut self, watcher: WatcherId) {
+    pub(super) fn release(&mut self, watcher: WatcherId, now: DateTime<Utc>) {
         self.watchers.remove(&watcher);
+        self.let_go(watcher, false, now);
+        self.wake();
+    }
+
+    /// Takes its routers away from a watcher, and tells whether it had any.
+    fn let_go(&mut self, watcher: WatcherId, taken_over: bool, now: DateTime<Utc>) -> bool {
         let owned = self
             .routers
             .values_mut()
             .filter(|row| row.owner == Some(watcher));
+        let mut released = Vec::new();
         for row in owned {
             row.owner = None;
-            row.taken_over = false;
+            row.taken_over = taken_over;
+            released.push(row.router.id);
         }
-        self.wake();
+        for router in &released {
+            self.note_on(*router, AuditKind::RouterReleased { watcher }, now);
+        }
+        !released.is_empty()
     }
 
     /// Takes a disabled router away from its owner, who may be in the middle of a write.

@@ -10,7 +10,9 @@ use crate::{
 #[async_trait]
 impl Directory for MemoryStore {
     async fn add_tenant(&self, slug: &str, name: &str) -> Result<Tenant, StoreError> {
-        self.transaction("add_tenant", |tables, _| tables.add_tenant(slug, name))
+        self.transaction("add_tenant", |tables, now| {
+            tables.add_tenant(slug, name, now)
+        })
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
@@ -22,7 +24,9 @@ impl Directory for MemoryStore {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.transaction("remove_tenant", |tables, _| tables.remove_tenant(tenant))
+        self.transaction("remove_tenant", |tables, now| {
+            tables.remove_tenant(tenant, now)
+        })
     }
 
     async fn add_router(&self, new: &NewRouter) -> Result<Router, StoreError> {
@@ -107,7 +111,7 @@ impl Directory for MemoryStore {
             let rows = tables
                 .subscribers
                 .values()
-                .filter(|row| !row.removed && row.subscriber.id > after)
+                .filter(|row| !row.is_removed() && row.subscriber.id > after)
                 .filter(|row| row.subscriber.tenant == tenant);
             let listed = rows.map(|row| row.subscriber.clone());
             Ok(listed.take(limit as usize).collect())

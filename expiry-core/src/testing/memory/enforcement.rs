@@ -9,10 +9,10 @@ use super::{
     tables::{Row, Tables},
 };
 use crate::{
-    ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Known, Live,
-    MacAddr, Ownership, Planned, Reconciled, Reconciliation, RouterFacts, RouterId, RouterState,
-    Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want, WatcherId,
-    Work,
+    AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Known,
+    Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation, RouterFacts, RouterId,
+    RouterState, Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want,
+    WatcherId, Work,
 };
 
 #[async_trait]
@@ -33,8 +33,8 @@ impl EnforcementStore for MemoryStore {
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
-        self.transaction("release", |tables, _| {
-            tables.release(watcher);
+        self.transaction("release", |tables, now| {
+            tables.release(watcher, now);
             Ok(())
         })
     }
@@ -181,6 +181,10 @@ impl EnforcementStore for MemoryStore {
         })
     }
 
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<Pruned, StoreError> {
+        self.transaction("prune", |tables, now| Ok(tables.prune(keep, limit, now)))
+    }
+
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError> {
         self.transaction("changes", |_, _| Ok(()))?;
         Ok(self.feed())
@@ -192,6 +196,7 @@ impl Tables {
         let mut planned = 0;
         for owner in self.unplanned(now).into_iter().take(limit as usize) {
             let end = owner.subscriber.access.end().unwrap_or(now);
+            self.note_end(&owner, now);
             self.plan_cut(&owner, end, now);
             planned += 1;
         }
@@ -307,8 +312,10 @@ impl Tables {
             }
             row.attempted_at = Some(now);
             row.last_error = None;
-            if row.down_since.take().is_some() {
+            if let Some(since) = row.down_since.take() {
                 row.back_at = Some(now);
+                let down_for = (now - since).to_std().unwrap_or_default();
+                self.note_on(router, AuditKind::RouterUp { down_for }, now);
             }
         }
         Ok(())
@@ -318,7 +325,11 @@ impl Tables {
         if let Some(row) = self.routers.get_mut(&router) {
             row.attempted_at = Some(now);
             row.last_error = Some(error.into());
-            row.down_since.get_or_insert(now);
+            if row.down_since.is_none() {
+                row.down_since = Some(now);
+                let error = error.into();
+                self.note_on(router, AuditKind::RouterDown { error }, now);
+            }
         }
     }
 }

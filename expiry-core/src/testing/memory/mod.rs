@@ -1,5 +1,6 @@
 //! A store in memory: one transaction at a time, on a clock of its choice, failing on demand.
 
+mod audit;
 mod brake;
 mod claims;
 mod directory;
@@ -16,7 +17,7 @@ mod subscribers;
 mod tables;
 
 pub use faults::Fault;
-pub use tables::{AuditEvent, AuditKind, Row, Target, UndoRow};
+pub use tables::{Row, Target, UndoRow};
 
 use std::{
     fmt,
@@ -30,7 +31,7 @@ use self::{
     feed::Changes,
     tables::Tables,
 };
-use crate::{Clock, StoreError, TaskId};
+use crate::{AuditEvent, Clock, StoreError, TaskId};
 
 /// Implements every role of a store in memory.
 ///
@@ -96,7 +97,7 @@ impl MemoryStore {
         self.tables().undo.values().cloned().collect()
     }
 
-    /// Returns the audit events, oldest first.
+    /// Returns the events of the audit, oldest first.
     pub fn audit_events(&self) -> Vec<AuditEvent> {
         self.tables().events.clone()
     }

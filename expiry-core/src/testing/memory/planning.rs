@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Row, SubscriberRow, Tables, Target};
 use crate::{
-    Access, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace, UndoKey, Username,
-    Want,
+    Access, AuditEntry, AuditKind, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace,
+    UndoKey, Username, Want,
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
@@ -30,9 +30,19 @@ impl Tables {
             }
             Access::Until(_) | Access::Forever if owner.is_live(now) => self.plan_live(&owner, now),
             Access::Forever => {}
-            Access::Until(end) => self.plan_cut(&owner, due_at.unwrap_or(end), now),
+            Access::Until(end) => {
+                if due_at.is_none() {
+                    self.note_end(&owner, now);
+                }
+                self.plan_cut(&owner, due_at.unwrap_or(end), now);
+            }
         }
         self.wake();
+    }
+
+    /// Notes that a deadline has passed and its cut is planned.
+    pub(super) fn note_end(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
+        self.note(AuditEntry::ended(&owner.subscriber), now);
     }
 
     /// Owes a cut wherever the subscriber may be online. It is to be tried from its deadline on, not
@@ -50,7 +60,7 @@ impl Tables {
             .map(|row| &row.router)
             .filter(|router| owner.covers(router))
             .filter(|router| {
-                router.enabled || owner.removed || self.row_of(target, router.id).is_some()
+                router.enabled || owner.is_removed() || self.row_of(target, router.id).is_some()
             })
             .map(|router| router.id)
             .collect();
@@ -245,7 +255,7 @@ impl Tables {
         let ended: Vec<_> = self
             .subscribers
             .values()
-            .filter(|owner| !owner.removed && owner.has_ended(now) && owner.covers(&place))
+            .filter(|owner| !owner.is_removed() && owner.has_ended(now) && owner.covers(&place))
             .cloned()
             .collect();
         for owner in ended {
@@ -296,7 +306,9 @@ impl Tables {
     pub(super) fn take_back_early(&mut self, limit: u32, now: DateTime<Utc>) -> u32 {
         let early = |row: &&SubscriberRow| {
             let is_planned = row.planned >= row.subscriber.revision;
-            is_planned && !row.removed && row.subscriber.access.end().is_some_and(|end| end > now)
+            is_planned
+                && !row.is_removed()
+                && row.subscriber.access.end().is_some_and(|end| end > now)
         };
         let early: Vec<_> = self
             .subscribers
@@ -308,6 +320,8 @@ impl Tables {
         for id in &early {
             if let Some(row) = self.subscribers.get_mut(id) {
                 row.subscriber.revision.0 += 1;
+                let revision = row.subscriber.revision;
+                self.note_of(*id, AuditKind::EndTakenBack { revision }, now);
             }
             self.replan(*id, None, now);
         }
@@ -345,7 +359,7 @@ impl Tables {
             .collect();
         let busy: BTreeSet<_> = open.iter().map(|target| target.subscriber).collect();
         self.subscribers
-            .retain(|id, row| !row.removed || busy.contains(id));
+            .retain(|id, row| !row.is_removed() || busy.contains(id));
         let finished: BTreeSet<_> = self
             .rows()
             .filter(|row| row.progress.state == State::Confirmed && row.wanted_at().is_none())
@@ -364,6 +378,6 @@ impl Tables {
         let router = self.routers.get(&row.router);
         owner
             .zip(router)
-            .is_some_and(|(owner, router)| !owner.removed && !owner.covers(&router.router))
+            .is_some_and(|(owner, router)| !owner.is_removed() && !owner.covers(&router.router))
     }
 }

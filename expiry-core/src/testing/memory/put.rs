@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{SubscriberRow, Tables};
 use crate::{
-    Access, PutReport, PutSubscriber, Router, StoreError, UndoKey,
+    Access, AuditEntry, PutReport, PutSubscriber, Router, StoreError, UndoKey,
     put::{Change, Known, merge},
 };
 
@@ -35,6 +35,11 @@ impl Tables {
             .iter()
             .map(|new| self.insert_subscriber(new))
             .collect();
+        let changes = merged.changed.iter().flat_map(Change::entries);
+        let makings = made.iter().map(AuditEntry::added);
+        for entry in changes.chain(makings) {
+            self.note(entry, now);
+        }
         for change in &merged.changed {
             if let Some(owner) = self.subscribers.get(&change.after.id).cloned() {
                 for mac in change.removed() {
@@ -69,7 +74,7 @@ impl Tables {
     fn all_known(&self) -> Known {
         let routers = self.routers.values().map(|row| &row.router);
         let routers = routers.map(|router| (router.id, (router.name.clone(), router.tenant)));
-        let standing = self.subscribers.values().filter(|row| !row.removed);
+        let standing = self.subscribers.values().filter(|row| !row.is_removed());
         Known {
             tenants: self.tenants.keys().copied().collect(),
             routers: routers.collect::<BTreeMap<_, _>>(),

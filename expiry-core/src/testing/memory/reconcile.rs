@@ -10,8 +10,8 @@ use super::{
     tables::{SubscriberRow, Tables},
 };
 use crate::{
-    Found, Known, Missing, Presence, Reconciled, Reconciliation, Router, RouterId, State,
-    StoreError, Stray, Strays, TaskId, UndoKey, Want, WayIn,
+    AuditKind, Found, Known, Missing, Presence, Reconciled, Reconciliation, Router, RouterId,
+    State, StoreError, Stray, Strays, TaskId, UndoKey, Want, WayIn,
 };
 
 impl Tables {
@@ -127,8 +127,8 @@ impl Tables {
         let row = self.row_mut(id)?;
         row.progress = progress.clone();
         row.backlog |= now - row.due_at > FRESH;
-        if way_in.is_some() {
-            self.audit_return(&before, now);
+        if let Some(kind) = AuditKind::of_return(&before.progress, &progress, way_in) {
+            self.note_row(&before, kind, None, false, now);
         }
         Some(Found {
             task: id,
@@ -158,7 +158,14 @@ impl Tables {
         let new = strays
             .iter()
             .filter(|presence| !known.contains_key(&presence.identity()));
-        new.cloned().collect()
+        let new: Vec<_> = new.cloned().collect();
+        let found = AuditKind::StraysFound {
+            strays: new.len() as u64,
+        };
+        if !new.is_empty() {
+            self.note_on(router, found, now);
+        }
+        new
     }
 
     pub(super) fn list_strays(&self, router: RouterId) -> Result<Strays, StoreError> {
@@ -194,7 +201,7 @@ impl Tables {
             row.router == router
                 && row.want == Want::Cut
                 && (row.target.device.is_some()
-                    || owner.is_some_and(|owner| owner.removed)
+                    || owner.is_some_and(SubscriberRow::is_removed)
                     || self.has_left(row))
                 && row.keys().contains(key)
         });

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
-use super::tables::{AuditEvent, AuditKind, Row, Tables, UndoRow};
+use super::tables::{Row, Tables, UndoRow};
 use crate::{
-    Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement, State, TaskRef, Trace,
-    Undo, UndoKey, Want,
+    AuditEntry, AuditKind, Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement,
+    State, TaskRef, Trace, Undo, UndoKey, Want,
 };
 
 impl Tables {
@@ -14,7 +16,7 @@ impl Tables {
 
     pub(super) fn commit_intent(&mut self, router: RouterId, intent: &Intent, now: DateTime<Utc>) {
         for found in intent.undo.iter().filter(|undo| !undo.items.is_empty()) {
-            self.merge_undo(router, found);
+            self.merge_undo(router, found, now);
         }
         if let Some(row) = self.row_mut(intent.task.id) {
             row.trace.add(&intent.trace);
@@ -24,7 +26,7 @@ impl Tables {
         }
     }
 
-    fn merge_undo(&mut self, router: RouterId, found: &Undo) {
+    fn merge_undo(&mut self, router: RouterId, found: &Undo, now: DateTime<Utc>) {
         let opened = self.next_opening();
         let place = (router, found.key.clone());
         match self.undo.get_mut(&place) {
@@ -34,6 +36,7 @@ impl Tables {
                     router,
                     undo: found.clone(),
                     open: true,
+                    opened_at: now,
                     undone_at: None,
                     opened,
                 };
@@ -62,7 +65,7 @@ impl Tables {
                     after.progress = unfinished(&before, now);
                 }
             }
-            (Outcome::Returned { .. }, Want::Restore) => self.reopen_undo(&before),
+            (Outcome::Returned { .. }, Want::Restore) => self.reopen_undo(&before, now),
             (_, _) => {}
         }
         let confirmed = after.progress.state == State::Confirmed;
@@ -84,43 +87,41 @@ impl Tables {
         Settled::Recorded(recorded)
     }
 
-    pub(super) fn audit(
-        &mut self,
-        before: &Row,
-        outcome: &Outcome,
-        recorded: &Recorded,
-        now: DateTime<Utc>,
-    ) {
-        let newly_confirmed =
-            before.progress.state == State::Owed && recorded.progress.state == State::Confirmed;
-        let kind = match (outcome, before.want) {
-            (Outcome::Returned { .. }, _) => AuditKind::Returned,
-            (Outcome::Confirmed { .. }, Want::Cut) if newly_confirmed => AuditKind::Cut,
-            (Outcome::Confirmed { .. }, Want::Restore) if newly_confirmed => AuditKind::Restored,
-            (Outcome::Confirmed { .. } | Outcome::Unconfirmed { .. }, _) => return,
+    fn audit(&mut self, before: &Row, outcome: &Outcome, recorded: &Recorded, now: DateTime<Utc>) {
+        if let Some(lag) = recorded.lag {
+            let lags = self.lags.entry(before.router).or_default();
+            lags.of(before.want, recorded.outage).record(lag);
+        }
+        let (old, new) = (&before.progress, &recorded.progress);
+        let Some(kind) = AuditKind::of_outcome(before.want, old, new, outcome) else {
+            return;
         };
-        self.events.push(AuditEvent {
-            kind,
-            at: now,
-            task: before.id,
-            target: before.target,
-            router: before.router,
-            lag: recorded.lag,
-            outage: recorded.outage,
-        });
+        self.note_row(before, kind, recorded.lag, recorded.outage, now);
     }
 
-    /// A reading of the whole router found somebody back.
-    pub(super) fn audit_return(&mut self, before: &Row, now: DateTime<Utc>) {
-        self.events.push(AuditEvent {
-            kind: AuditKind::Returned,
-            at: now,
-            task: before.id,
-            target: before.target,
-            router: before.router,
-            lag: None,
-            outage: false,
-        });
+    /// Adds an event about what stands for a target on a router.
+    pub(super) fn note_row(
+        &mut self,
+        row: &Row,
+        kind: AuditKind,
+        lag: Option<Duration>,
+        outage: bool,
+        now: DateTime<Utc>,
+    ) {
+        let owner = self.subscribers.get(&row.target.subscriber);
+        let router = self.routers.get(&row.router);
+        if let (Some(owner), Some(router)) = (owner, router) {
+            let entry = AuditEntry {
+                device: row.target.device,
+                router: Some(row.router),
+                router_name: Some(router.router.name.clone()),
+                due_at: Some(row.due_at),
+                lag,
+                outage,
+                ..AuditEntry::of(&owner.subscriber, kind)
+            };
+            self.note(entry, now);
+        }
     }
 
     fn close_undo(&mut self, row: &Row, undone: &[Undo], now: DateTime<Utc>) {
@@ -136,27 +137,27 @@ impl Tables {
         }
     }
 
-    fn open_undo(&mut self, router: RouterId, keys: &[UndoKey]) {
+    fn open_undo(&mut self, router: RouterId, keys: &[UndoKey], now: DateTime<Utc>) {
         for key in keys {
             if let Some(row) = self.undo.get_mut(&(router, key.clone())) {
-                row.open = true;
+                row.reopen(now);
             }
         }
     }
 
     /// Opens again what was undone when this restore was confirmed, or since; not what older cuts
     /// left behind.
-    fn reopen_undo(&mut self, restore: &Row) {
+    fn reopen_undo(&mut self, restore: &Row, now: DateTime<Utc>) {
         for key in restore.keys() {
             let place = (restore.router, key);
             if let Some(row) = self.undo.get_mut(&place).filter(|row| row.is_of(restore)) {
-                row.open = true;
+                row.reopen(now);
             }
         }
     }
 
     pub(super) fn recheck(&mut self, router: RouterId, keys: &[UndoKey], now: DateTime<Utc>) {
-        self.open_undo(router, keys);
+        self.open_undo(router, keys, now);
         self.owe_restores(router, now);
         let Some(place) = self.routers.get(&router).map(|row| row.router.clone()) else {
             return;

@@ -4,12 +4,17 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{RouterRow, Tables};
 use crate::{
-    Conflict, Missing, NewRouter, OpenWork, Router, RouterChange, RouterId, StoreError, Tenant,
-    TenantId, Want,
+    AuditEntry, AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress,
+    RouterChange, RouterId, StoreError, Tenant, TenantId, Want,
 };
 
 impl Tables {
-    pub(super) fn add_tenant(&mut self, slug: &str, name: &str) -> Result<Tenant, StoreError> {
+    pub(super) fn add_tenant(
+        &mut self,
+        slug: &str,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Tenant, StoreError> {
         if self.tenants.values().any(|tenant| tenant.slug == slug) {
             return Err(StoreError::Conflict(Conflict::Tenant(slug.into())));
         }
@@ -19,13 +24,19 @@ impl Tables {
             name: name.into(),
         };
         self.tenants.insert(tenant.id, tenant.clone());
+        let kind = AuditKind::TenantAdded { slug: slug.into() };
+        self.note(AuditEntry::in_tenant(Some(tenant.id), kind), now);
         Ok(tenant)
     }
 
     /// Without routers nothing can be owed, so the removed subscribers of the tenant go with it.
-    pub(super) fn remove_tenant(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+    pub(super) fn remove_tenant(
+        &mut self,
+        tenant: TenantId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.check_tenant(Some(tenant))?;
-        let mut subscribers = self.subscribers.values().filter(|row| !row.removed);
+        let mut subscribers = self.subscribers.values().filter(|row| !row.is_removed());
         let used = self
             .routers
             .values()
@@ -36,7 +47,10 @@ impl Tables {
         }
         self.subscribers
             .retain(|_, row| row.subscriber.tenant != Some(tenant));
-        self.tenants.remove(&tenant);
+        if let Some(removed) = self.tenants.remove(&tenant) {
+            let kind = AuditKind::TenantRemoved { slug: removed.slug };
+            self.note(AuditEntry::in_tenant(Some(tenant), kind), now);
+        }
         Ok(())
     }
 
@@ -61,6 +75,8 @@ impl Tables {
         };
         let row = RouterRow::new(router.clone());
         self.routers.insert(router.id, row);
+        let address = address_of(&router);
+        self.note_on(router.id, AuditKind::RouterAdded { address }, now);
         self.plan_router(router.id, now);
         Ok(router)
     }
@@ -91,6 +107,7 @@ impl Tables {
             after.seen = None;
         }
         self.place(id)?.clone_from(&after);
+        self.note_change(&before, &after, change.password.is_some(), now);
         if !after.enabled {
             self.disown(id);
         }
@@ -107,6 +124,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.place(id)?.seen = None;
+        self.note_on(id, AuditKind::RouterAccepted, now);
         self.plan_router(id, now);
         Ok(())
     }
@@ -159,12 +177,31 @@ impl Tables {
         if busy && !force {
             return Err(StoreError::Conflict(Conflict::RouterBusy));
         }
+        self.note_on(id, AuditKind::RouterRemoved { forced: busy }, now);
         self.retain_rows(|row| row.router != id);
         self.undo.retain(|_, row| row.router != id);
         self.strays.remove(&id);
         self.routers.remove(&id);
         self.wake();
         Ok(())
+    }
+
+    fn note_change(&mut self, before: &Router, after: &Router, password: bool, now: DateTime<Utc>) {
+        let moved = address_of(before) != address_of(after);
+        let renamed = before.address.username != after.address.username;
+        if moved || renamed || password {
+            let kind = AuditKind::RouterChanged {
+                address: moved.then(|| address_of(after)),
+                account: renamed.then(|| after.address.username.clone()),
+                password,
+            };
+            self.note_on(after.id, kind, now);
+        }
+        match (before.enabled, after.enabled) {
+            (false, true) => self.note_on(after.id, AuditKind::RouterEnabled, now),
+            (true, false) => self.note_on(after.id, AuditKind::RouterDisabled, now),
+            _ => {}
+        }
     }
 
     fn place(&mut self, id: RouterId) -> Result<&mut Router, StoreError> {
@@ -193,4 +230,8 @@ impl Tables {
             })),
         }
     }
+}
+
+fn address_of(router: &Router) -> String {
+    RouterAddress::place(&router.address.host, router.address.port)
 }

@@ -1,4 +1,4 @@
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -39,9 +39,25 @@ impl Tables {
             .map(|row| self.router_status(row, &owed, now))
             .collect();
         routers.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut watchers: Vec<_> = self
-            .watchers
-            .iter()
+        let cuts = all.iter().filter(|item| item.want == Want::Cut);
+        let subscribers: BTreeSet<_> = cuts.map(|item| item.subscriber).collect();
+        Status {
+            now,
+            brakes: self.brakes(),
+            live_subscribers: live.clone().count() as u64,
+            owed_cuts: count(&all, Want::Cut),
+            owed_restores: count(&all, Want::Restore),
+            owed_subscribers: subscribers.len() as u64,
+            next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
+            watchers: self.watcher_list(now),
+            routers,
+            owed: owed.into_iter().take(limit as usize).collect(),
+        }
+    }
+
+    pub(super) fn watcher_list(&self, now: DateTime<Utc>) -> Vec<WatcherStatus> {
+        let watchers = self.watchers.iter();
+        let mut watchers: Vec<_> = watchers
             .map(|(id, row)| WatcherStatus {
                 id: *id,
                 heartbeat_at: row.heartbeat_at,
@@ -51,17 +67,16 @@ impl Tables {
             })
             .collect();
         watchers.sort_by_key(|row| (Reverse(row.heartbeat_at), row.id));
-        Status {
-            now,
-            brakes: self.brakes(),
-            live_subscribers: live.clone().count() as u64,
-            owed_cuts: count(&all, Want::Cut),
-            owed_restores: count(&all, Want::Restore),
-            next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
-            watchers,
-            routers,
-            owed: owed.into_iter().take(limit as usize).collect(),
-        }
+        watchers
+    }
+
+    /// Returns the owner of a router if it is alive.
+    pub(super) fn living_owner(&self, row: &RouterRow, now: DateTime<Utc>) -> Option<WatcherId> {
+        let alive = |owner: &WatcherId| {
+            let row = self.watchers.get(owner);
+            row.is_some_and(|row| row.is_alive(now))
+        };
+        row.owner.filter(alive)
     }
 
     /// Tells whether a row is owed where anybody serves it.
@@ -129,10 +144,6 @@ impl Tables {
     ) -> RouterStatus {
         let here = |item: &&OwedItem| item.router == row.router.name;
         let owed: Vec<_> = owed.iter().filter(here).collect();
-        let alive = |owner: &WatcherId| {
-            let row = self.watchers.get(owner);
-            row.is_some_and(|row| row.is_alive(now))
-        };
         let address = &row.router.address;
         RouterStatus {
             id: row.router.id,
@@ -140,7 +151,7 @@ impl Tables {
             tenant: self.slug(row.router.tenant),
             address: RouterAddress::place(&address.host, address.port),
             enabled: row.router.enabled,
-            owner: row.owner.filter(alive),
+            owner: self.living_owner(row, now),
             seen: row.router.seen.clone(),
             down_since: row.down_since,
             attempted_at: row.attempted_at,
@@ -182,7 +193,7 @@ impl Tables {
         })
     }
 
-    fn slug(&self, tenant: Option<TenantId>) -> Option<String> {
+    pub(super) fn slug(&self, tenant: Option<TenantId>) -> Option<String> {
         Some(self.tenants.get(&tenant?)?.slug.clone())
     }
 }

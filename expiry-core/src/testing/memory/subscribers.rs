@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{SubscriberRow, Tables};
 use crate::{
-    Access, AccessChange, Conflict, MacAddr, Missing, NewSubscriber, Revision, StoreError,
-    Subscriber, SubscriberId, TenantId, UndoKey,
+    Access, AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber,
+    Revision, StoreError, Subscriber, SubscriberId, TenantId, UndoKey,
 };
 
 impl Tables {
@@ -33,6 +33,7 @@ impl Tables {
         }
 
         let subscriber = self.insert_subscriber(new);
+        self.note(AuditEntry::added(&subscriber), now);
         self.adopt_devices(subscriber.id, &new.devices);
         self.replan(subscriber.id, None, now);
         if new.access.has_ended(now) {
@@ -56,7 +57,7 @@ impl Tables {
         let row = SubscriberRow {
             subscriber: subscriber.clone(),
             planned: Revision(0),
-            removed: false,
+            removed_at: None,
         };
         for key in row.keys() {
             self.owners.insert((new.tenant, key), id);
@@ -72,12 +73,18 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<Subscriber, StoreError> {
         let subscriber = self.known(id)?;
-        let before = subscriber.access;
-        let after = before.changed(change, now);
-        subscriber.access = after;
+        let from = subscriber.access;
+        let to = from.changed(change, now);
+        subscriber.access = to;
         subscriber.revision.0 += 1;
+        let kind = AuditKind::AccessChanged {
+            from,
+            to,
+            revision: subscriber.revision,
+        };
+        self.note_of(id, kind, now);
         self.replan(id, None, now);
-        if after.has_ended(now) && !before.has_ended(now) {
+        if to.has_ended(now) && !from.has_ended(now) {
             self.note_ended(id, now);
         }
         self.known(id).cloned()
@@ -95,6 +102,8 @@ impl Tables {
         let changed = self.known(id)?;
         changed.devices.insert(mac);
         changed.revision.0 += 1;
+        let revision = changed.revision;
+        self.note_device(id, mac, AuditKind::DeviceAdded { revision }, now);
         self.adopt_devices(id, &BTreeSet::from([mac]));
         self.replan(id, Some(now), now);
         self.known(id).cloned()
@@ -112,7 +121,9 @@ impl Tables {
         }
         subscriber.revision.0 += 1;
         let place = (subscriber.tenant, UndoKey::Mac(mac));
+        let revision = subscriber.revision;
         self.owners.remove(&place);
+        self.note_device(id, mac, AuditKind::DeviceRemoved { revision }, now);
         if let Some(owner) = self.subscribers.get(&id).cloned() {
             self.plan_device_cut(&owner, mac, now);
         }
@@ -129,11 +140,13 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let subscriber = self.known(id)?;
-        let had_ended = subscriber.access.has_ended(now);
+        let access = subscriber.access;
+        let had_ended = access.has_ended(now);
         subscriber.access = Access::Until(now);
         subscriber.revision.0 += 1;
+        self.note_of(id, AuditKind::SubscriberRemoved { access }, now);
         if let Some(row) = self.subscribers.get_mut(&id) {
-            row.removed = true;
+            row.removed_at = Some(now);
             for key in row.keys() {
                 self.owners.remove(&(row.subscriber.tenant, key));
             }
@@ -145,10 +158,20 @@ impl Tables {
         Ok(())
     }
 
+    fn note_device(&mut self, id: SubscriberId, mac: MacAddr, kind: AuditKind, now: DateTime<Utc>) {
+        if let Some(row) = self.subscribers.get(&id) {
+            let entry = AuditEntry {
+                device: Some(mac),
+                ..AuditEntry::of(&row.subscriber, kind)
+            };
+            self.note(entry, now);
+        }
+    }
+
     fn known(&mut self, id: SubscriberId) -> Result<&mut Subscriber, StoreError> {
         self.subscribers
             .get_mut(&id)
-            .filter(|row| !row.removed)
+            .filter(|row| !row.is_removed())
             .map(|row| &mut row.subscriber)
             .ok_or(StoreError::Missing(Missing::Subscriber))
     }

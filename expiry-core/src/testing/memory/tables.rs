@@ -1,12 +1,15 @@
-use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::brake::MachineRow;
 use crate::{
-    Brake, Epoch, MacAddr, Progress, Revision, Router, RouterId, State, Stray, Subscriber,
-    SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
-    WatcherId, undo_keys,
+    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, Epoch, Lags, MacAddr, Progress, Revision,
+    Router, RouterId, State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId,
+    Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -90,6 +93,8 @@ pub struct UndoRow {
     pub undo: Undo,
     /// Whether it is still to be undone.
     pub open: bool,
+    /// When the finding was made.
+    pub opened_at: DateTime<Utc>,
     /// When it was last undone.
     pub undone_at: Option<DateTime<Utc>>,
     /// Counts the openings: older findings have smaller numbers.
@@ -97,41 +102,19 @@ pub struct UndoRow {
 }
 
 impl UndoRow {
+    /// Opens it as it was.
+    pub(super) fn reopen(&mut self, now: DateTime<Utc>) {
+        if !self.open {
+            self.open = true;
+            self.opened_at = now;
+        }
+    }
+
     /// Tells whether it was undone when the restore was confirmed, or since.
     pub(super) fn is_of(&self, restore: &Row) -> bool {
         let confirmed_at = restore.progress.confirmed_at;
         self.undone_at.is_some() && self.undone_at >= confirmed_at
     }
-}
-
-/// What an audit event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditKind {
-    /// A cut was confirmed.
-    Cut,
-    /// A restore was confirmed.
-    Restored,
-    /// A look found a confirmed result undone.
-    Returned,
-}
-
-/// One line of the audit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    /// What happened.
-    pub kind: AuditKind,
-    /// When it was recorded.
-    pub at: DateTime<Utc>,
-    /// The row.
-    pub task: TaskId,
-    /// Its target.
-    pub target: Target,
-    /// Its router.
-    pub router: RouterId,
-    /// From the deadline to the first confirmation.
-    pub lag: Option<Duration>,
-    /// Whether the lag comes from an outage.
-    pub outage: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -180,12 +163,16 @@ pub(super) struct WatcherRow {
 pub(super) struct SubscriberRow {
     pub(super) subscriber: Subscriber,
     pub(super) planned: Revision,
-    pub(super) removed: bool,
+    pub(super) removed_at: Option<DateTime<Utc>>,
 }
 
 impl SubscriberRow {
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed_at.is_some()
+    }
+
     pub(super) fn is_live(&self, now: DateTime<Utc>) -> bool {
-        !self.removed && self.subscriber.access.is_live(now)
+        !self.is_removed() && self.subscriber.access.is_live(now)
     }
 
     pub(super) fn has_ended(&self, now: DateTime<Utc>) -> bool {
@@ -231,6 +218,8 @@ pub(super) struct Tables {
     pub(super) ended_by_change: BTreeMap<SubscriberId, DateTime<Utc>>,
     pub(super) events: Vec<AuditEvent>,
     pub(super) strays: BTreeMap<RouterId, Vec<Stray>>,
+    pub(super) lags: BTreeMap<RouterId, Lags>,
+    last_event: i64,
     rows: BTreeMap<TaskId, Row>,
     targets: BTreeMap<(Target, RouterId), TaskId>,
     last_id: i64,
@@ -247,6 +236,33 @@ impl Tables {
     pub(super) fn next_opening(&mut self) -> u64 {
         self.openings += 1;
         self.openings
+    }
+
+    /// Adds an event to the audit.
+    pub(super) fn note(&mut self, entry: AuditEntry, at: DateTime<Utc>) {
+        self.last_event += 1;
+        let id = AuditId {
+            transaction: 0,
+            number: self.last_event,
+        };
+        self.events.push(AuditEvent { id, at, entry });
+    }
+
+    /// Adds an event about a subscriber that is known.
+    pub(super) fn note_of(&mut self, id: SubscriberId, kind: AuditKind, at: DateTime<Utc>) {
+        if let Some(row) = self.subscribers.get(&id) {
+            let entry = AuditEntry::of(&row.subscriber, kind);
+            self.note(entry, at);
+        }
+    }
+
+    /// Adds an event about a router that is known.
+    pub(super) fn note_on(&mut self, id: RouterId, kind: AuditKind, at: DateTime<Utc>) {
+        if let Some(row) = self.routers.get(&id) {
+            let router = &row.router;
+            let entry = AuditEntry::on(router.tenant, id, router.name.as_str(), kind);
+            self.note(entry, at);
+        }
     }
 
     /// Notes that watchers may have something to do.

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::{AuditKind, Fault, MemoryStore};
+use super::{Fault, MemoryStore};
 use crate::{
     Access, AccessChange, Clock, Directory, EnforcementStore, Fence, NewRouter, NewSubscriber,
     Outcome, RouterAddress, Service, Settlement, Store, StoreError, Subscriber, SystemClock, Task,
@@ -54,35 +54,6 @@ async fn a_call_that_fails_before_did_not_happen_and_one_that_fails_after_did() 
     assert!(matches!(store.now().await, Err(StoreError::Unavailable(_))));
     store.heal();
     store.now().await.expect("it is healed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn there_is_one_audit_event_for_each_confirmation_and_return() {
-    let (store, clock) = store_with_router().await;
-    subscribe(&store, Access::Until(clock.wall())).await;
-    tokio::time::advance(Duration::from_secs(2)).await;
-    let look = Outcome::Confirmed {
-        next_look: Some(Duration::ZERO),
-    };
-    let back = Outcome::Returned {
-        way_in: Some(crate::WayIn::Cookie),
-        retry_in: Duration::ZERO,
-    };
-
-    for outcome in [look.clone(), look.clone(), back, look] {
-        let (fence, task) = next_task(&store).await;
-        settle(&store, fence, &task, outcome).await;
-    }
-
-    let events = store.audit_events();
-    let told: Vec<_> = events.iter().map(|event| (event.kind, event.lag)).collect();
-    let lag = Some(Duration::from_secs(2));
-    let expected = [
-        (AuditKind::Cut, lag),
-        (AuditKind::Returned, None),
-        (AuditKind::Cut, None),
-    ];
-    assert_eq!(told, expected);
 }
 
 #[tokio::test]

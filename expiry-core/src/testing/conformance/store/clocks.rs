@@ -10,7 +10,9 @@ use super::{
     share::{failed, subscribers},
     world::{HOUR, World, mac, name_undo, names_of, new_subscriber, ok},
 };
-use crate::{Access, Outcome, RouterId, Store, SubscriberId, UndoKey, Want, WatcherId};
+use crate::{
+    Access, AuditKind, Outcome, Revision, RouterId, Store, SubscriberId, UndoKey, Want, WatcherId,
+};
 
 const LOOK_LATER: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::from_secs(10)),
@@ -46,6 +48,18 @@ pub async fn r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time(
         (1, Some(end))
     );
     assert_eq!(world.plan().await.subscribers, 0, "it is taken back once");
+    let told: Vec<_> = world.kinds().await;
+    let taken_back = AuditKind::EndTakenBack {
+        revision: Revision(2),
+    };
+    let of_ends = |kind: &&AuditKind| {
+        matches!(
+            kind,
+            AuditKind::AccessEnded | AuditKind::EndTakenBack { .. }
+        )
+    };
+    let ends: Vec<_> = told.iter().filter(of_ends).collect();
+    assert_eq!(ends, [&AuditKind::AccessEnded, &taken_back]);
     assert!(ok(world.open_work(router).await).is_empty());
 }
 

@@ -9,15 +9,20 @@
 
 mod world;
 
+pub mod audit;
 pub mod brake;
 pub mod clocks;
 pub mod devices;
 pub mod directory;
+pub mod explain;
+pub mod findings;
 pub mod health;
+pub mod lag;
 pub mod looks;
 pub mod ownership;
 pub mod payment;
 pub mod planning;
+pub mod prune;
 pub mod put;
 pub mod reconcile;
 pub mod results;
@@ -55,6 +60,19 @@ pub mod walk;
 macro_rules! store_conformance {
     ($open:ident) => {
         $crate::store_conformance! { @tests $open
+            audit {
+                every_change_of_a_subscriber_is_an_event
+                r9_access_that_ends_is_one_event_on_however_many_routers
+                r9_each_new_end_of_access_is_an_event
+                r9_confirmations_and_returns_are_events
+                r9_what_cannot_hold_fills_no_audit
+                events_of_a_removed_device_name_its_subscriber
+                the_life_of_a_router_is_told
+                r8_who_owns_a_router_is_told_and_from_whom_it_was_taken
+                r9_work_given_up_with_a_router_is_told
+                what_did_not_happen_is_no_event
+                events_are_read_on_from_any_place_each_once
+            }
             brake {
                 r10_what_is_known_of_a_machine_reads_back_as_it_was_recorded
                 r10_only_the_first_of_two_judgements_is_recorded
@@ -102,6 +120,26 @@ macro_rules! store_conformance {
                 access_is_changed_at_the_clock_of_the_database
                 a_removed_subscriber_leaves_its_name_and_devices_free_at_once
             }
+            explain {
+                r9_the_next_ends_are_listed_first_end_first
+                r9_a_subscriber_who_is_owed_counts_once_on_all_routers
+                an_unknown_name_has_no_explanation
+                a_live_subscriber_is_explained_with_the_routers_of_its_scope
+                a_cut_is_explained_with_its_progress_and_what_it_disabled
+                what_keeps_coming_back_is_explained_with_its_way_in
+                r2_a_removed_subscriber_is_explained_while_something_is_owed
+                a_router_out_of_scope_is_explained_while_something_stands_there
+                the_latest_events_are_told_oldest_first
+                r8_a_silent_owner_is_no_owner
+            }
+            findings {
+                tenants_are_told
+                r9_what_a_reading_of_a_router_finds_is_told
+                r9_readings_find_what_cannot_hold_once
+                r10_brakes_are_told_when_they_are_set_and_how_they_end
+                r10_a_limit_that_is_exceeded_is_told_once
+                r8_a_watcher_that_stands_by_tells_what_it_let_go
+            }
             health {
                 r1_first_contact_says_which_box_it_is
                 r1_a_known_box_may_change_its_identity
@@ -112,6 +150,13 @@ macro_rules! store_conformance {
                 r9_a_cut_that_waited_for_the_router_has_an_outage_lag
                 r9_a_router_that_was_never_down_causes_no_outage_lag
                 r9_watchers_are_listed_freshest_first
+            }
+            lag {
+                r9_each_first_confirmation_is_counted_once
+                r9_lags_of_outages_are_counted_apart
+                r9_lags_fall_into_their_buckets
+                r9_what_a_removed_router_took_stays_counted
+                r8_an_old_epoch_counts_nothing
             }
             looks {
                 r2_looks_are_work_until_the_last_found_nothing
@@ -172,12 +217,21 @@ macro_rules! store_conformance {
                 r2_a_device_added_after_the_end_is_cut_with_the_rest
                 a_subscriber_bound_to_a_removed_router_is_in_no_scope
             }
+            prune {
+                r3_an_open_undo_row_is_never_pruned
+                r3_what_was_undone_is_kept_until_the_last_look
+                r2_pruning_drops_nothing_that_is_owed_or_to_be_looked_at
+                old_events_go_oldest_first_a_few_at_a_time
+                r8_watchers_who_prune_at_once_drop_each_row_once
+                r9_counters_outlive_the_events
+            }
             put {
                 a_list_makes_changes_and_leaves_alone
                 what_a_list_does_not_give_stays
                 every_row_that_cannot_be_taken_is_named_and_none_is
                 a_dry_run_changes_nothing
                 r5_a_list_wakes_every_feed_if_it_changes_anything
+                r9_every_change_by_a_list_is_in_the_audit
                 r1_two_rows_of_a_list_may_swap_a_device
                 r2_a_device_that_moves_to_who_has_ended_is_cut_with_its_new_owner
                 r2_a_row_whose_end_is_past_is_owed_at_once
@@ -351,15 +405,20 @@ mod tests {
     fn every_case_is_listed() {
         let listed: BTreeSet<_> = include_str!("mod.rs").lines().map(str::trim).collect();
         let groups = [
+            include_str!("audit.rs"),
             include_str!("brake.rs"),
             include_str!("clocks.rs"),
             include_str!("devices.rs"),
             include_str!("directory.rs"),
+            include_str!("explain.rs"),
+            include_str!("findings.rs"),
             include_str!("health.rs"),
+            include_str!("lag.rs"),
             include_str!("looks.rs"),
             include_str!("ownership.rs"),
             include_str!("payment.rs"),
             include_str!("planning.rs"),
+            include_str!("prune.rs"),
             include_str!("put.rs"),
             include_str!("reconcile.rs"),
             include_str!("results.rs"),

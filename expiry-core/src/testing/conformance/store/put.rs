@@ -7,8 +7,8 @@ use super::{
     world::{HOUR, World, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok, username},
 };
 use crate::{
-    Access, Conflict, Field, MacAddr, Missing, PutReport, PutSubscriber, RouterId, RowError,
-    Service, Store, StoreError, Subscriber, SubscriberId, Want,
+    Access, AuditKind, Conflict, Field, MacAddr, Missing, PutReport, PutSubscriber, Revision,
+    RouterId, RowError, Service, Store, StoreError, Subscriber, SubscriberId, Want,
 };
 
 pub async fn a_list_makes_changes_and_leaves_alone(store: Arc<dyn Store>) {
@@ -190,6 +190,50 @@ pub async fn r2_a_device_that_moves_to_who_has_ended_is_cut_with_its_new_owner(
     assert_eq!(cut.username, Some(username("ended")));
     assert_eq!(cut.macs, macs(&[mac(1)]));
     assert!(Some(cut.due_at) > ended.access.end() && !cut.backlog);
+}
+
+pub async fn r9_every_change_by_a_list_is_in_the_audit(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let joe = world.live("joe", &[mac(1)]).await;
+    let before = world.audit().await.len();
+    let over = Access::Until(world.time().await - HOUR);
+    let changed = PutSubscriber {
+        access: over,
+        devices: Field::Set(macs(&[mac(2)])),
+        ..bound("joe", Some(router))
+    };
+
+    world.put(&[changed, row("eve", over)]).await;
+
+    let events = world.audit().await.split_off(before);
+    let told = events.into_iter().map(|event| {
+        let entry = event.entry;
+        (entry.username, entry.device, entry.kind)
+    });
+    let told: Vec<_> = told.collect();
+    let of = |name, device, kind| (Some(username(name)), device, kind);
+    let (from, to, revision) = (joe.access, over, Revision(joe.revision.0 + 1));
+    let moved = AuditKind::Bound {
+        from: None,
+        to: Some(router),
+        revision,
+    };
+    let made = AuditKind::SubscriberAdded {
+        access: over,
+        devices: macs(&[]),
+        revision: Revision(1),
+    };
+    let expected = [
+        of("joe", None, AuditKind::AccessChanged { from, to, revision }),
+        of("joe", None, moved),
+        of("joe", Some(mac(1)), AuditKind::DeviceRemoved { revision }),
+        of("joe", Some(mac(2)), AuditKind::DeviceAdded { revision }),
+        of("eve", None, made),
+        of("joe", None, AuditKind::AccessEnded),
+        of("eve", None, AuditKind::AccessEnded),
+    ];
+    assert_eq!(told, expected);
 }
 
 pub async fn r2_a_row_whose_end_is_past_is_owed_at_once(store: Arc<dyn Store>) {

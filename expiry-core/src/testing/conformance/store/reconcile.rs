@@ -527,7 +527,7 @@ pub async fn the_next_deadline_of_a_router_is_the_first_that_is_near_in_its_scop
 }
 
 /// Records a reading, as the owner of the router.
-async fn record(
+pub(super) async fn record(
     world: &World,
     router: RouterId,
     on: &[(UndoKey, WayIn)],
@@ -563,11 +563,11 @@ fn keys(names: &[&str], macs: &[u8]) -> BTreeSet<UndoKey> {
     names.iter().map(|name| by_name(name)).chain(macs).collect()
 }
 
-fn by_name(name: &str) -> UndoKey {
+pub(super) fn by_name(name: &str) -> UndoKey {
     UndoKey::Name(username(name))
 }
 
-fn stray(login: &str, last: u8) -> Presence {
+pub(super) fn stray(login: &str, last: u8) -> Presence {
     Presence {
         kind: PresenceKind::Session,
         login: Some(login.into()),

@@ -5,9 +5,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::world::{HOUR, World, mac, mac_undo, name_undo, new_subscriber, ok, username};
 use crate::{
-    Access, AccessChange, Field, MacAddr, Outcome, Presence, PresenceKind, PutSubscriber,
-    Reconciliation, RouterId, Service, Settled, State, Store, StoreError, SubscriberId,
-    SystemClock, Task, TenantId, UndoKey, Want, WayIn, testing::MemoryStore,
+    Access, AccessChange, AuditEvent, Field, MacAddr, Outcome, Presence, PresenceKind,
+    PutSubscriber, Reconciliation, RouterId, Service, Settled, State, Store, StoreError,
+    SubscriberId, SystemClock, Task, TenantId, UndoKey, Want, WayIn, testing::MemoryStore,
 };
 
 const ROUTERS: [&str; 3] = ["r0", "r1", "theirs"];
@@ -33,6 +33,8 @@ pub async fn r2_r3_every_store_owes_the_same_after_the_same_changes(store: Arc<d
             "after {so_far:#?}"
         );
     }
+    let [found, expected] = &pair;
+    assert_eq!(found.told().await, expected.told().await);
 }
 
 pub async fn r3_whatever_happens_nobody_live_stays_disabled(store: Arc<dyn Store>) {
@@ -42,6 +44,7 @@ pub async fn r3_whatever_happens_nobody_live_stays_disabled(store: Arc<dyn Store
         for _ in 0..STEPS / 4 {
             let step = Step::draw(&mut rng);
             side.take(&step).await;
+            ok(side.world.prune(Duration::ZERO, 1000).await);
         }
         side.finish().await;
         assert_eq!(side.world.owed().await, (0, 0));
@@ -413,6 +416,26 @@ impl Side {
         }
         seen.push(format!("{:?}", self.world.owed().await));
         seen
+    }
+
+    /// All that was told of it, without ids and times.
+    async fn told(&self) -> Vec<String> {
+        let events = self.world.audit().await;
+        let told = events.into_iter().map(|AuditEvent { entry, .. }| {
+            let kind = format!("{:?}", entry.kind);
+            let kind = kind.split(' ').next().unwrap_or_default().to_owned();
+            let (lag, due) = (entry.lag.is_some(), entry.due_at.is_some());
+            let whose = (
+                entry.username,
+                entry.device,
+                entry.router_name,
+                entry.outage,
+            );
+            (kind, lag, due, whose)
+        });
+        let told: Vec<_> = told.collect();
+        assert!(told.len() > 100, "much has happened");
+        sorted(told)
     }
 
     async fn is_live(&self, router: RouterId, key: &str) -> bool {

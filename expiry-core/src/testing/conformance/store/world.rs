@@ -1,16 +1,21 @@
 use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::timeout;
 
 use crate::{
-    Access, AccessChange, Fence, Hardware, Heartbeat, Intent, Live, MacAddr, NewRouter,
-    NewSubscriber, Outcome, Ownership, Planned, Recorded, Router, RouterAddress, RouterFacts,
-    RouterId, Service, Settled, Settlement, Store, StoreError, Subscriber, SubscriberId, Task,
-    TaskRef, TenantId, Undo, UndoItem, UndoKey, Username, WatcherId,
+    Access, AccessChange, AuditEvent, AuditId, AuditKind, Explained, Fence, Hardware, Heartbeat,
+    Intent, Live, MacAddr, NewRouter, NewSubscriber, Outcome, Ownership, Planned, Recorded, Router,
+    RouterAddress, RouterFacts, RouterId, Service, Settled, Settlement, Store, StoreError,
+    Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo, UndoItem, UndoKey, Username,
+    WatcherId,
 };
 
 /// Long enough that no ownership lapses during a case.
 pub(super) const HOUR: Duration = Duration::from_hours(1);
+
+/// How the slugs of tenants begin that mark an end of the audit.
+const MARKER: &str = "marker-";
 
 /// A store, one watcher of it, and the short forms of what the cases do.
 pub(super) struct World {
@@ -206,6 +211,45 @@ impl World {
         macs: &BTreeSet<MacAddr>,
     ) -> Result<Live, StoreError> {
         self.store.live(router, names, macs).await
+    }
+
+    /// Returns all events so far but those of markers. Makes one to see that none is missing: a
+    /// store may hold events back while transactions of others are open.
+    pub(super) async fn audit(&self) -> Vec<AuditEvent> {
+        let marker = format!("{MARKER}{}", WatcherId::fresh());
+        self.tenant(&marker).await;
+        let slug = |event: &AuditEvent| {
+            if let AuditKind::TenantAdded { slug } = &event.entry.kind {
+                slug.clone()
+            } else {
+                String::new()
+            }
+        };
+        let complete = async {
+            loop {
+                let mut events = ok(self.events(AuditId::START, u32::MAX).await);
+                if events.iter().any(|event| slug(event) == marker) {
+                    events.retain(|event| !slug(event).starts_with(MARKER));
+                    return events;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let events = timeout(Duration::from_secs(20), complete).await;
+        events.expect("events are not held back for ever")
+    }
+
+    /// Tells what has happened so far, oldest first.
+    pub(super) async fn kinds(&self) -> Vec<AuditKind> {
+        let events = self.audit().await.into_iter();
+        events.map(|event| event.entry.kind).collect()
+    }
+
+    /// The only one of a name that is explained.
+    pub(super) async fn explained(&self, name: &str) -> Explained {
+        let mut found = ok(self.explain(None, &username(name), 100).await);
+        assert_eq!(found.subscribers.len(), 1, "{found:?}");
+        found.subscribers.remove(0)
     }
 
     /// Cuts and restores owed on all enabled routers.

@@ -1,33 +1,83 @@
-use std::fmt;
+//! What is true now: once, or until somebody has seen enough.
 
-use expiry_core::{OwedItem, RouterStatus, Status, StatusStore, WayIn};
+mod screen;
+mod watch;
+
+use std::{fmt, sync::Arc};
+
+use expiry_core::{
+    AuditStore, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus, Status,
+    StatusStore, Store, StoreError, Upcoming, WayIn,
+};
 use serde::Serialize;
 
 use super::{brake, router::BoxName};
 use crate::{
+    args::StatusArgs,
     error::CliError,
     output::{Output, count, time},
+    words::{advice, span},
 };
 
 /// Most owed items that are listed.
 const LIMIT: u32 = 1_000;
 
-pub(super) async fn run(store: &dyn StatusStore, out: &mut Output<'_>) -> Result<(), CliError> {
-    let status = store.status(LIMIT).await?;
-    Ok(out.show(&Report(status))?)
+/// Most deadlines ahead that are listed.
+const AHEAD: u32 = 100;
+
+pub(super) async fn run(
+    args: &StatusArgs,
+    store: Arc<dyn Store>,
+    out: &mut Output<'_>,
+) -> Result<(), CliError> {
+    if args.watch {
+        return watch::watch(store, out).await;
+    }
+    let report = Report::read(&*store, &*store).await?;
+    Ok(out.show(&report)?)
 }
 
-/// A status as people read it.
-#[derive(Debug, Serialize)]
-pub(super) struct Report(pub(super) Status);
+/// A status as people read it, and what belongs to it.
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    status: Status,
+    #[serde(flatten)]
+    health: HealthReport,
+    lag: LagReport,
+    upcoming: Vec<Upcoming>,
+}
+
+impl Report {
+    async fn read(status: &dyn StatusStore, audit: &dyn AuditStore) -> Result<Self, StoreError> {
+        let status = status.status(LIMIT).await?;
+        Ok(Self {
+            health: HealthReport::of(&status),
+            lag: audit.lag().await?,
+            upcoming: audit.upcoming(AHEAD).await?,
+            status,
+        })
+    }
+
+    /// The lags of one router, if any cut or restore was confirmed there.
+    fn lags_on(&self, router: &RouterStatus) -> Option<&Lags> {
+        let routers = &self.lag.routers;
+        let found = routers.iter().find(|of| of.id == Some(router.id));
+        found.map(|of| &of.lags)
+    }
+}
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = &self.0;
+        let status = &self.status;
         for brake in &status.brakes {
             writeln!(f, "{}", brake::Line(brake))?;
         }
         writeln!(f, "at {}", time(status.now))?;
+        writeln!(f, "health: {}", self.health.health)?;
+        for reason in &self.health.reasons {
+            writeln!(f, "  {reason}")?;
+        }
         watchers(status, f)?;
         write!(f, "subscribers: {} live", status.live_subscribers)?;
         match status.next_deadline {
@@ -36,7 +86,16 @@ impl fmt::Display for Report {
         }
         writeln!(f, "routers: {}", status.routers.len())?;
         for router in &status.routers {
-            writeln!(f, "  {}", RouterLine(router))?;
+            write!(f, "  {}", RouterLine(router))?;
+            match self.lags_on(router) {
+                Some(lags) => writeln!(f, ", lag of cuts {}", Lag(&lags.cuts))?,
+                None => writeln!(f)?,
+            }
+        }
+        writeln!(f, "lag of cuts: {}", Lag(&self.lag.all.cuts))?;
+        let outage = &self.lag.all.outage_cuts;
+        if outage.count() > 0 {
+            writeln!(f, "lag of cuts that waited for a router: {}", Lag(outage))?;
         }
         let cuts = count(status.owed_cuts, "cut");
         let restores = count(status.owed_restores, "restore");
@@ -53,18 +112,28 @@ impl fmt::Display for Report {
     }
 }
 
+/// Lags as percentiles. All but the longest are upper bounds.
+struct Lag<'a>(&'a Histogram);
+
+impl fmt::Display for Lag<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = (self.0.percentile(50), self.0.percentile(99), self.0.max());
+        let (Some(half), Some(most), Some(max)) = figures else {
+            return f.write_str("none yet");
+        };
+        write!(
+            f,
+            "p50 ≤ {}, p99 ≤ {}, max {} of {}",
+            span(half),
+            span(most),
+            span(max),
+            self.0.count()
+        )
+    }
+}
+
 fn watchers(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let alive = status
-        .watchers
-        .iter()
-        .filter(|watcher| watcher.alive)
-        .count();
-    let braked = status
-        .watchers
-        .iter()
-        .filter(|watcher| watcher.alive && watcher.braked)
-        .count();
-    match (alive, braked) {
+    match alive_and_braked(status) {
         (0, _) => writeln!(f, "watchers: none alive, nobody makes cuts")?,
         (alive, 0) => writeln!(f, "watchers: {alive} alive")?,
         (alive, braked) if alive == braked => {
@@ -86,6 +155,23 @@ fn watchers(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, " {state}, last heartbeat {heartbeat}")?;
     }
     Ok(())
+}
+
+/// How many watchers are alive, in few words.
+fn alive(status: &Status) -> String {
+    let (alive, braked) = alive_and_braked(status);
+    let words = format!("{} alive", count(alive as u64, "watcher"));
+    match braked {
+        0 => words,
+        braked if alive == braked => format!("{words}, BRAKED"),
+        braked => format!("{words}, {braked} BRAKED"),
+    }
+}
+
+fn alive_and_braked(status: &Status) -> (usize, usize) {
+    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let braked = alive.clone().filter(|watcher| watcher.braked);
+    (alive.count(), braked.count())
 }
 
 struct RouterLine<'a>(&'a RouterStatus);
@@ -161,24 +247,14 @@ impl fmt::Display for OwedLine<'_> {
     }
 }
 
-fn advice(way_in: WayIn) -> &'static str {
-    match way_in {
-        WayIn::Trial => "trial: take `trial` out of `login-by` of the server profile",
-        WayIn::Radius => "RADIUS: reject the account there too",
-        WayIn::MacLogin => "MAC login: remove the MAC from RADIUS, or `mac` from `login-by`",
-        WayIn::Cookie => "a saved cookie: take `cookie` out of `login-by`",
-        WayIn::Bypass => "a bypass binding: something on the router makes it anew",
-        WayIn::Account => "its account: something else enables it again",
-        WayIn::Unknown => "a way that the rows do not show",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::{DateTime, Utc};
     use expiry_core::{
-        Brake, MockStatusStore, RouterId, StoreError, SubscriberId, TaskId, Want, WatcherId,
-        WatcherStatus,
+        Brake, MockAuditStore, MockStatusStore, RouterId, RouterLags, SubscriberId, TaskId, Want,
+        WatcherId, WatcherStatus,
     };
 
     use super::*;
@@ -232,6 +308,7 @@ mod tests {
             live_subscribers: 5,
             owed_cuts: 3,
             owed_restores: 0,
+            owed_subscribers: 2,
             next_deadline: Some(at(60)),
             watchers: vec![WatcherStatus {
                 id: WatcherId::fresh(),
@@ -242,6 +319,15 @@ mod tests {
             }],
             routers: vec![router()],
             owed: vec![item()],
+        }
+    }
+
+    fn report(status: Status) -> Report {
+        Report {
+            health: HealthReport::of(&status),
+            lag: LagReport::default(),
+            upcoming: Vec::new(),
+            status,
         }
     }
 
@@ -283,7 +369,7 @@ mod tests {
         for watcher in &mut status.watchers {
             watcher.alive = false;
         }
-        let text = Report(status).to_string();
+        let text = report(status).to_string();
         assert!(
             text.contains("watchers: none alive, nobody makes cuts"),
             "{text}"
@@ -301,7 +387,7 @@ mod tests {
             agreed_ms: None,
         }];
         status.watchers[0].braked = true;
-        let text = Report(status).to_string();
+        let text = report(status).to_string();
         assert!(
             text.starts_with("BRAKED since 2027-01-15T08:00:05Z: "),
             "{text}"
@@ -314,8 +400,50 @@ mod tests {
     }
 
     #[test]
+    fn r9_health_comes_first_with_its_reasons() {
+        let text = report(status()).to_string();
+        let reason = "2 subscribers who may not be online any more are not confirmed off";
+        let expected = format!("health: needs attention\n  {reason}\n");
+        assert!(text.contains(&expected), "{text}");
+        let json = serde_json::to_value(report(status())).expect("JSON");
+        assert_eq!(json["health"], "needs_attention");
+        assert_eq!(json["health_reasons"][0], reason);
+        assert_eq!(json["owed"][0]["router"], "r1");
+    }
+
+    #[test]
+    fn r9_lags_are_told_for_each_router_and_outages_apart() {
+        let mut lags = Lags::default();
+        for ms in [7, 41, 180] {
+            lags.cuts.record(Duration::from_millis(ms));
+        }
+        lags.outage_cuts.record(Duration::from_secs(95));
+        let of = RouterLags {
+            id: Some(RouterId(1)),
+            router: Some("r1".into()),
+            lags,
+        };
+        let report = Report {
+            lag: LagReport::new(vec![of]),
+            ..report(status())
+        };
+        let text = report.to_string();
+        let cuts = "p50 ≤ 50 ms, p99 ≤ 180 ms, max 180 ms of 3";
+        for line in [
+            format!("up, served by nobody, lag of cuts {cuts}\n"),
+            format!("\nlag of cuts: {cuts}\n"),
+            "waited for a router: p50 ≤ 1 minute 35 seconds,".into(),
+        ] {
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        let json = serde_json::to_value(report).expect("JSON");
+        assert_eq!(json["lag"]["all"]["cuts"]["max_ms"], 180);
+        assert_eq!(json["lag"]["routers"][0]["outage_cuts"]["count"], 1);
+    }
+
+    #[test]
     fn what_is_not_listed_is_counted() {
-        let text = Report(status()).to_string();
+        let text = report(status()).to_string();
         assert!(text.ends_with("\n  and 2 more"), "{text}");
     }
 
@@ -347,8 +475,8 @@ mod tests {
         store
             .expect_status()
             .return_once(|_| Err(StoreError::Unavailable("gone".into())));
-        let mut bytes = Vec::new();
-        let result = run(&store, &mut Output::new(&mut bytes, false)).await;
+        let result = Report::read(&store, &MockAuditStore::new()).await;
+        let result = result.map_err(CliError::from);
         assert_eq!(
             result.expect_err("failed").exit_code(),
             crate::error::FAILED

@@ -1,0 +1,292 @@
+//! How a subscriber stands on one router.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use expiry_core::{Access, ExplainedRouter, ExplainedTarget, State, UndoItem, Want, WayIn};
+
+use super::{Case, Watch};
+use crate::{
+    output::count,
+    words::{advice, listed, relative, span, times, utc, when},
+};
+
+/// A router without a living owner is taken over by a living watcher within this.
+const TAKEOVER: &str = "15 seconds";
+
+pub(super) fn paragraph(case: &Case<'_>, on: &ExplainedRouter) -> String {
+    let mut told = Vec::new();
+    let own = on.targets.iter().find(|target| target.device.is_none());
+    match own {
+        Some(target) => told.extend(stands(case, on, target, "the cut")),
+        None => told.extend(nothing_stands(case, on)),
+    }
+    for target in on.targets.iter().filter(|target| target.device.is_some()) {
+        let device = target.device.map_or(String::new(), |mac| mac.to_string());
+        let what = format!("the cut of {device}, a device that was removed,");
+        told.extend(stands(case, on, target, &what));
+    }
+    told.extend(disabled(on));
+    format!("Router {}: {}", on.name, sentences(&told))
+}
+
+/// Where no row stands: nothing was begun there.
+fn nothing_stands(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
+    if !on.enabled {
+        return vec![format!("out of service; {}", enable_first(case, on))];
+    }
+    match case.ended_at() {
+        Some(end) if on.in_scope => {
+            let mut told = vec![format!(
+                "the cut is owed since {}; no watcher has taken it up yet",
+                when(end, case.now)
+            )];
+            told.extend(hindrance(case, on));
+            told
+        }
+        _ if case.of.subscriber.access == Access::None => vec!["nothing is owed".into()],
+        _ => {
+            let mut told = vec!["the subscriber may be online there; nothing is owed".to_owned()];
+            told.extend(on.down_since.map(|since| does_not_answer(case, on, since)));
+            told
+        }
+    }
+}
+
+fn stands(
+    case: &Case<'_>,
+    on: &ExplainedRouter,
+    target: &ExplainedTarget,
+    cut: &str,
+) -> Vec<String> {
+    let what = match target.want {
+        Want::Cut => cut.to_owned(),
+        Want::Restore => "the restore".to_owned(),
+    };
+    match target.progress.state {
+        State::Owed => owed(case, on, target, &what),
+        State::Confirmed => confirmed(case, on, target, &what),
+    }
+}
+
+fn owed(
+    case: &Case<'_>,
+    on: &ExplainedRouter,
+    target: &ExplainedTarget,
+    what: &str,
+) -> Vec<String> {
+    let progress = &target.progress;
+    let attempts = match progress.attempts {
+        0 => String::new(),
+        n => format!(", after {}", count(n.into(), "attempt")),
+    };
+    let since = when(target.due_at, case.now);
+    let mut told = vec![format!("{what} is owed since {since}{attempts}")];
+    if target.want == Want::Cut {
+        told.push(if progress.online {
+            "the last reading showed it online".into()
+        } else {
+            "it may still be online there".into()
+        });
+    }
+    if target.cannot_hold {
+        let way_in = progress.way_in.unwrap_or(WayIn::Unknown);
+        told.push(format!(
+            "the cut CANNOT HOLD: it came back {} by {}",
+            times(progress.returns),
+            advice(way_in)
+        ));
+    }
+    let hindrance = hindrance(case, on);
+    if hindrance.is_empty() {
+        if let (false, Some(error)) = (target.cannot_hold, &progress.last_error) {
+            let at = target.attempted_at.map(|at| relative(at, case.now));
+            told.push(format!(
+                "the last attempt, {}, left: {error}",
+                at.unwrap_or_default()
+            ));
+        }
+        let next = progress.next_attempt_at.unwrap_or(case.now);
+        told.push(format!("the next attempt is {}", due(next, case.now)));
+    }
+    told.extend(hindrance);
+    told
+}
+
+fn confirmed(
+    case: &Case<'_>,
+    on: &ExplainedRouter,
+    target: &ExplainedTarget,
+    what: &str,
+) -> Vec<String> {
+    let progress = &target.progress;
+    let at = progress.confirmed_at.unwrap_or(target.due_at);
+    let (from, of) = match (target.want, target.device, case.ended_at()) {
+        (Want::Restore, _, _) => (target.due_at, "the payment"),
+        (Want::Cut, None, Some(end)) => (end, "the end"),
+        (Want::Cut, _, _) => (target.due_at, "it was owed"),
+    };
+    let took = span((at - from).to_std().unwrap_or_default());
+    let mut told = vec![format!(
+        "{what} was confirmed {took} after {of}, at {}",
+        utc(at)
+    )];
+    if progress.returns > 0 {
+        let way_in = progress.way_in.unwrap_or(WayIn::Unknown);
+        let times = count(progress.returns.into(), "time");
+        told.push(format!(
+            "before that it came back {times} by {}",
+            advice(way_in)
+        ));
+    }
+    let still = match target.want {
+        Want::Cut => "off",
+        Want::Restore => "enabled",
+    };
+    let looks = match progress.looks {
+        0 => None,
+        n => Some(format!("looked at again {} and still {still}", times(n))),
+    };
+    match (looks, progress.verify_at) {
+        (None, None) => {}
+        (Some(looks), None) => told.push(looks),
+        (looks, Some(at)) => {
+            let looks = looks.map_or(String::new(), |looks| looks + ", ");
+            told.push(format!("{looks}the next look is {}", due(at, case.now)));
+            if at <= case.now {
+                told.extend(hindrance(case, on));
+            }
+        }
+    }
+    told
+}
+
+/// Why nothing is done on a router right now.
+fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
+    if !on.enabled {
+        return vec![format!(
+            "the router is out of service: {}",
+            enable_first(case, on)
+        )];
+    }
+    match case.watch {
+        Watch::Goes => {}
+        Watch::Braked(why) => {
+            return vec![format!(
+                "nothing is done there, since all watchers are braked: {why}"
+            )];
+        }
+        Watch::Nobody => {
+            return vec![
+                "no watcher is alive, so nobody does it: start one with `expiry run`".into(),
+            ];
+        }
+    }
+    if on.owner.is_none() {
+        return vec![format!(
+            "no watcher serves the router; one takes it over within {TAKEOVER}"
+        )];
+    }
+    let down = on.down_since.map(|since| does_not_answer(case, on, since));
+    down.into_iter().collect()
+}
+
+fn does_not_answer(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {
+    let error = on.last_error.as_deref().unwrap_or("no answer");
+    let since_words = when(since, case.now);
+    let tried = on.attempted_at.map_or(String::new(), |at| {
+        format!(", last tried {}", relative(at, case.now))
+    });
+    let again = if *case.watch == Watch::Goes {
+        let down_for = (case.now - since).to_std().unwrap_or_default();
+        let within = span(case.retry.longest_wait(down_for));
+        format!(
+            "; the watcher tries again within {within}, or within a minute if the login is refused"
+        )
+    } else {
+        String::new()
+    };
+    format!("the router does not answer since {since_words} ({error}){tried}{again}")
+}
+
+fn enable_first(case: &Case<'_>, on: &ExplainedRouter) -> String {
+    let then = if case.ended_at().is_some() {
+        "; the cut is made there then"
+    } else {
+        ""
+    };
+    format!(
+        "nothing is done there until `expiry router enable {}`{then}",
+        on.name
+    )
+}
+
+/// What we disabled there, and what of that is enabled again.
+fn disabled(on: &ExplainedRouter) -> Vec<String> {
+    let rows = |is_open: bool| {
+        let rows = on
+            .undo
+            .iter()
+            .filter(move |row| row.undone_at.is_none() == is_open);
+        let items = rows.flat_map(|row| &row.undo.items).map(item);
+        items.collect::<Vec<_>>()
+    };
+    let (open, undone) = (rows(true), rows(false));
+    let mut told = Vec::new();
+    if !open.is_empty() {
+        told.push(format!("disabled there by us: {}", listed(&open)));
+    }
+    if !undone.is_empty() {
+        told.push(format!("enabled there again: {}", listed(&undone)));
+    }
+    let stay: Vec<_> = on
+        .undo
+        .iter()
+        .flat_map(|row| &row.undo.stay)
+        .map(item)
+        .collect();
+    if !stay.is_empty() {
+        told.push(format!(
+            "disabled there before, and left so: {}",
+            listed(&stay)
+        ));
+    }
+    told
+}
+
+fn item(item: &UndoItem) -> String {
+    match item {
+        UndoItem::User { name, .. } => format!("account `{name}`"),
+        UndoItem::IpBinding { mac, address, .. } => {
+            let mac = mac.map(|mac| mac.to_string());
+            let parts: Vec<_> = mac.into_iter().chain(address.clone()).collect();
+            format!("binding {}", parts.join(" "))
+        }
+    }
+}
+
+/// Says when something is next, which may be overdue.
+fn due(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    if at > now + Duration::from_secs(1) {
+        relative(at, now)
+    } else {
+        "due now".into()
+    }
+}
+
+/// Joins sentences that begin in lower case.
+fn sentences(told: &[String]) -> String {
+    let mut text = String::new();
+    for (at, sentence) in told.iter().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        let mut letters = sentence.chars();
+        if at > 0 {
+            text.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        }
+        text.push_str(letters.as_str());
+        text.push('.');
+    }
+    text
+}

@@ -1,0 +1,162 @@
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::world::{World, facts, name_undo, new_subscriber, ok, recorded};
+use crate::{Access, Lags, Outcome, RouterId, RouterState, Store};
+
+const LOOK_AT_ONCE: Outcome = Outcome::Confirmed {
+    next_look: Some(Duration::ZERO),
+};
+
+pub async fn r9_each_first_confirmation_is_counted_once(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (router, other) = (world.router("r").await, world.router("other").await);
+    assert_eq!(ok(world.lag().await), crate::LagReport::default());
+    let ended = world.ended("s", &[]).await;
+    let cut = world.task(router).await;
+    let first = recorded(world.settle_on(router, &cut, LOOK_AT_ONCE, &[]).await);
+    let back = Outcome::Returned {
+        way_in: Some(crate::WayIn::Cookie),
+        retry_in: Duration::ZERO,
+    };
+    for outcome in [LOOK_AT_ONCE, back, LOOK_AT_ONCE] {
+        let task = world.task(router).await;
+        world.settle_on(router, &task, outcome, &[]).await;
+    }
+    world.cut(other, &[name_undo("s")]).await;
+    world.pay(ended.id).await;
+    let restore = world.task(other).await;
+    let restored = world.confirm(other, &restore).await;
+
+    let report = ok(world.lag().await);
+
+    let lag = first.lag.expect("the first");
+    let here = of(&report, Some("r"));
+    assert_eq!((here.cuts.count(), here.cuts.sum()), (1, lag));
+    assert_eq!(here.cuts.max(), Some(lag));
+    assert_eq!((here.restores.count(), here.outage_cuts.count()), (0, 0));
+    let there = of(&report, Some("other"));
+    assert_eq!((there.cuts.count(), there.restores.count()), (1, 1));
+    assert_eq!(Some(there.restores.sum()), restored.lag);
+    assert_eq!(
+        (report.all.cuts.count(), report.all.restores.count()),
+        (2, 1)
+    );
+    let names: Vec<_> = report
+        .routers
+        .iter()
+        .map(|of| of.router.as_deref())
+        .collect();
+    assert_eq!(names, [Some("other"), Some("r")]);
+    let ids: Vec<_> = report.routers.iter().map(|of| of.id).collect();
+    assert_eq!(ids, [Some(other), Some(router)]);
+}
+
+pub async fn r9_lags_of_outages_are_counted_apart(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+    world.ended("waited", &[]).await;
+    ok(world
+        .router_state(&fence, &RouterState::Failed("refused".into()))
+        .await);
+    let reached = RouterState::Reached(facts("hotspot", None));
+    ok(world.router_state(&fence, &reached).await);
+    world.cut(router, &[]).await;
+    let back = world.time().await;
+    world.pass(back).await;
+    let fresh = world.live("fresh", &[]).await;
+    world.revoke(fresh.id).await;
+    world.cut(router, &[]).await;
+
+    let report = ok(world.lag().await);
+
+    let here = of(&report, Some("r"));
+    assert_eq!((here.cuts.count(), here.outage_cuts.count()), (1, 1));
+    assert!(here.outage_cuts.max() > Some(Duration::from_secs(1)));
+}
+
+pub async fn r9_lags_fall_into_their_buckets(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let now = world.time().await;
+    for (name, ago) in [("a", 3), ("b", 4), ("c", 15), ("d", 4000)] {
+        let end = Access::Until(now - TimeDelta::seconds(ago));
+        world.add(&new_subscriber(name, end, &[])).await;
+    }
+    world.plan().await;
+    for task in world.tasks(router).await {
+        world.confirm(router, &task).await;
+    }
+
+    let cuts = ok(world.lag().await).all.cuts;
+
+    let up_to = |seconds| {
+        let bound = Some(Duration::from_secs(seconds));
+        let found = cuts.cumulative().find(|(upper, _)| *upper == bound);
+        found.expect("a bucket").1
+    };
+    assert_eq!((up_to(2), up_to(5), up_to(20), up_to(3600)), (0, 2, 3, 3));
+    assert_eq!(cuts.count(), 4);
+    assert_eq!(cuts.percentile(50), Some(Duration::from_secs(5)));
+    assert!(cuts.max() >= Some(Duration::from_secs(4000)));
+}
+
+pub async fn r9_what_a_removed_router_took_stays_counted(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    for name in ["one", "two", "three"] {
+        let router = world.router(name).await;
+        let fresh = world.live(name, &[]).await;
+        world.revoke(fresh.id).await;
+        for task in world.tasks(router).await {
+            world.confirm(router, &task).await;
+        }
+        if name != "three" {
+            ok(world.remove_router(router, true).await);
+        }
+    }
+    let before = ok(world.lag().await);
+    // A new router of an old name begins anew.
+    world.router("one").await;
+
+    let report = ok(world.lag().await);
+
+    assert_eq!(report, before);
+    let ids: Vec<_> = report.routers.iter().map(|of| of.id.is_some()).collect();
+    assert_eq!(ids, [true, false]);
+    let counted = of(&report, Some("three")).cuts.count() + of(&report, None).cuts.count();
+    assert_eq!(report.all.cuts.count(), counted);
+    assert!(of(&report, None).cuts.count() >= 2);
+}
+
+pub async fn r8_an_old_epoch_counts_nothing(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    let task = world.task(router).await;
+    let fence = crate::Fence {
+        epoch: crate::Epoch(4711),
+        ..world.fence(router).await
+    };
+    let settlement = crate::Settlement {
+        task: (&task).into(),
+        outcome: LOOK_AT_ONCE,
+        undone: Vec::new(),
+    };
+    assert!(world.settle(&fence, &[settlement]).await.is_err());
+
+    assert_eq!(ok(world.lag().await), crate::LagReport::default());
+    let of_subscribers = world.explained("s").await.events;
+    assert_eq!(of_subscribers.len(), 2, "made and ended");
+}
+
+fn of(report: &crate::LagReport, name: Option<&str>) -> Lags {
+    let found = report
+        .routers
+        .iter()
+        .find(|of| of.router.as_deref() == name);
+    let found = found.unwrap_or_else(|| panic!("{name:?} is not listed: {report:?}"));
+    assert_ne!(found.id, Some(RouterId(0)));
+    found.lags.clone()
+}
