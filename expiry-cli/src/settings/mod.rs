@@ -79,13 +79,13 @@ impl Loaded {
 
 /// Reads everything that this command line is told by.
 pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
-    let Found { file, sources } = sources::find(cli, environment);
-    let (path, sources, missing) = match (file, sources) {
-        (Ok(path), sources) => (path, sources, None),
-        (Err(fault), sources) => (None, sources, Some(fault)),
-    };
+    let Found {
+        file,
+        sources,
+        faults,
+    } = sources::find(cli, environment);
     let mut loader = Loader::new(sources);
-    if let Some(Fault { place, message }) = missing {
+    for Fault { place, message } in faults {
         loader.fault(place, message);
     }
     // Known to this program, but its own business.
@@ -134,7 +134,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
         one_router,
     };
     Loaded {
-        file: path,
+        file,
         listed,
         faults,
         settings,

@@ -4,11 +4,11 @@ use std::{ffi::OsString, fmt, path::Path};
 
 use expiry_core::{
     RouterAddress,
-    config::{Loader, Place, Setting},
+    config::{Fault, Loader, Place, Setting},
 };
 use secrecy::SecretString;
 
-use super::Environment;
+use super::{Environment, sources::unreadable_credential};
 use crate::{args, error, secret};
 
 const HOST: &str = "MIKROTIK_HOST";
@@ -151,8 +151,8 @@ fn password(loader: &mut Loader, environment: &Environment) -> Option<(SecretStr
                 None
             }
             Some(Err(error)) => {
-                let message = format!("it cannot be read: {error}");
-                loader.fault(Place::Credential(CREDENTIAL), message);
+                let Fault { place, message } = unreadable_credential(CREDENTIAL, &error);
+                loader.fault(place, message);
                 None
             }
             None => {

@@ -173,6 +173,25 @@ fn a_credential_is_stronger_than_the_file_and_weaker_than_a_variable() {
 }
 
 #[test]
+fn a_credential_that_cannot_be_read_is_a_fault_and_opens_no_other_database() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let credentials = directory.path().display().to_string();
+    let variables = [("CREDENTIALS_DIRECTORY", credentials.as_str()), ("HOME", "/h")];
+    let credential = directory.path().join("database");
+    fs::write(&credential, b"postgres://caf\xe9@h/x\n").expect("written");
+    let wrong = faults(&["run"], &variables);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    let expected = "credential database: it cannot be read: ";
+    assert!(wrong[0].starts_with(expected), "{wrong:?}");
+
+    fs::remove_file(&credential).expect("removed");
+    fs::create_dir(&credential).expect("made");
+    let wrong = faults(&["run"], &variables);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].starts_with(expected), "{wrong:?}");
+}
+
+#[test]
 fn r11_a_wrong_url_is_named_with_its_place_and_without_its_password() {
     let wrong = faults(&["status"], &[("DATABASE_URL", "mysql://me:hush@h/x")]);
     assert!(
