@@ -176,7 +176,10 @@ fn a_credential_is_stronger_than_the_file_and_weaker_than_a_variable() {
 fn a_credential_that_cannot_be_read_is_a_fault_and_opens_no_other_database() {
     let directory = tempfile::tempdir().expect("a directory");
     let credentials = directory.path().display().to_string();
-    let variables = [("CREDENTIALS_DIRECTORY", credentials.as_str()), ("HOME", "/h")];
+    let variables = [
+        ("CREDENTIALS_DIRECTORY", credentials.as_str()),
+        ("HOME", "/h"),
+    ];
     let credential = directory.path().join("database");
     fs::write(&credential, b"postgres://caf\xe9@h/x\n").expect("written");
     let wrong = faults(&["run"], &variables);
