@@ -19,6 +19,10 @@ const PASSWORD_FILE: &str = "MIKROTIK_PASSWORD_FILE";
 const CREDENTIAL: &str = "mikrotik-password";
 const USE_SSL: &str = "MIKROTIK_USE_SSL";
 
+/// Variables with this beginning are about the one router.
+const PREFIX: &str = "MIKROTIK_";
+const KNOWN: [&str; 6] = [HOST, PORT, USER, PASSWORD, PASSWORD_FILE, USE_SSL];
+
 /// Where the router is reached, and as whom.
 #[derive(Clone)]
 pub(crate) struct OneRouter(pub(crate) RouterAddress);
@@ -31,12 +35,22 @@ impl fmt::Debug for OneRouter {
     }
 }
 
-/// Reads the variables, and lists what is in force. Without a host the others mean nothing.
+/// Reads the variables, and lists what is in force. Without a host there is no router, and whoever
+/// says how to log in to it has made a slip.
 pub(super) fn read(
     loader: &mut Loader,
     environment: &Environment,
 ) -> (Option<OneRouter>, Vec<Setting>) {
+    loader.refuse_unknown(PREFIX, &KNOWN);
     let Some(host) = text(loader, HOST) else {
+        let login = [USER, PASSWORD, PASSWORD_FILE];
+        let given = login
+            .into_iter()
+            .find(|name| loader.variable(name).is_some());
+        if let Some(given) = given {
+            let message = format!("missing: {given} is set, so the router's address is needed");
+            loader.fault(Place::Shared(HOST), message);
+        }
         return (None, Vec::new());
     };
     let host = args::host(&host);

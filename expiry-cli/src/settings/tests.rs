@@ -292,7 +292,30 @@ fn r11_one_router_comes_from_the_environment_with_its_secret_from_anywhere() {
         assert_eq!(address.password.expose_secret(), "hunter2");
         assert!(!format!("{loaded:?}").contains("hunter2"));
     }
-    assert!(settings(&["run"], &base[1..]).one_router.is_none());
+    assert!(settings(&["run"], &base[2..]).one_router.is_none());
+}
+
+#[test]
+fn a_slip_in_a_variable_of_the_one_router_is_not_passed_over() {
+    let missing = "MIKROTIK_HOST: missing: ";
+    let unknown = ": there is no such setting: ";
+    let slips = [
+        ("MIKROTIK_HSOT", unknown, "did you mean `MIKROTIK_HOST`?"),
+        ("MIKROTIK_SSL", unknown, "MIKROTIK_USE_SSL"),
+        ("MIKROTIK_USER", missing, "MIKROTIK_USER is set"),
+        ("MIKROTIK_PASSWORD", missing, "MIKROTIK_PASSWORD is set"),
+        ("MIKROTIK_PASSWORD_FILE", missing, "_FILE is set"),
+    ];
+    for (name, message, hint) in slips {
+        let wrong = faults(&["run"], &[(name, "true")]);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(
+            wrong[0].contains(message) && wrong[0].contains(hint),
+            "{wrong:?}"
+        );
+        assert_eq!(faults(&["status"], &[(name, "true")]), [""; 0]);
+        assert_eq!(faults(&["run"], &[(name, "")]), [""; 0], "empty is unset");
+    }
 }
 
 #[test]

@@ -136,6 +136,14 @@ impl Loader {
         given.next().map(|(_, value)| value.clone())
     }
 
+    /// Refuses variables with a beginning that other programs use, too, unless they are known.
+    pub fn refuse_unknown(&mut self, prefix: &str, known: &[&str]) {
+        for name in self.unknown(prefix, known) {
+            let hint = suggest(&name, known.iter().copied());
+            self.unknown_variable(name, &hint);
+        }
+    }
+
     /// Adds a fault that was found elsewhere.
     pub fn fault(&mut self, place: Place, message: impl Into<String>) {
         let message = message.into();
