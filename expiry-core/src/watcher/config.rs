@@ -70,6 +70,8 @@ impl WatcherConfig {
     }
 }
 
+/// Stores ask for all tasks of a batch in one statement, and SQLite takes at most 32 766 values.
+const LARGEST_BATCH: u32 = 1_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -88,8 +90,8 @@ impl Section for WatcherConfig {
         Key::waits("retry_rejected", MILLISECOND, |c| &mut c.retry.rejected),
         Key::duration("keepalive", SECOND, |c| &mut c.keepalive),
         Key::duration("reconcile", SECOND, |c| &mut c.reconcile),
-        Key::count("batch", (1, 10_000), |c| &mut c.batch),
-        Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
+        Key::count("batch", (1, LARGEST_BATCH), |c| &mut c.batch),
+        Key::count("backlog", (1, LARGEST_BATCH), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
         Key::count("share_limit", (1, 100), |c| &mut c.share_limit),
