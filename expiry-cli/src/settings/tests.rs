@@ -247,6 +247,9 @@ fn combinations_that_cannot_work_are_refused() {
                      is \"15s\", but ";
     assert!(wrong[0].starts_with(heartbeat), "{wrong:?}");
     for (name, value) in [
+        ("EXPIRY_WATCHER_OWNERSHIP", "5m 1s"),
+        ("EXPIRY_WATCHER_OWNERSHIP", "7500ms"),
+        ("EXPIRY_WATCHER_BATCH", "1001"),
         ("EXPIRY_WATCHER_BACKLOG", "129"),
         ("EXPIRY_WATCHER_INTERVAL", "0s"),
         ("EXPIRY_WATCHER_LOOKS", "3s,1s"),

@@ -41,14 +41,16 @@ pub struct Key<S> {
 /// The kind of a value, and the way to it in the section `S`.
 #[derive(Debug)]
 pub enum Field<S> {
-    /// A time such as `30s`, at most [`LONGEST`].
+    /// A time such as `30s`.
     Duration {
         /// Where it is.
         at: fn(&mut S) -> &mut Duration,
         /// The least that makes sense.
         least: Duration,
+        /// The most that makes sense, no more than [`LONGEST`].
+        most: Duration,
     },
-    /// At least one time.
+    /// At least one time, each at most [`LONGEST`].
     Durations {
         /// Where they are.
         at: fn(&mut S) -> &mut Vec<Duration>,
@@ -104,7 +106,16 @@ impl<S> Key<S> {
         least: Duration,
         at: fn(&mut S) -> &mut Duration,
     ) -> Self {
-        Self::new(name, Field::Duration { at, least })
+        Self::duration_within(name, (least, LONGEST), at)
+    }
+
+    /// A time from `least` to `most`.
+    pub const fn duration_within(
+        name: &'static str,
+        (least, most): (Duration, Duration),
+        at: fn(&mut S) -> &mut Duration,
+    ) -> Self {
+        Self::new(name, Field::Duration { at, least, most })
     }
 
     /// A list of waits, each at least `least`.

@@ -35,11 +35,13 @@ impl<S> Key<S> {
     /// Says what would be right.
     pub(super) fn read(&self, section: &mut S, value: &Value) -> Result<(), String> {
         match &self.field {
-            Field::Duration { at, least } => *at(section) = duration(value, *least)?,
+            Field::Duration { at, least, most } => {
+                *at(section) = duration(value, *least, *most)?;
+            }
             Field::Durations { at, least, rising } => {
                 let durations = parts(value)?
                     .iter()
-                    .map(|part| duration(part, *least))
+                    .map(|part| duration(part, *least, LONGEST))
                     .collect::<Result<Vec<_>, _>>()?;
                 if durations.is_empty() {
                     return Err("an empty list: at least one time is needed".into());
@@ -93,7 +95,7 @@ fn text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
     Ok(text)
 }
 
-fn duration(value: &Value, least: Duration) -> Result<Duration, String> {
+fn duration(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {
     const EXAMPLE: &str = "a time such as \"30s\", \"5m\" or \"500ms\"";
     if let Value::Integer(number) = value {
         return Err(format!("{number} has no unit: did you mean \"{number}s\"?"));
@@ -109,8 +111,8 @@ fn duration(value: &Value, least: Duration) -> Result<Duration, String> {
     if duration < least {
         return Err(format!("`{text}` is too short: at least {}", time(least)));
     }
-    if duration > LONGEST {
-        return Err(format!("`{text}` is too long: at most {}", time(LONGEST)));
+    if duration > most {
+        return Err(format!("`{text}` is too long: at most {}", time(most)));
     }
     Ok(duration)
 }
@@ -257,9 +259,9 @@ mod tests {
 
     #[test]
     fn a_time_without_unit_is_refused_with_the_one_that_was_meant() {
-        let error = duration(&Value::Integer(30), SECOND).expect_err("refused");
+        let error = duration(&Value::Integer(30), SECOND, LONGEST).expect_err("refused");
         assert_eq!(error, "30 has no unit: did you mean \"30s\"?");
-        let error = duration(&word_of("30"), SECOND).expect_err("refused");
+        let error = duration(&word_of("30"), SECOND, LONGEST).expect_err("refused");
         assert_eq!(error, "`30` has no unit: did you mean `30s`?");
     }
 
@@ -273,10 +275,10 @@ mod tests {
             ("soon", "is not a time such as"),
             ("", "it is empty"),
         ] {
-            let error = duration(&word_of(text), SECOND).expect_err(text);
+            let error = duration(&word_of(text), SECOND, LONGEST).expect_err(text);
             assert!(error.contains(says), "{error}");
         }
-        assert_eq!(duration(&word_of("1m 30s"), SECOND), Ok(90 * SECOND));
+        assert_eq!(duration(&word_of("1m 30s"), SECOND, LONGEST), Ok(90 * SECOND));
     }
 
     #[test]
