@@ -266,6 +266,28 @@ fn combinations_that_cannot_work_are_refused() {
 }
 
 #[test]
+fn a_flag_takes_what_its_key_takes() {
+    for (key, flag, least) in [
+        ("INTERVAL", "--interval", 1),
+        ("RECONCILE", "--reconcile", 10),
+    ] {
+        let variable = format!("EXPIRY_WATCHER_{key}");
+        for (seconds, fits) in [
+            (least - 1, false),
+            (least, true),
+            (86_400, true),
+            (86_401, false),
+        ] {
+            let (word, time) = (seconds.to_string(), format!("{seconds}s"));
+            let by_flag = Cli::try_parse_from(["expiry", "run", flag, &word]);
+            let by_variable = faults(&["run"], &[(&variable, &time)]);
+            assert_eq!(by_flag.is_ok(), fits, "{flag} {word}");
+            assert_eq!(by_variable.is_empty(), fits, "{variable}={time}");
+        }
+    }
+}
+
+#[test]
 fn variables_of_the_admin_service_are_left_to_it() {
     let variables = [("EXPIRY_LISTEN", "x"), ("EXPIRY_WATCHER_ENABLED", "true")];
     assert_eq!(faults(&["status"], &variables), [""; 0]);

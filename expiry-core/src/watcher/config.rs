@@ -63,6 +63,12 @@ impl Default for WatcherConfig {
 }
 
 impl WatcherConfig {
+    /// The least [`interval`](Self::interval) that settings may ask for.
+    pub const LEAST_INTERVAL: Duration = SECOND;
+    /// The least time between two readings of a whole router that settings may ask for: small
+    /// boards are busy for seconds with one.
+    pub const LEAST_RECONCILE: Duration = Duration::from_secs(10);
+
     /// How long a watcher believes after a heartbeat that its routers are its own: a little shorter
     /// than others respect it.
     pub(super) fn trust(&self) -> Duration {
@@ -86,7 +92,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 impl Section for WatcherConfig {
     const NAME: &'static str = "watcher";
     const KEYS: &'static [Key<Self>] = &[
-        Key::duration("interval", SECOND, |c| &mut c.interval),
+        Key::duration("interval", Self::LEAST_INTERVAL, |c| &mut c.interval),
         Key::duration("heartbeat", Duration::from_millis(500), |c| {
             &mut c.heartbeat
         }),
@@ -99,7 +105,7 @@ impl Section for WatcherConfig {
         Key::waits("retry_then", MILLISECOND, |c| &mut c.retry.then),
         Key::waits("retry_rejected", MILLISECOND, |c| &mut c.retry.rejected),
         Key::duration("keepalive", SECOND, |c| &mut c.keepalive),
-        Key::duration("reconcile", SECOND, |c| &mut c.reconcile),
+        Key::duration("reconcile", Self::LEAST_RECONCILE, |c| &mut c.reconcile),
         Key::count("batch", (1, LARGEST_BATCH), |c| &mut c.batch),
         Key::count("backlog", (1, LARGEST_BATCH), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),

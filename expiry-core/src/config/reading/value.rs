@@ -278,7 +278,10 @@ mod tests {
             let error = duration(&word_of(text), SECOND, LONGEST).expect_err(text);
             assert!(error.contains(says), "{error}");
         }
-        assert_eq!(duration(&word_of("1m 30s"), SECOND, LONGEST), Ok(90 * SECOND));
+        assert_eq!(
+            duration(&word_of("1m 30s"), SECOND, LONGEST),
+            Ok(90 * SECOND)
+        );
     }
 
     #[test]
