@@ -1,6 +1,6 @@
 //! Which database, and where the key to its router passwords lies.
 
-use std::{env, fmt, path::PathBuf};
+use std::{env, ffi::OsString, fmt, path::PathBuf};
 
 use chrono::TimeDelta;
 use expiry_core::StoreError;
@@ -28,7 +28,8 @@ pub(crate) enum Database {
 impl StoreConfig {
     /// Reads a database URL: `sqlite://PATH` (or `sqlite:PATH`), or `postgres://…`
     /// (or `postgresql://…`). The key file is expected beside a SQLite file, with `.key` added to
-    /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory.
+    /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory
+    /// (`/var/lib` for who has none).
     ///
     /// # Errors
     /// [`StoreError::Open`] if it is neither. The message holds no password.
@@ -70,8 +71,10 @@ impl StoreConfig {
                      special characters percent-encoded"
                 .into(),
         })?;
+        let data = data_directory(|name| env::var_os(name));
+        let data = data.unwrap_or_else(|| "/var/lib".into());
         Ok(Self {
-            key_file: data_directory().join("expiry").join("expiry.key"),
+            key_file: data.join("expiry/expiry.key"),
             max_connections: 8,
             clock_ahead: TimeDelta::zero(),
             database: Database::Postgres(Box::new(options)),
@@ -108,15 +111,14 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
-/// `$XDG_DATA_HOME`, which counts only if absolute, else `~/.local/share`.
-fn data_directory() -> PathBuf {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let given = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    given.filter(absolute).unwrap_or_else(|| {
-        let home = env::home_dir().filter(absolute);
-        home.unwrap_or_else(|| "/var/lib/expiry".into())
-            .join(".local/share")
-    })
+/// Returns where a user's data is kept: `$XDG_DATA_HOME`, else `~/.local/share`. A relative path does
+/// not count.
+pub fn data_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| {
+        let path = variable(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use expiry_core::config::{Contradiction, Field, Key, Loader, Place, Section};
+use expiry_core::config::{Field, Key, Loader, Place, Section};
 
 use super::{Database, Environment};
 
@@ -53,10 +53,6 @@ impl Section for General {
             },
         ),
     ];
-
-    fn contradictions(&self) -> Vec<Contradiction> {
-        Vec::new()
-    }
 }
 
 impl General {
@@ -89,11 +85,10 @@ impl General {
                 let url = url.clone();
                 Database::Url { url, from }
             }
-            (None, _) => environment
-                .data_directory()
-                .map_or(Database::Nowhere, |data| {
-                    Database::Own(data.join("expiry/expiry.db"))
-                }),
+            (None, _) => match expiry_store::data_directory(|name| environment.get(name)) {
+                Some(data) => Database::Own(data.join("expiry/expiry.db")),
+                None => Database::Nowhere,
+            },
         }
     }
 }

@@ -63,16 +63,6 @@ impl Environment {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns where this user's data is kept; a relative path does not count.
-    pub(super) fn data_directory(&self) -> Option<PathBuf> {
-        let absolute = |name: &str| {
-            let path = self.get(name).map(PathBuf::from);
-            path.filter(|path| path.is_absolute())
-        };
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
-    }
-
     /// Reads a secret that the service manager handed over, without the end of its line.
     pub(super) fn credential(&self, name: &str) -> Option<io::Result<String>> {
         let directory = self.get("CREDENTIALS_DIRECTORY")?;
