@@ -26,6 +26,9 @@ pub(crate) enum Database {
 }
 
 impl StoreConfig {
+    /// So many connections to a PostgreSQL server are allowed unless more, or fewer, are asked for.
+    pub const SERVER_CONNECTIONS: u32 = 8;
+
     /// Reads a database URL: `sqlite://PATH` (or `sqlite:PATH`), or `postgres://…`
     /// (or `postgresql://…`). The key file is expected beside a SQLite file, with `.key` added to
     /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory
@@ -75,10 +78,18 @@ impl StoreConfig {
         let data = data.unwrap_or_else(|| "/var/lib".into());
         Ok(Self {
             key_file: data.join("expiry/expiry.key"),
-            max_connections: 8,
+            max_connections: Self::SERVER_CONNECTIONS,
             clock_ahead: TimeDelta::zero(),
             database: Database::Postgres(Box::new(options)),
         })
+    }
+
+    /// Allows so many connections to a PostgreSQL server. A SQLite file has its own few.
+    pub fn allow_server_connections(&mut self, most: u32) {
+        match self.database {
+            Database::Sqlite(_) => {}
+            Database::Postgres(_) => self.max_connections = most,
+        }
     }
 
     /// The URL without its password.
@@ -135,6 +146,15 @@ mod tests {
         let config = StoreConfig::parse(url).expect("valid");
         assert_eq!(config.shown_url(), format!("sqlite://{path}"));
         assert_eq!(config.key_file, PathBuf::from(format!("{path}.key")));
+    }
+
+    #[test]
+    fn only_a_server_is_asked_for_more_connections() {
+        for (url, most) in [("postgres://me@h/x", 50), ("sqlite:a.db", 4)] {
+            let mut config = StoreConfig::parse(url).expect("valid");
+            config.allow_server_connections(50);
+            assert_eq!(config.max_connections, most, "{url}");
+        }
     }
 
     #[rstest]

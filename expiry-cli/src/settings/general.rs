@@ -6,6 +6,7 @@ use std::{
 };
 
 use expiry_core::config::{Field, Key, Loader, Place, Section};
+use expiry_store::StoreConfig;
 
 use super::{Database, Environment};
 
@@ -13,6 +14,7 @@ use super::{Database, Environment};
 pub(super) struct General {
     database: Option<String>,
     database_file: Option<PathBuf>,
+    pub(super) max_connections: u32,
     pub(super) key_file: Option<PathBuf>,
     pub(super) log_level: Option<&'static str>,
     pub(super) log_format: Option<&'static str>,
@@ -23,6 +25,7 @@ impl Default for General {
         Self {
             database: None,
             database_file: None,
+            max_connections: StoreConfig::SERVER_CONNECTIONS,
             key_file: None,
             log_level: None,
             log_format: Some("text"),
@@ -37,6 +40,7 @@ impl Section for General {
             .also(&["DATABASE_URL"])
             .secret(),
         Key::new("database_file", Field::Path(|g| &mut g.database_file)),
+        Key::count("max_connections", (2, 100), |g| &mut g.max_connections),
         Key::new("key_file", Field::Path(|g| &mut g.key_file)),
         Key::new(
             "log_level",

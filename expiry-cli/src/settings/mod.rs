@@ -25,6 +25,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) database: Database,
+    /// Most connections to a server of databases.
+    pub(crate) max_connections: u32,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) log_format: LogFormat,
@@ -121,6 +123,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
     listed.append(&mut of_router);
     let settings = Settings {
         database,
+        max_connections: general.max_connections,
         key_file: general.key_file,
         log_level: general
             .log_level

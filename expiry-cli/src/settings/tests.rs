@@ -80,7 +80,7 @@ fn the_example_file_sets_nothing_and_names_every_key_with_its_default() {
 
 #[test]
 fn every_section_reaches_the_part_that_uses_it() {
-    let text = "log_format = \"json\"\n[watcher]\nlooks = [\"2s\"]\n[gateway]\nsilence = \"2s\"\n";
+    let text = "log_format = \"json\"\nmax_connections = 20\n[watcher]\nlooks = [\"2s\"]\n[gateway]\nsilence = \"2s\"\n";
     let (_directory, path) = with_file(text);
     let variables = [
         ("EXPIRY_CONFIG", path.as_str()),
@@ -91,6 +91,7 @@ fn every_section_reaches_the_part_that_uses_it() {
     let settings = settings(&["run", "--interval", "7", "--match-comments"], &variables);
     let seconds = Duration::from_secs;
     assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.max_connections, 20);
     assert_eq!(settings.log_level, Some(LogLevel::Debug));
     assert_eq!(settings.watcher.looks, [seconds(2)]);
     assert_eq!(settings.watcher.retry.first, [seconds(1), seconds(4)]);
