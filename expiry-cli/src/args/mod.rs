@@ -116,7 +116,7 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Try everything owed now, wait at most 20 s, and exit: 3 if something is still owed.
+    /// Try what is owed, for at most 20 s, and exit: 3 if something is still owed.
     #[arg(long)]
     pub(crate) once: bool,
     /// Longest time between two looks at the database, in seconds [env:
