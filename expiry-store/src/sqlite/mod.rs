@@ -114,7 +114,6 @@ async fn signal(conn: &mut Conn) -> Result<()> {
 }
 
 /// Nothing is to be done: without statistics the indexes are used as they are meant to be.
-#[expect(clippy::unused_async, reason = "PostgreSQL has something to do")]
 async fn count_anew(_: &mut Conn) -> Result<()> {
     Ok(())
 }
