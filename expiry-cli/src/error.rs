@@ -196,13 +196,16 @@ impl CliError {
 
     /// Returns what went wrong one by one, where it is more than one thing.
     pub(crate) fn details(&self) -> Vec<String> {
-        match self {
-            Self::Configuration(faults) => faults.iter().map(ToString::to_string).collect(),
-            Self::List {
-                faults,
-                is_told: false,
-            } => faults.lines().collect(),
-            _ => Vec::new(),
+        if let Self::Configuration(faults) = self {
+            faults.iter().map(ToString::to_string).collect()
+        } else if let Self::List {
+            faults,
+            is_told: false,
+        } = self
+        {
+            faults.lines().collect()
+        } else {
+            Vec::new()
         }
     }
 

@@ -17,21 +17,20 @@ use crate::{
 
 /// Opens the database, and prepares it if it is empty.
 pub(crate) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, CliError> {
-    let (config, origin) = store_config(&settings.database, settings.key_file.as_deref())?;
+    let (config, origin) = store_config(settings)?;
     open(&config, origin).await
 }
 
 /// Opens an embedded database of its own, in a directory that exists.
 pub(crate) async fn store_in(directory: &Path) -> Result<Arc<dyn Store>, CliError> {
-    let (path, key_file) = (directory.join("expiry.db"), directory.join("expiry.key"));
-    let (mut config, origin) = store_config(&Database::Own(path), None)?;
-    config.key_file = key_file;
-    open(&config, origin).await
+    let mut config = parse(&own(&directory.join("expiry.db")), &Place::Default)?;
+    config.key_file = directory.join("expiry.key");
+    open(&config, Place::Default).await
 }
 
 /// Brings the database up to this program.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Migrated, CliError> {
-    let (config, origin) = store_config(&settings.database, settings.key_file.as_deref())?;
+    let (config, origin) = store_config(settings)?;
     expiry_store::migrate(&config)
         .await
         .map_err(|source| CliError::Database { origin, source })
@@ -69,28 +68,34 @@ async fn open(config: &StoreConfig, origin: Place) -> Result<Arc<dyn Store>, Cli
 }
 
 /// Says which database is meant, and who said so. Its directory is made if it is this user's own.
-pub(crate) fn store_config(
-    database: &Database,
-    key_file: Option<&Path>,
-) -> Result<(StoreConfig, Place), CliError> {
-    let (url, origin) = match database {
+pub(crate) fn store_config(settings: &Settings) -> Result<(StoreConfig, Place), CliError> {
+    let (url, origin) = match &settings.database {
         Database::Url { url, from } => (url.clone(), from.clone()),
         Database::Own(path) => {
             if let Some(directory) = path.parent() {
                 make_private(directory)?;
             }
-            (format!("sqlite://{}", path.display()), Place::Default)
+            (own(path), Place::Default)
         }
         Database::Nowhere => return Err(CliError::NoDataDirectory),
     };
-    let mut config = match StoreConfig::parse(&url) {
-        Ok(config) => config,
-        Err(source) => return Err(CliError::Database { origin, source }),
-    };
-    if let Some(file) = key_file {
-        config.key_file = file.into();
+    let mut config = parse(&url, &origin)?;
+    config.allow_server_connections(settings.max_connections);
+    if let Some(file) = &settings.key_file {
+        config.key_file.clone_from(file);
     }
     Ok((config, origin))
+}
+
+fn own(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
+}
+
+fn parse(url: &str, origin: &Place) -> Result<StoreConfig, CliError> {
+    StoreConfig::parse(url).map_err(|source| CliError::Database {
+        origin: origin.clone(),
+        source,
+    })
 }
 
 /// Makes a directory, and those above it, that only this user can look into.

@@ -1,6 +1,6 @@
 //! Which database, and where the key to its router passwords lies.
 
-use std::{env, fmt, path::PathBuf};
+use std::{env, ffi::OsString, fmt, path::PathBuf};
 
 use chrono::TimeDelta;
 use expiry_core::StoreError;
@@ -26,9 +26,13 @@ pub(crate) enum Database {
 }
 
 impl StoreConfig {
+    /// So many connections to a PostgreSQL server are allowed unless more, or fewer, are asked for.
+    pub const SERVER_CONNECTIONS: u32 = 8;
+
     /// Reads a database URL: `sqlite://PATH` (or `sqlite:PATH`), or `postgres://…`
     /// (or `postgresql://…`). The key file is expected beside a SQLite file, with `.key` added to
-    /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory.
+    /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory
+    /// (`/var/lib` for who has none).
     ///
     /// # Errors
     /// [`StoreError::Open`] if it is neither. The message holds no password.
@@ -70,12 +74,22 @@ impl StoreConfig {
                      special characters percent-encoded"
                 .into(),
         })?;
+        let data = data_directory(|name| env::var_os(name));
+        let data = data.unwrap_or_else(|| "/var/lib".into());
         Ok(Self {
-            key_file: data_directory().join("expiry").join("expiry.key"),
-            max_connections: 8,
+            key_file: data.join("expiry/expiry.key"),
+            max_connections: Self::SERVER_CONNECTIONS,
             clock_ahead: TimeDelta::zero(),
             database: Database::Postgres(Box::new(options)),
         })
+    }
+
+    /// Allows so many connections to a PostgreSQL server. A SQLite file has its own few.
+    pub fn allow_server_connections(&mut self, most: u32) {
+        match self.database {
+            Database::Sqlite(_) => {}
+            Database::Postgres(_) => self.max_connections = most,
+        }
     }
 
     /// The URL without its password.
@@ -108,15 +122,14 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
-/// `$XDG_DATA_HOME`, which counts only if absolute, else `~/.local/share`.
-fn data_directory() -> PathBuf {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let given = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    given.filter(absolute).unwrap_or_else(|| {
-        let home = env::home_dir().filter(absolute);
-        home.unwrap_or_else(|| "/var/lib/expiry".into())
-            .join(".local/share")
-    })
+/// Returns where a user's data is kept: `$XDG_DATA_HOME`, else `~/.local/share`. A relative path does
+/// not count.
+pub fn data_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| {
+        let path = variable(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
 }
 
 #[cfg(test)]
@@ -133,6 +146,15 @@ mod tests {
         let config = StoreConfig::parse(url).expect("valid");
         assert_eq!(config.shown_url(), format!("sqlite://{path}"));
         assert_eq!(config.key_file, PathBuf::from(format!("{path}.key")));
+    }
+
+    #[test]
+    fn only_a_server_is_asked_for_more_connections() {
+        for (url, most) in [("postgres://me@h/x", 50), ("sqlite:a.db", 4)] {
+            let mut config = StoreConfig::parse(url).expect("valid");
+            config.allow_server_connections(50);
+            assert_eq!(config.max_connections, most, "{url}");
+        }
     }
 
     #[rstest]

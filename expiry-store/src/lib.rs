@@ -25,7 +25,7 @@ mod version;
 
 use std::sync::Arc;
 
-pub use config::StoreConfig;
+pub use config::{StoreConfig, data_directory};
 use expiry_core::{Store, StoreError};
 pub use version::Migrated;
 

@@ -444,6 +444,7 @@ pub(crate) struct UndoRow {
     key: String,
     items: String,
     stay: String,
+    pub(crate) opened_at: i64,
     pub(crate) undone_at: Option<i64>,
 }
 

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
-use expiry_core::MacAddr;
+use expiry_core::{MacAddr, watcher::WatcherConfig};
 
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
@@ -125,16 +125,16 @@ pub(crate) struct StatusArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Try everything owed now, wait at most 20 s, and exit: 3 if something is still owed.
+    /// Try what is owed, for at most 20 s, and exit: 3 if something is still owed.
     #[arg(long)]
     pub(crate) once: bool,
     /// Longest time between two looks at the database, in seconds [env:
     /// `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30].
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds(WatcherConfig::LEAST_INTERVAL))]
     pub(crate) interval: Option<u64>,
     /// Time between two readings of all that a router lets through, in seconds [env:
     /// `EXPIRY_WATCHER_RECONCILE`, with a unit] [default: 300].
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(10..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds(WatcherConfig::LEAST_RECONCILE))]
     pub(crate) reconcile: Option<u64>,
     /// Show what would be cut and restored, and which rows on the routers that takes, without
     /// doing it: nothing is owned, recorded or written.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use expiry_core::MacAddr;
+use clap::{builder::RangedU64ValueParser, value_parser};
+use expiry_core::{MacAddr, config::LONGEST};
 use thiserror::Error;
 
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -61,6 +62,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
         Ok(duration) => Ok(duration),
         Err(_) => Err(ValueError::NotADuration),
     }
+}
+
+/// Takes whole seconds, within what the key of the configuration takes.
+pub(super) fn seconds(least: Duration) -> RangedU64ValueParser {
+    value_parser!(u64).range(least.as_secs()..=LONGEST.as_secs())
 }
 
 pub(super) fn demo_length(text: &str) -> Result<Duration, ValueError> {

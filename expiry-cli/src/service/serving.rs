@@ -4,16 +4,23 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use expiry_core::{Event, EventSink, RouterId};
+use expiry_core::{Brake, Event, EventSink, RouterId};
 
 use crate::output::count;
 
 /// Most routers that the line names.
 const NAMED: usize = 3;
 
-/// What this process serves, in one line.
+/// What this process serves, or why it serves nothing, in one line.
 #[derive(Debug, Default)]
-pub(crate) struct Serving(Mutex<BTreeMap<RouterId, Served>>);
+pub(crate) struct Serving(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    routers: BTreeMap<RouterId, Served>,
+    /// What holds now, the oldest first.
+    brakes: Vec<Brake>,
+}
 
 #[derive(Debug)]
 struct Served {
@@ -23,7 +30,8 @@ struct Served {
 
 impl EventSink for Serving {
     fn record(&self, event: &Event) {
-        let mut routers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Heard { routers, brakes } = &mut *heard;
         if let Event::Owned { router, name } = event {
             let (name, lost) = (name.clone(), false);
             routers.insert(*router, Served { name, lost });
@@ -37,13 +45,23 @@ impl EventSink for Serving {
             routers
                 .entry(*router)
                 .and_modify(|served| served.lost = false);
+        } else if let Event::Braked { brake } = event {
+            brakes.push(brake.clone());
+        } else if let Event::BrakeEnded { brake } = event {
+            brakes.retain(|held| !held.is_same(brake));
         }
     }
 }
 
 impl fmt::Display for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Heard { routers, brakes } = &*heard;
+        if !brakes.is_empty() {
+            let why: Vec<_> = brakes.iter().map(ToString::to_string).collect();
+            let why = why.join("; ");
+            return write!(f, "BRAKED: {why}; `expiry brake` says what to do");
+        }
         if routers.is_empty() {
             return f.write_str("serving no router: none is enabled, or another watcher has them");
         }
@@ -64,6 +82,8 @@ impl fmt::Display for Serving {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]
@@ -96,5 +116,37 @@ mod tests {
             serving.to_string(),
             "serving 4 routers, 1 without answer: r1"
         );
+    }
+
+    #[test]
+    fn r10_while_a_brake_holds_the_line_says_so_and_why() {
+        let serving = Serving::default();
+        let (router, name) = (RouterId(1), "tower".to_owned());
+        serving.record(&Event::Owned {
+            router,
+            name: name.clone(),
+        });
+        let clock = |since: i64, agreed_ms| Brake::Clock {
+            machine: "vps1".into(),
+            since: DateTime::from_timestamp_nanos(since),
+            apart_ms: Some(-7_250),
+            jumped_ms: None,
+            agreed_ms,
+        };
+        serving.record(&Event::Braked {
+            brake: clock(1, None),
+        });
+        serving.record(&Event::Disowned { router, name });
+        let expected = "BRAKED: the clocks of vps1 and of the database differ by 7.2 s; \
+                        `expiry brake` says what to do";
+        assert_eq!(serving.to_string(), expected);
+        serving.record(&Event::BrakeEnded {
+            brake: clock(2, Some(5)),
+        });
+        assert_eq!(serving.to_string(), expected, "another one ended");
+        serving.record(&Event::BrakeEnded {
+            brake: clock(1, Some(5)),
+        });
+        assert!(serving.to_string().starts_with("serving no router"));
     }
 }

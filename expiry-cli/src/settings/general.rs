@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use expiry_core::config::{Contradiction, Field, Key, Loader, Place, Section};
+use expiry_core::config::{Field, Key, Loader, Place, Section};
+use expiry_store::StoreConfig;
 
 use super::{Database, Environment};
 
@@ -13,6 +14,7 @@ use super::{Database, Environment};
 pub(super) struct General {
     database: Option<String>,
     database_file: Option<PathBuf>,
+    pub(super) max_connections: u32,
     pub(super) key_file: Option<PathBuf>,
     pub(super) log_level: Option<&'static str>,
     pub(super) log_format: Option<&'static str>,
@@ -23,6 +25,7 @@ impl Default for General {
         Self {
             database: None,
             database_file: None,
+            max_connections: StoreConfig::SERVER_CONNECTIONS,
             key_file: None,
             log_level: None,
             log_format: Some("text"),
@@ -37,6 +40,7 @@ impl Section for General {
             .also(&["DATABASE_URL"])
             .secret(),
         Key::new("database_file", Field::Path(|g| &mut g.database_file)),
+        Key::count("max_connections", (2, 100), |g| &mut g.max_connections),
         Key::new("key_file", Field::Path(|g| &mut g.key_file)),
         Key::new(
             "log_level",
@@ -53,10 +57,6 @@ impl Section for General {
             },
         ),
     ];
-
-    fn contradictions(&self) -> Vec<Contradiction> {
-        Vec::new()
-    }
 }
 
 impl General {
@@ -89,11 +89,10 @@ impl General {
                 let url = url.clone();
                 Database::Url { url, from }
             }
-            (None, _) => environment
-                .data_directory()
-                .map_or(Database::Nowhere, |data| {
-                    Database::Own(data.join("expiry/expiry.db"))
-                }),
+            (None, _) => match expiry_store::data_directory(|name| environment.get(name)) {
+                Some(data) => Database::Own(data.join("expiry/expiry.db")),
+                None => Database::Nowhere,
+            },
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) database: Database,
+    /// Most connections to a server of databases.
+    pub(crate) max_connections: u32,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) log_format: LogFormat,
@@ -79,13 +81,13 @@ impl Loaded {
 
 /// Reads everything that this command line is told by.
 pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
-    let Found { file, sources } = sources::find(cli, environment);
-    let (path, sources, missing) = match (file, sources) {
-        (Ok(path), sources) => (path, sources, None),
-        (Err(fault), sources) => (None, sources, Some(fault)),
-    };
+    let Found {
+        file,
+        sources,
+        faults,
+    } = sources::find(cli, environment);
     let mut loader = Loader::new(sources);
-    if let Some(Fault { place, message }) = missing {
+    for Fault { place, message } in faults {
         loader.fault(place, message);
     }
     // Known to this program, but its own business.
@@ -121,6 +123,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
     listed.append(&mut of_router);
     let settings = Settings {
         database,
+        max_connections: general.max_connections,
         key_file: general.key_file,
         log_level: general
             .log_level
@@ -134,7 +137,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
         one_router,
     };
     Loaded {
-        file: path,
+        file,
         listed,
         faults,
         settings,

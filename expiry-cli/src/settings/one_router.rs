@@ -4,11 +4,11 @@ use std::{ffi::OsString, fmt, path::Path};
 
 use expiry_core::{
     RouterAddress,
-    config::{Loader, Place, Setting},
+    config::{Fault, Loader, Place, Setting},
 };
 use secrecy::SecretString;
 
-use super::Environment;
+use super::{Environment, sources::unreadable_credential};
 use crate::{args, error, secret};
 
 const HOST: &str = "MIKROTIK_HOST";
@@ -18,6 +18,10 @@ const PASSWORD: &str = "MIKROTIK_PASSWORD";
 const PASSWORD_FILE: &str = "MIKROTIK_PASSWORD_FILE";
 const CREDENTIAL: &str = "mikrotik-password";
 const USE_SSL: &str = "MIKROTIK_USE_SSL";
+
+/// Variables with this beginning are about the one router.
+const PREFIX: &str = "MIKROTIK_";
+const KNOWN: [&str; 6] = [HOST, PORT, USER, PASSWORD, PASSWORD_FILE, USE_SSL];
 
 /// Where the router is reached, and as whom.
 #[derive(Clone)]
@@ -31,12 +35,22 @@ impl fmt::Debug for OneRouter {
     }
 }
 
-/// Reads the variables, and lists what is in force. Without a host the others mean nothing.
+/// Reads the variables, and lists what is in force. Without a host there is no router, and whoever
+/// says how to log in to it has made a slip.
 pub(super) fn read(
     loader: &mut Loader,
     environment: &Environment,
 ) -> (Option<OneRouter>, Vec<Setting>) {
+    loader.refuse_unknown(PREFIX, &KNOWN);
     let Some(host) = text(loader, HOST) else {
+        let login = [USER, PASSWORD, PASSWORD_FILE];
+        let given = login
+            .into_iter()
+            .find(|name| loader.variable(name).is_some());
+        if let Some(given) = given {
+            let message = format!("missing: {given} is set, so the router's address is needed");
+            loader.fault(Place::Shared(HOST), message);
+        }
         return (None, Vec::new());
     };
     let host = args::host(&host);
@@ -151,8 +165,8 @@ fn password(loader: &mut Loader, environment: &Environment) -> Option<(SecretStr
                 None
             }
             Some(Err(error)) => {
-                let message = format!("it cannot be read: {error}");
-                loader.fault(Place::Credential(CREDENTIAL), message);
+                let Fault { place, message } = unreadable_credential(CREDENTIAL, &error);
+                loader.fault(place, message);
                 None
             }
             None => {

@@ -15,6 +15,9 @@ use crate::args::{Cli, Command};
 /// The variable that names the file.
 pub(super) const CONFIG: &str = "EXPIRY_CONFIG";
 
+/// The credential that holds the URL of the database.
+const DATABASE: &str = "database";
+
 /// The file that is read if there is one.
 const DEFAULT_FILE: &str = "/etc/expiry/expiry.toml";
 
@@ -27,9 +30,11 @@ pub(crate) struct Environment {
 
 /// What there is to read.
 pub(super) struct Found {
-    /// The file, if there is one and it could be read.
-    pub(super) file: Result<Option<PathBuf>, Fault>,
+    /// The file that was read, if there is one.
+    pub(super) file: Option<PathBuf>,
     pub(super) sources: Sources,
+    /// What should have been read and could not be.
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Environment {
@@ -58,16 +63,6 @@ impl Environment {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns where this user's data is kept; a relative path does not count.
-    pub(super) fn data_directory(&self) -> Option<PathBuf> {
-        let absolute = |name: &str| {
-            let path = self.get(name).map(PathBuf::from);
-            path.filter(|path| path.is_absolute())
-        };
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
-    }
-
     /// Reads a secret that the service manager handed over, without the end of its line.
     pub(super) fn credential(&self, name: &str) -> Option<io::Result<String>> {
         let directory = self.get("CREDENTIALS_DIRECTORY")?;
@@ -88,21 +83,42 @@ pub(super) fn find(cli: &Cli, environment: &Environment) -> Found {
         flags: flags(cli),
         ..Sources::default()
     };
-    if let Some(Ok(url)) = environment.credential("database") {
-        sources.credentials.push(("database", "database", url));
+    let mut faults = Vec::new();
+    match environment.credential(DATABASE) {
+        Some(Ok(url)) => sources.credentials.push(("database", DATABASE, url)),
+        // It names a database, so no other may be opened in its place.
+        Some(Err(error)) => faults.push(unreadable_credential(DATABASE, &error)),
+        None => {}
     }
-    let file = if needs_no_file(&cli.command) {
+    let read = if needs_no_file(&cli.command) {
         Ok(None)
     } else {
         read(cli, environment)
     };
-    let file = file.map(|read| {
-        read.map(|(path, bytes)| {
+    let file = match read {
+        Ok(Some((path, bytes))) => {
             sources.file = Some((path.clone(), bytes));
-            path
-        })
-    });
-    Found { file, sources }
+            Some(path)
+        }
+        Ok(None) => None,
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    };
+    Found {
+        file,
+        sources,
+        faults,
+    }
+}
+
+/// What to say of a credential that is there, and yet cannot be read.
+pub(super) fn unreadable_credential(name: &'static str, error: &io::Error) -> Fault {
+    Fault {
+        place: Place::Credential(name),
+        message: format!("it cannot be read: {error}"),
+    }
 }
 
 /// Tells whether a command has nothing to do with this machine's configuration.

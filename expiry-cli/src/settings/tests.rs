@@ -80,7 +80,7 @@ fn the_example_file_sets_nothing_and_names_every_key_with_its_default() {
 
 #[test]
 fn every_section_reaches_the_part_that_uses_it() {
-    let text = "log_format = \"json\"\n[watcher]\nlooks = [\"2s\"]\n[gateway]\nsilence = \"2s\"\n";
+    let text = "log_format = \"json\"\nmax_connections = 20\n[watcher]\nlooks = [\"2s\"]\n[gateway]\nsilence = \"2s\"\n";
     let (_directory, path) = with_file(text);
     let variables = [
         ("EXPIRY_CONFIG", path.as_str()),
@@ -91,6 +91,7 @@ fn every_section_reaches_the_part_that_uses_it() {
     let settings = settings(&["run", "--interval", "7", "--match-comments"], &variables);
     let seconds = Duration::from_secs;
     assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.max_connections, 20);
     assert_eq!(settings.log_level, Some(LogLevel::Debug));
     assert_eq!(settings.watcher.looks, [seconds(2)]);
     assert_eq!(settings.watcher.retry.first, [seconds(1), seconds(4)]);
@@ -173,6 +174,28 @@ fn a_credential_is_stronger_than_the_file_and_weaker_than_a_variable() {
 }
 
 #[test]
+fn a_credential_that_cannot_be_read_is_a_fault_and_opens_no_other_database() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let credentials = directory.path().display().to_string();
+    let variables = [
+        ("CREDENTIALS_DIRECTORY", credentials.as_str()),
+        ("HOME", "/h"),
+    ];
+    let credential = directory.path().join("database");
+    fs::write(&credential, b"postgres://caf\xe9@h/x\n").expect("written");
+    let wrong = faults(&["run"], &variables);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    let expected = "credential database: it cannot be read: ";
+    assert!(wrong[0].starts_with(expected), "{wrong:?}");
+
+    fs::remove_file(&credential).expect("removed");
+    fs::create_dir(&credential).expect("made");
+    let wrong = faults(&["run"], &variables);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].starts_with(expected), "{wrong:?}");
+}
+
+#[test]
 fn r11_a_wrong_url_is_named_with_its_place_and_without_its_password() {
     let wrong = faults(&["status"], &[("DATABASE_URL", "mysql://me:hush@h/x")]);
     assert!(
@@ -225,6 +248,9 @@ fn combinations_that_cannot_work_are_refused() {
                      is \"15s\", but ";
     assert!(wrong[0].starts_with(heartbeat), "{wrong:?}");
     for (name, value) in [
+        ("EXPIRY_WATCHER_OWNERSHIP", "5m 1s"),
+        ("EXPIRY_WATCHER_OWNERSHIP", "7500ms"),
+        ("EXPIRY_WATCHER_BATCH", "1001"),
         ("EXPIRY_WATCHER_BACKLOG", "129"),
         ("EXPIRY_WATCHER_INTERVAL", "0s"),
         ("EXPIRY_WATCHER_LOOKS", "3s,1s"),
@@ -237,6 +263,28 @@ fn combinations_that_cannot_work_are_refused() {
         let wrong = faults(&["status"], &[(name, value)]);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].starts_with(&format!("{name}: ")), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_flag_takes_what_its_key_takes() {
+    for (key, flag, least) in [
+        ("INTERVAL", "--interval", 1),
+        ("RECONCILE", "--reconcile", 10),
+    ] {
+        let variable = format!("EXPIRY_WATCHER_{key}");
+        for (seconds, fits) in [
+            (least - 1, false),
+            (least, true),
+            (86_400, true),
+            (86_401, false),
+        ] {
+            let (word, time) = (seconds.to_string(), format!("{seconds}s"));
+            let by_flag = Cli::try_parse_from(["expiry", "run", flag, &word]);
+            let by_variable = faults(&["run"], &[(&variable, &time)]);
+            assert_eq!(by_flag.is_ok(), fits, "{flag} {word}");
+            assert_eq!(by_variable.is_empty(), fits, "{variable}={time}");
+        }
     }
 }
 
@@ -270,7 +318,30 @@ fn r11_one_router_comes_from_the_environment_with_its_secret_from_anywhere() {
         assert_eq!(address.password.expose_secret(), "hunter2");
         assert!(!format!("{loaded:?}").contains("hunter2"));
     }
-    assert!(settings(&["run"], &base[1..]).one_router.is_none());
+    assert!(settings(&["run"], &base[2..]).one_router.is_none());
+}
+
+#[test]
+fn a_slip_in_a_variable_of_the_one_router_is_not_passed_over() {
+    let missing = "MIKROTIK_HOST: missing: ";
+    let unknown = ": there is no such setting: ";
+    let slips = [
+        ("MIKROTIK_HSOT", unknown, "did you mean `MIKROTIK_HOST`?"),
+        ("MIKROTIK_SSL", unknown, "MIKROTIK_USE_SSL"),
+        ("MIKROTIK_USER", missing, "MIKROTIK_USER is set"),
+        ("MIKROTIK_PASSWORD", missing, "MIKROTIK_PASSWORD is set"),
+        ("MIKROTIK_PASSWORD_FILE", missing, "_FILE is set"),
+    ];
+    for (name, message, hint) in slips {
+        let wrong = faults(&["run"], &[(name, "true")]);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(
+            wrong[0].contains(message) && wrong[0].contains(hint),
+            "{wrong:?}"
+        );
+        assert_eq!(faults(&["status"], &[(name, "true")]), [""; 0]);
+        assert_eq!(faults(&["run"], &[(name, "")]), [""; 0], "empty is unset");
+    }
 }
 
 #[test]

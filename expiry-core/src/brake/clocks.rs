@@ -75,13 +75,17 @@ impl Apart {
         }
     }
 
+    /// Returns by how much the database's clock is ahead at least, or behind if negative.
+    pub fn certain(self) -> TimeDelta {
+        self.least.max(TimeDelta::zero()) + self.most.min(TimeDelta::zero())
+    }
+
     /// Tells whether the clocks agree. They differ only if that is certain: a slow database is not
     /// a wrong clock.
     pub fn agreement(self) -> Agreement {
-        if self.least > TOLERANCE {
-            Agreement::Differ(self.least)
-        } else if self.most < -TOLERANCE {
-            Agreement::Differ(self.most)
+        let ahead = self.certain();
+        if ahead.abs() > TOLERANCE {
+            Agreement::Differ(ahead)
         } else if self.least >= -TOLERANCE && self.most <= TOLERANCE {
             Agreement::Agree
         } else {

@@ -53,6 +53,12 @@ impl Brake {
         }
     }
 
+    /// Tells whether the other is the same brake, which may have been described at another time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_kind = std::mem::discriminant(self) == std::mem::discriminant(other);
+        same_kind && self.since() == other.since()
+    }
+
     /// Describes the brake of a machine.
     pub fn of_machine(machine: &str, state: &MachineState) -> Option<Self> {
         let brake = state.brake.as_ref()?;

@@ -109,7 +109,7 @@ impl<S> Key<S> {
         Self::span(name, (least, LONGEST), at)
     }
 
-    /// A time, within other bounds.
+    /// A time from `least` to `most`.
     pub const fn span(
         name: &'static str,
         (least, most): (Duration, Duration),

@@ -87,13 +87,7 @@ fn says_nothing_new(state: &MachineState, known: &MachineState) -> bool {
 /// Keeps the brakes for whoever asks, and tells of those that began or ended.
 fn note(shared: &Shared, brakes: &[Brake]) {
     let before = std::mem::replace(&mut *shared.brakes(), brakes.to_vec());
-    let is_in = |brake: &Brake, others: &[Brake]| {
-        let same = |other: &Brake| {
-            std::mem::discriminant(other) == std::mem::discriminant(brake)
-                && other.since() == brake.since()
-        };
-        others.iter().any(same)
-    };
+    let is_in = |brake: &Brake, others: &[Brake]| others.iter().any(|other| other.is_same(brake));
     for brake in brakes.iter().filter(|brake| !is_in(brake, &before)) {
         shared.record(&Event::Braked {
             brake: brake.clone(),

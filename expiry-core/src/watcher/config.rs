@@ -67,6 +67,18 @@ impl Default for WatcherConfig {
 }
 
 impl WatcherConfig {
+    /// The least [`interval`](Self::interval) that settings may ask for.
+    pub const LEAST_INTERVAL: Duration = SECOND;
+    /// The least time between two readings of a whole router that settings may ask for: small
+    /// boards are busy for seconds with one.
+    pub const LEAST_RECONCILE: Duration = Duration::from_secs(10);
+
+    /// How long a watcher believes after a heartbeat that its routers are its own: a little shorter
+    /// than others respect it.
+    pub(super) fn trust(&self) -> Duration {
+        self.ownership.mul_f64(0.8)
+    }
+
     /// The share limit in percent, if there is one.
     pub(super) fn share_limit_percent(&self) -> Option<u8> {
         let percent = u8::try_from(self.share_limit).ok();
@@ -77,26 +89,32 @@ impl WatcherConfig {
 /// How long old events can be kept.
 const LONGEST_KEPT: Duration = Duration::from_hours(3_650 * 24);
 
+/// Stores ask for all tasks of a batch in one statement, and SQLite takes at most 32 766 values.
+const LARGEST_BATCH: u32 = 1_000;
+/// Nobody serves the routers of a dead watcher for so long.
+const LONGEST_OWNERSHIP: Duration = Duration::from_mins(5);
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 impl Section for WatcherConfig {
     const NAME: &'static str = "watcher";
     const KEYS: &'static [Key<Self>] = &[
-        Key::duration("interval", SECOND, |c| &mut c.interval),
+        Key::duration("interval", Self::LEAST_INTERVAL, |c| &mut c.interval),
         Key::duration("heartbeat", Duration::from_millis(500), |c| {
             &mut c.heartbeat
         }),
-        Key::duration("ownership", SECOND, |c| &mut c.ownership),
+        Key::span("ownership", (SECOND, LONGEST_OWNERSHIP), |c| {
+            &mut c.ownership
+        }),
         Key::moments("looks", MILLISECOND, |c| &mut c.looks),
         Key::waits("retry_first", MILLISECOND, |c| &mut c.retry.first),
         Key::duration("retry_early", Duration::ZERO, |c| &mut c.retry.early),
         Key::waits("retry_then", MILLISECOND, |c| &mut c.retry.then),
         Key::waits("retry_rejected", MILLISECOND, |c| &mut c.retry.rejected),
         Key::duration("keepalive", SECOND, |c| &mut c.keepalive),
-        Key::duration("reconcile", SECOND, |c| &mut c.reconcile),
-        Key::count("batch", (1, 10_000), |c| &mut c.batch),
-        Key::count("backlog", (1, 10_000), |c| &mut c.backlog.0),
+        Key::duration("reconcile", Self::LEAST_RECONCILE, |c| &mut c.reconcile),
+        Key::count("batch", (1, LARGEST_BATCH), |c| &mut c.batch),
+        Key::count("backlog", (1, LARGEST_BATCH), |c| &mut c.backlog.0),
         Key::duration("backlog_pause", Duration::ZERO, |c| &mut c.backlog.1),
         Key::switch("match_comments", |c| &mut c.comments),
         Key::span("keep", (Duration::from_hours(1), LONGEST_KEPT), |c| {
@@ -108,11 +126,11 @@ impl Section for WatcherConfig {
 
     fn contradictions(&self) -> Vec<Contradiction> {
         let mut all = Vec::new();
-        if self.heartbeat * 2 > self.ownership {
+        if self.heartbeat * 2 >= self.trust() {
             all.push(Contradiction {
                 keys: &["heartbeat", "ownership"],
-                rule: "an ownership must outlast two heartbeats, or one lost heartbeat loses the \
-                       routers",
+                rule: "two heartbeats must be shorter than 80 % of an ownership, for which a \
+                       watcher trusts in it, or one lost heartbeat loses the routers",
             });
         }
         if self.backlog.0 > self.batch {
@@ -122,5 +140,30 @@ impl Section for WatcherConfig {
             });
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one_lost_heartbeat_would_lose_the_routers(7_500, 15_000, false)]
+    #[case::the_next_one_would_come_at_the_last_moment(6_000, 15_000, false)]
+    #[case::one_lost_heartbeat_is_borne(5_999, 15_000, true)]
+    #[case::the_shortest(500, 1_251, true)]
+    fn r8_two_heartbeats_fit_into_the_time_of_trust(
+        #[case] heartbeat_ms: u64,
+        #[case] ownership_ms: u64,
+        #[case] fits: bool,
+    ) {
+        let config = WatcherConfig {
+            heartbeat: Duration::from_millis(heartbeat_ms),
+            ownership: Duration::from_millis(ownership_ms),
+            ..WatcherConfig::default()
+        };
+        assert_eq!(config.contradictions().is_empty(), fits);
     }
 }

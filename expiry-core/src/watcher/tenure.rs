@@ -31,10 +31,9 @@ struct Held {
 
 impl Tenure {
     pub(super) fn new(clock: Arc<dyn Clock>, config: &WatcherConfig) -> Self {
-        let good_for = config.ownership.mul_f64(0.8);
         Self {
             clock,
-            good_for,
+            good_for: config.trust(),
             held: Mutex::default(),
         }
     }

@@ -6,7 +6,7 @@ use expiry_core::{RouterId, Undo, UndoItem, UndoKey};
 use sqlx::QueryBuilder;
 
 use super::{
-    Db, Tx,
+    CHUNK, Db, Tx,
     keys::{push_keys, push_numbers},
 };
 use crate::{
@@ -28,16 +28,22 @@ pub(super) async fn read(
     router: RouterId,
     keys: &BTreeSet<UndoKey>,
 ) -> Result<Vec<Standing>> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
+    let keys: Vec<_> = keys.iter().collect();
+    let mut rows: Vec<UndoRow> = Vec::new();
+    for keys in keys.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT id, kind, key, items, stay, opened_at, undone_at FROM undo WHERE router_id = ",
+        );
+        query.push_bind(router.0).push(" AND ");
+        push_keys(&mut query, "(kind, key)", keys.iter().copied());
+        rows.extend(
+            query
+                .build_query_as::<UndoRow>()
+                .fetch_all(tx.conn())
+                .await?,
+        );
     }
-    let mut query = QueryBuilder::<Db>::new(
-        "SELECT id, kind, key, items, stay, undone_at FROM undo WHERE router_id = ",
-    );
-    query.push_bind(router.0).push(" AND ");
-    push_keys(&mut query, "(kind, key)", keys);
-    query.push(" ORDER BY opened_at, id");
-    let rows: Vec<UndoRow> = query.build_query_as().fetch_all(tx.conn()).await?;
+    rows.sort_by_key(|row| (row.opened_at, row.id));
     let standing = rows.iter().map(|row| {
         Ok(Standing {
             id: row.id,
@@ -76,18 +82,19 @@ pub(super) async fn merge<'a>(
         }
     }
     open.retain(|key, _| grown.contains(key));
-    if open.is_empty() {
-        return Ok(());
+    let open: Vec<_> = open.into_values().collect();
+    for open in open.chunks(CHUNK) {
+        write_open(tx, router, open).await?;
     }
-    write_open(tx, router, &open).await
+    Ok(())
 }
 
-async fn write_open(tx: &mut Tx, router: RouterId, rows: &BTreeMap<UndoKey, Undo>) -> Result<()> {
+async fn write_open(tx: &mut Tx, router: RouterId, rows: &[Undo]) -> Result<()> {
     let now = tx.now;
     let mut encoded = Vec::with_capacity(rows.len());
-    for (key, undo) in rows {
+    for undo in rows {
         let items = (items_json(&undo.items)?, items_json(&undo.stay)?);
-        encoded.push((key_columns(key), items));
+        encoded.push((key_columns(&undo.key), items));
     }
     let mut query = QueryBuilder::<Db>::new(
         "INSERT INTO undo (router_id, kind, key, items, stay, opened_at, fresh) ",
@@ -117,14 +124,13 @@ fn items_json(items: &[UndoItem]) -> Result<String> {
 }
 
 pub(super) async fn close(tx: &mut Tx, rows: &[i64]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new("UPDATE undo SET fresh = FALSE, undone_at = ");
-    query.push_bind(now).push(" WHERE id IN ");
-    push_numbers(&mut query, rows.iter().copied());
-    query.build().execute(tx.conn()).await?;
+    for rows in rows.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new("UPDATE undo SET fresh = FALSE, undone_at = ");
+        query.push_bind(now).push(" WHERE id IN ");
+        push_numbers(&mut query, rows.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
@@ -135,20 +141,19 @@ pub(super) async fn reopen<'a>(
     router: RouterId,
     keys: impl IntoIterator<Item = &'a UndoKey>,
 ) -> Result<()> {
-    let mut keys = keys.into_iter().peekable();
-    if keys.peek().is_none() {
-        return Ok(());
-    }
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(
-        "UPDATE undo SET opened_at = CASE WHEN undone_at IS NULL THEN opened_at ELSE ",
-    );
-    query
-        .push_bind(now)
-        .push(" END, undone_at = NULL, fresh = TRUE WHERE router_id = ")
-        .push_bind(router.0)
-        .push(" AND ");
-    push_keys(&mut query, "(kind, key)", keys);
-    query.build().execute(tx.conn()).await?;
+    let keys: Vec<_> = keys.into_iter().collect();
+    for keys in keys.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(
+            "UPDATE undo SET opened_at = CASE WHEN undone_at IS NULL THEN opened_at ELSE ",
+        );
+        query
+            .push_bind(now)
+            .push(" END, undone_at = NULL, fresh = TRUE WHERE router_id = ")
+            .push_bind(router.0)
+            .push(" AND ");
+        push_keys(&mut query, "(kind, key)", keys.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }

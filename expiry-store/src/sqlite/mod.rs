@@ -9,6 +9,7 @@ mod feed;
 mod sql;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -46,7 +47,7 @@ const EVENTS_OF: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subsc
 
 /// How long to wait for another process that writes. Whoever waits is served in no order, so among
 /// many it can take a while; a call gives up a little later in any case.
-const BUSY: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A SQLite store.
 pub(crate) struct Backend {
@@ -67,7 +68,7 @@ impl Backend {
         let pool = |most| {
             SqlitePoolOptions::new()
                 .max_connections(most)
-                .acquire_timeout(BUSY)
+                .acquire_timeout(PATIENCE)
         };
         let backend = Self {
             writer: pool(1).connect_lazy_with(options(file)),
@@ -123,7 +124,6 @@ async fn signal(conn: &mut Conn) -> Result<()> {
 }
 
 /// Nothing is to be done: without statistics the indexes are used as they are meant to be.
-#[expect(clippy::unused_async, reason = "PostgreSQL has something to do")]
 async fn count_anew(_: &mut Conn) -> Result<()> {
     Ok(())
 }
@@ -131,7 +131,7 @@ async fn count_anew(_: &mut Conn) -> Result<()> {
 fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
-        .busy_timeout(BUSY)
+        .busy_timeout(PATIENCE)
         .synchronous(SqliteSynchronous::Full)
         .pragma("trusted_schema", "OFF")
 }
@@ -149,9 +149,15 @@ async fn prepare(
         url: config.shown_url(),
         reason,
     };
-    if let Some(directory) = file.parent() {
-        std::fs::create_dir_all(directory)
-            .map_err(|e| unusable(format!("cannot make {}: {e}", directory.display())))?;
+    if let Some(directory) = file.parent()
+        && let Err(error) = std::fs::create_dir_all(directory)
+    {
+        let reason = format!("cannot make {}: {error}", directory.display());
+        return Err(if is_refused(&error) {
+            unusable(reason)
+        } else {
+            StoreError::Unavailable(reason.into())
+        });
     }
     let prepared = async {
         let mut conn = options(file).create_if_missing(true).connect().await?;
@@ -170,14 +176,14 @@ async fn prepare(
         Ok(migrated)
     };
     prepared.await.map_err(|fault| match fault {
-        Fault::Sql(e) if !is_busy(&e) => unusable(e.to_string()),
+        Fault::Sql(e) if !may_heal(&e, file) => unusable(e.to_string()),
         fault @ (Fault::Sql(_) | Fault::Store(_)) => fault.into(),
     })
 }
 
 /// Switching to WAL needs the file for itself, and SQLite does not wait for that on its own.
 async fn use_wal(conn: &mut Conn) -> Result<()> {
-    let until = tokio::time::Instant::now() + BUSY;
+    let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         match sqlx::query("PRAGMA journal_mode = WAL")
             .execute(&mut *conn)
@@ -191,11 +197,49 @@ async fn use_wal(conn: &mut Conn) -> Result<()> {
     }
 }
 
-/// The low byte of a result code is its kind: 5 is busy, 6 is locked.
+/// Tells whether waiting may help where opening failed: others write, the disk is full or does not
+/// answer, or the file cannot be opened although nothing forbids it.
+fn may_heal(error: &sqlx::Error, file: &Path) -> bool {
+    match kind(error) {
+        Some(BUSY | LOCKED | IO_ERROR | FULL) => true,
+        Some(CANNOT_OPEN) => {
+            let mut options = std::fs::OpenOptions::new();
+            let opened = options.read(true).write(true).create(true).open(file);
+            !opened.is_err_and(|error| is_refused(&error))
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether the system refuses something that it will refuse again.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::PermissionDenied
+            | Kind::ReadOnlyFilesystem
+            | Kind::AlreadyExists
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+    )
+}
+
 fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    let code = code.and_then(|code| code.parse::<u32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    matches!(kind(error), Some(BUSY | LOCKED))
+}
+
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const IO_ERROR: u32 = 10;
+const FULL: u32 = 13;
+const CANNOT_OPEN: u32 = 14;
+
+/// The low byte of a result code is its kind.
+fn kind(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(DatabaseError::code)?;
+    Some(code.parse::<u32>().ok()? & 0xff)
 }
 
 async fn found(conn: &mut Conn) -> Result<Found> {
@@ -266,5 +310,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_may_be_waited_for_and_damage_may_not() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("a.db");
+        let mut conn = options(&file)
+            .create_if_missing(true)
+            .connect()
+            .await
+            .expect("connected");
+        let mut refused = async |statement: &'static str| {
+            let done = sqlx::raw_sql(statement).execute(&mut conn).await;
+            done.expect_err("refused")
+        };
+        let full = "PRAGMA max_page_count = 2; CREATE TABLE a (b); CREATE TABLE c (d);";
+        assert!(may_heal(&refused(full).await, &file));
+        assert!(!may_heal(&refused("SELECT * FROM nothing").await, &file));
     }
 }

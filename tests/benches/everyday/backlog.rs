@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use expiry_core::{Clock, SystemClock};
 use expiry_mikrotik::sim::{Link, SimRouter};
 use expiry_tests::{pg, process::Expiry};
 use tokio::time::{Instant, sleep};
@@ -69,7 +70,7 @@ async fn of_database(name: &str, url: &str, home: &Path) {
         sims.push(sim);
     }
     let began = Instant::now();
-    let end = Utc::now() + TimeDelta::seconds(40);
+    let end = SystemClock.wall() + TimeDelta::seconds(40);
     let file = home.join("list.csv");
     fs::write(&file, list(end)).expect("written");
     let import = ["subscriber", "import", &file.display().to_string()];
@@ -78,7 +79,7 @@ async fn of_database(name: &str, url: &str, home: &Path) {
 
     let service = expiry.service(&["run"]);
     let pid = service.pid();
-    sleep((end - Utc::now()).to_std().unwrap_or_default()).await;
+    sleep((end - SystemClock.wall()).to_std().unwrap_or_default()).await;
     let ended = Instant::now();
     while share_of_core(pid, Duration::from_secs(3)).await > BUSY
         && ended.elapsed() < LONGEST_PLANNING
@@ -107,7 +108,7 @@ async fn of_database(name: &str, url: &str, home: &Path) {
 async fn share_of_core(pid: u32, span: Duration) -> f64 {
     let (before, since) = (work(pid), Instant::now());
     sleep(span).await;
-    100.0 * (work(pid) - before).as_secs_f64() / since.elapsed().as_secs_f64()
+    100.0 * work(pid).saturating_sub(before).as_secs_f64() / since.elapsed().as_secs_f64()
 }
 
 fn list(end: DateTime<Utc>) -> String {

@@ -132,10 +132,16 @@ async fn what_cannot_be_opened_says_which_and_why() {
     let home = sqlite();
     std::fs::write(home.path("notes.txt"), "this is no database, only a text").expect("written");
     let notes = home.path("notes.txt").display().to_string();
+    let folder = home.path("").display().to_string();
     let missing = postgres().await.url.replace("/test", "/absent");
     for (url, place, reason) in [
         (format!("sqlite://{notes}"), "notes.txt", "not a database"),
         (format!("sqlite://{notes}/a.db"), "notes.txt", "cannot make"),
+        (
+            format!("sqlite://{folder}"),
+            folder.as_str(),
+            "unable to open",
+        ),
         (missing, "/absent", "does not exist"),
     ] {
         let config = StoreConfig::parse(&url).expect("valid");
@@ -145,6 +151,21 @@ async fn what_cannot_be_opened_says_which_and_why() {
         let text = error.to_string();
         assert!(text.contains(place) && text.contains(reason), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_nothing_forbids_to_open_may_be_waited_for() {
+    let home = sqlite();
+    drop(home.open().await);
+    for other in ["-wal", "-shm"] {
+        let beside = home.path(&format!("expiry.db{other}"));
+        if beside.exists() {
+            std::fs::remove_file(&beside).expect("removed");
+        }
+        std::fs::create_dir(&beside).expect("made");
+    }
+    let error = refusal(&home).await;
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Deadlines are decided by the database's clock, so it has to be right, and this one with it.
 
 use chrono::TimeDelta;
-use expiry_core::{Clock, EnforcementStore, SystemClock};
+use expiry_core::{
+    Clock, EnforcementStore, SystemClock,
+    brake::{Agreement, Apart},
+};
 
 use super::check::{Check, answer};
 
-/// More than this between two clocks, and one of them is wrong.
-const MOST: TimeDelta = TimeDelta::seconds(5);
-
-/// More than this is worth a look.
+/// More than this between two clocks is worth a look.
 const NOTABLE: TimeDelta = TimeDelta::seconds(1);
 
 const SYNCHRONISE: &str = "have both machines keep their clocks by NTP (chrony, systemd-timesyncd)";
@@ -21,21 +21,22 @@ pub(super) async fn against(store: &(impl EnforcementStore + ?Sized)) -> Check {
         Ok(now) => now,
         Err(check) => return check,
     };
-    let after = SystemClock.wall();
-    // Theirs was read at some moment between the two.
-    let ahead = theirs - after;
-    let behind = before - theirs;
-    judge(ahead.max(behind).max(TimeDelta::zero()), ahead > behind)
+    judge(Apart::between(before, theirs, SystemClock.wall()))
 }
 
-fn judge(difference: TimeDelta, is_ahead: bool) -> Check {
+fn judge(apart: Apart) -> Check {
     const NAME: &str = "database clock";
-    let side = if is_ahead { "ahead of" } else { "behind" };
-    let seconds = difference.as_seconds_f64();
+    let ahead = apart.certain();
+    let side = if ahead > TimeDelta::zero() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let seconds = ahead.abs().as_seconds_f64();
     let found = format!("at least {seconds:.1} s {side} this machine's");
-    if difference > MOST {
+    if let Agreement::Differ(_) = apart.agreement() {
         Check::failed(NAME, found, SYNCHRONISE)
-    } else if difference > NOTABLE {
+    } else if ahead.abs() > NOTABLE {
         Check::warning(NAME, found, SYNCHRONISE)
     } else {
         Check::ok(NAME, "agrees with this machine's")

@@ -22,8 +22,7 @@ pub(super) async fn open(
     settings: &Settings,
     findings: &mut Findings<'_, '_>,
 ) -> Result<Option<Arc<dyn Store>>, CliError> {
-    let key_file = settings.key_file.as_deref();
-    let config = match wiring::store_config(&settings.database, key_file) {
+    let config = match wiring::store_config(settings) {
         Ok((config, _)) => config,
         Err(error) => {
             let advice = "name a database with --database, EXPIRY_DATABASE or in the file";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Fault, Place, Value,
     file::{self, Content},
-    nearest::suggest,
+    nearest::{suggest, suggest_as},
 };
 use crate::config::{Contradiction, Section};
 
@@ -136,6 +136,14 @@ impl Loader {
         given.next().map(|(_, value)| value.clone())
     }
 
+    /// Refuses variables with a beginning that other programs use, too, unless they are known.
+    pub fn refuse_unknown(&mut self, prefix: &str, known: &[&str]) {
+        for name in self.unknown(prefix, known) {
+            let hint = suggest(&name, known.iter().copied());
+            self.unknown_variable(name, &hint);
+        }
+    }
+
     /// Adds a fault that was found elsewhere.
     pub fn fault(&mut self, place: Place, message: impl Into<String>) {
         let message = message.into();
@@ -244,18 +252,37 @@ impl Loader {
     }
 
     fn refuse_unknown_variables(&mut self) {
-        let names = self.sources.variables.iter().map(|(name, _)| name);
-        let ours = names.filter_map(|name| {
-            let name = name.to_string_lossy();
-            let ours = name.starts_with(PREFIX);
-            (ours && !self.variables.iter().any(|known| *known == name)).then_some(name)
-        });
-        let unknown: Vec<_> = ours.map(std::borrow::Cow::into_owned).collect();
-        for name in unknown {
-            let hint = suggest(&name, self.variables.iter().map(String::as_str));
-            let message = format!("there is no such setting: {hint}");
-            self.fault(Place::Variable(name), message);
+        let known = std::mem::take(&mut self.variables);
+        let sections: Vec<_> = self.sections.iter().map(|s| format!("{s}_")).collect();
+        // Compared as keys, so that neither the beginning nor the section makes them alike.
+        let as_key = |name: &str| {
+            let name = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
+            let mut sections = sections.iter();
+            match sections.find(|section| section.len() > 1 && name.starts_with(*section)) {
+                Some(section) => name.replacen(section, &section.replace('_', "."), 1),
+                None => name,
+            }
+        };
+        for name in self.unknown(PREFIX, &known) {
+            let hint = suggest_as(&name, known.iter().map(String::as_str), as_key);
+            self.unknown_variable(name, &hint);
         }
+        self.variables = known;
+    }
+
+    fn unknown(&self, prefix: &str, known: &[impl AsRef<str>]) -> Vec<String> {
+        let names = self.sources.variables.iter();
+        let names = names.map(|(name, _)| name.to_string_lossy());
+        let is_known = |name: &str| known.iter().any(|known| known.as_ref() == name);
+        names
+            .filter(|name| name.starts_with(prefix) && !is_known(name))
+            .map(std::borrow::Cow::into_owned)
+            .collect()
+    }
+
+    fn unknown_variable(&mut self, name: String, hint: &str) {
+        let message = format!("there is no such setting: {hint}");
+        self.fault(Place::Variable(name), message);
     }
 }
 

@@ -102,6 +102,21 @@ fn all_faults_are_found_at_once_each_with_its_place_and_the_nearest_right_one() 
 }
 
 #[test]
+fn a_variable_is_compared_without_what_all_begin_with() {
+    let wrong = |name| faults("", &[(name, "1")]).join("\n");
+    let known = ": there is no such setting: known are ";
+    assert!(wrong("EXPIRY_COLOUR").contains(known));
+    assert!(wrong("EXPIRY_OVEN_COLOUR").contains(known));
+    for name in ["EXPIRY_TRAYS", "EXPIRY_OVEN_TRYAS"] {
+        let wrong = wrong(name);
+        assert!(
+            wrong.ends_with("did you mean `EXPIRY_OVEN_TRAYS`?"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_read_as_far_as_it_goes() {
     let faults = faults("[oven]\nwait = \nlimit = \"2s\nfoo = 1\n", &[]);
     assert!(faults[0].starts_with("/e.toml:2:8: "), "{faults:?}");

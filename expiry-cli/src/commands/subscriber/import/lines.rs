@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_has_no_lines_ends_soon() {
-        let (lines, faults) = read(&[b'x'; 200_000]);
+        let (lines, faults) = read(&vec![b'x'; 200_000]);
         assert_eq!(lines, [(1, None)]);
         assert!(faults[0].contains("64 KiB"), "{faults:?}");
     }

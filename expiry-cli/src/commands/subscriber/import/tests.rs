@@ -388,8 +388,8 @@ async fn faults_of_the_file_and_of_the_database_are_told_together_in_order() {
 #[tokio::test]
 async fn fifty_faults_are_told_and_the_rest_is_counted() {
     let world = World::new().await;
-    let lines: String = (0..60).map(|n| format!("s{n},soon\n")).collect();
-    let list = format!("username,expires_at\n{lines}");
+    let lines: Vec<_> = (0..60).map(|n| format!("s{n},soon")).collect();
+    let list = format!("username,expires_at\n{}\n", lines.join("\n"));
 
     let faults = world.refused(&list).await;
     assert_eq!(faults.len(), 51);
@@ -500,8 +500,9 @@ async fn a_binding_to_a_removed_router_comes_back_where_it_stands_and_nowhere_el
 #[tokio::test]
 async fn a_long_list_is_exported_page_by_page_in_the_order_of_the_file() {
     let world = World::new().await;
-    let lines: String = (0..2_500).map(|n| format!("s{n},forever\n")).collect();
-    world.taken(&format!("username,expires_at\n{lines}")).await;
+    let lines: Vec<_> = (0..2_500).map(|n| format!("s{n},forever")).collect();
+    let list = format!("username,expires_at\n{}\n", lines.join("\n"));
+    world.taken(&list).await;
 
     let jsonl = world.exported(SheetFormat::Jsonl).await;
 

@@ -323,6 +323,7 @@ macro_rules! store_conformance {
             }
             undo {
                 r3_the_first_finding_stands_and_later_ones_only_add
+                r3_more_findings_than_one_statement_can_take_are_kept
                 r3_equal_rows_are_undone_as_often_as_they_were_found
                 r3_a_finding_reads_back_as_it_was_made
                 r3_a_finding_without_rows_opens_nothing

@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use super::world::{
     HOUR, World, account, mac, mac_undo, name_undo, new_subscriber, ok, recorded, username,
 };
-use crate::{Access, BindingKind, Outcome, State, Store, Undo, UndoItem, UndoKey, Want, WayIn};
+use crate::{
+    Access, BindingKind, MacAddr, Outcome, State, Store, Undo, UndoItem, UndoKey, Want, WayIn,
+};
 
 const DONE: Outcome = Outcome::Confirmed { next_look: None };
 
@@ -29,6 +31,36 @@ pub async fn r3_the_first_finding_stands_and_later_ones_only_add(store: Arc<dyn 
     assert_eq!(
         restore.undo,
         [later, mac_undo(mac(1))],
+        "oldest finding first"
+    );
+}
+
+pub async fn r3_more_findings_than_one_statement_can_take_are_kept(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let ended = world.ended("s", &[mac(1)]).await;
+    let cut = world.task(router).await;
+    let device = |n: u16| {
+        let [high, low] = n.to_be_bytes();
+        MacAddr::new([2, 0, 0, 1, high, low])
+    };
+    // SQLite takes 32 766 values in a statement, and a finding is seven.
+    let others = (0..5_000).map(|n| mac_undo(device(n)));
+    let all: Vec<_> = others.chain([name_undo("s"), mac_undo(mac(1))]).collect();
+
+    assert!(world.intend_on(router, &cut, &all[..1]).await);
+    assert!(world.intend_on(router, &cut, &all).await);
+    assert!(world.intend_on(router, &cut, &all).await, "nothing is new");
+
+    world.pay(ended.id).await;
+    let restore = world.task(router).await;
+    assert_eq!(restore.undo, [name_undo("s"), mac_undo(mac(1))]);
+    world.confirm(router, &restore).await;
+    world.live("t", &[device(4_999), device(0)]).await;
+    let restore = world.task(router).await;
+    assert_eq!(
+        restore.undo,
+        [mac_undo(device(0)), mac_undo(device(4_999))],
         "oldest finding first"
     );
 }
