@@ -148,6 +148,10 @@ mod tests {
                 std::future::pending().await
             }
 
+            async fn tries(&self) -> Result<expiry_core::Tries, StoreError> {
+                std::future::pending().await
+            }
+
             async fn outlook(&self) -> Result<Outlook, StoreError> {
                 std::future::pending().await
             }

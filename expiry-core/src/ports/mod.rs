@@ -14,8 +14,8 @@ pub use store::{
     AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
     ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, Live,
     MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedItem, Planned, Pruned, RouterChange,
-    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, Upcoming, WatcherStatus,
-    WatcherStore, Work,
+    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, Tries, Try, Upcoming,
+    WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

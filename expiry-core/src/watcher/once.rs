@@ -1,11 +1,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, WatchError, brake, prune};
-use crate::{Brake, Status, StoreError, TaskId};
+use crate::{Brake, StoreError, TaskId, Tries};
 
 /// What a single check came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -30,8 +31,7 @@ pub(super) async fn run_once(
 ) -> Result<OnceReport, WatchError> {
     let brakes = brake::look(shared).await.map_err(WatchError::Store)?.brakes;
     if !brakes.is_empty() {
-        let owed = status(shared).await?;
-        let owed = owed.owed_cuts + owed.owed_restores;
+        let owed = owed(shared).await?;
         return Ok(OnceReport {
             owed,
             confirmed: 0,
@@ -47,8 +47,9 @@ pub(super) async fn run_once(
         .subscribers
         >= 500
     {}
-    let at_start = status(shared).await?;
-    let owed: BTreeSet<_> = at_start.owed.iter().filter_map(|item| item.task).collect();
+    let at_start = shared.store.tries().await.map_err(WatchError::Store)?;
+    let since = at_start.now;
+    let owed_then = tasks(at_start);
     if let Err(error) = shared.store.nudge().await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(
@@ -67,7 +68,7 @@ pub(super) async fn run_once(
             if !shared.brakes().is_empty() {
                 break;
             }
-            if everything_was_tried(shared, &at_start, &owed)
+            if everything_was_tried(shared, since, &owed_then)
                 .await
                 .unwrap_or(false)
             {
@@ -81,31 +82,28 @@ pub(super) async fn run_once(
     // Where only single checks run, nobody else does this.
     prune::batch(shared, &mut 0).await;
 
-    let now = status(shared).await?;
-    let still: BTreeSet<_> = now.owed.iter().filter_map(|item| item.task).collect();
+    let still = tasks(shared.store.tries().await.map_err(WatchError::Store)?);
     Ok(OnceReport {
-        owed: count(owed.len()),
-        confirmed: count(owed.difference(&still).count()),
-        still_owed: now.owed_cuts + now.owed_restores,
+        owed: count(owed_then.len()),
+        confirmed: count(owed_then.difference(&still).count()),
+        still_owed: owed(shared).await?,
         brakes: shared.brakes().clone(),
     })
 }
 
 async fn everything_was_tried(
     shared: &Shared,
-    at_start: &Status,
+    since: DateTime<Utc>,
     owed: &BTreeSet<TaskId>,
 ) -> Result<bool, StoreError> {
-    let Ok(now) = timeout(Duration::from_secs(5), shared.store.status(u32::MAX)).await else {
+    let asked = async { tokio::try_join!(shared.store.tries(), shared.store.status(0)) };
+    let Ok(answer) = timeout(Duration::from_secs(5), asked).await else {
         return Ok(false);
     };
-    let now = now?;
-    let tried = now
-        .owed
-        .iter()
-        .filter(|item| item.task.is_some_and(|task| owed.contains(&task)))
-        // What cannot hold is tried at its own pace, however often somebody asks.
-        .all(|item| item.cannot_hold || item.attempted_at.is_some_and(|at| at >= at_start.now));
+    let (tries, now) = answer?;
+    let mut tries = tries.tasks.iter().filter(|last| owed.contains(&last.task));
+    // What cannot hold is tried at its own pace, however often somebody asks.
+    let tried = tries.all(|last| last.cannot_hold || last.at.is_some_and(|at| at >= since));
     let served = shared.served();
     let passed = now
         .routers
@@ -115,12 +113,13 @@ async fn everything_was_tried(
     Ok(tried && passed)
 }
 
-async fn status(shared: &Shared) -> Result<Status, WatchError> {
-    shared
-        .store
-        .status(u32::MAX)
-        .await
-        .map_err(WatchError::Store)
+async fn owed(shared: &Shared) -> Result<u64, WatchError> {
+    let status = shared.store.status(0).await.map_err(WatchError::Store)?;
+    Ok(status.owed_cuts + status.owed_restores)
+}
+
+fn tasks(tries: Tries) -> BTreeSet<TaskId> {
+    tries.tasks.into_iter().map(|last| last.task).collect()
 }
 
 fn count(n: usize) -> u64 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
     OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId, RouterStatus, Status,
-    SubscriberId, TaskId, Want, WatcherStatus,
+    SubscriberId, TaskId, Tries, Try, Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
@@ -245,6 +245,36 @@ async fn planned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(owed_item).collect()
+}
+
+/// Reads of all that is owed no more than when it was last tried.
+pub(super) async fn tries(tx: &mut Tx) -> Result<Tries> {
+    let rows: Vec<(i64, Option<i64>, Option<i64>, i64)> = sqlx::query_as(
+        "SELECT e.id, e.attempted_at,
+             CASE WHEN r.down_since IS NOT NULL THEN r.attempted_at END, e.returns
+         FROM enforcement e JOIN router r ON r.id = e.router_id AND r.enabled
+         WHERE e.state = 'owed' AND e.due_at <= $1",
+    )
+    .bind(tx.now)
+    .fetch_all(tx.conn())
+    .await?;
+    let tasks = rows.into_iter().map(|(id, at, router_at, returns)| {
+        let cell = |column| Cell {
+            table: "enforcement",
+            column,
+            key: id,
+        };
+        let returns: u32 = cell("returns").number(returns)?;
+        Ok(Try {
+            task: TaskId(id),
+            at: cell("attempted_at").maybe_time(at.max(router_at))?,
+            cannot_hold: returns >= RETURNS_UNTIL_CANNOT_HOLD,
+        })
+    });
+    Ok(Tries {
+        now: instant(tx.now)?,
+        tasks: tasks.collect::<Result<_>>()?,
+    })
 }
 
 async fn unplanned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {

@@ -10,7 +10,7 @@ use expiry_core::{
     NewSubscriber, OpenWork, Outlook, Ownership, Planned, Pruned, PutReport, PutSubscriber,
     Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState, Settled, Settlement,
     Status, StatusStore, StoreError, Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId,
-    UndoKey, Upcoming, Username, WatcherId, Work,
+    Tries, UndoKey, Upcoming, Username, WatcherId, Work,
 };
 
 use super::{
@@ -419,6 +419,16 @@ impl StatusStore for Backend {
             let status = status::status(&mut tx, limit).await?;
             tx.commit().await?;
             Ok(status)
+        })
+        .await
+    }
+
+    async fn tries(&self) -> Result<Tries> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let tries = status::tries(&mut tx).await?;
+            tx.commit().await?;
+            Ok(tries)
         })
         .await
     }

@@ -14,7 +14,7 @@ pub use enforcement::{
     ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, Pruned, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
-pub use status::{Outlook, OwedItem, RouterStatus, Status, StatusStore, WatcherStatus};
+pub use status::{Outlook, OwedItem, RouterStatus, Status, StatusStore, Tries, Try, WatcherStatus};
 #[cfg(feature = "mock")]
 pub use {
     audit::MockAuditStore, brake::MockBrakeStore, directory::MockDirectory,

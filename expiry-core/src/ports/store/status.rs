@@ -15,10 +15,34 @@ pub trait StatusStore: Send + Sync {
     /// Returns the state of everything, with at most `limit` owed items, oldest first.
     async fn status(&self, limit: u32) -> Result<Status, StoreError>;
 
+    /// Returns of everything that is planned and owed on enabled routers only what tells whether
+    /// it was tried: however much that is, it fits into memory.
+    async fn tries(&self) -> Result<Tries, StoreError>;
+
     /// Returns everything that is due now, whoever owns the routers: what is owed on enabled
     /// routers, waiting for another try or not, and the cuts that nobody has planned yet. Records
     /// nothing.
     async fn outlook(&self) -> Result<Outlook, StoreError>;
+}
+
+/// What is owed, and when it was last tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// One for each owed task, in no order.
+    pub tasks: Vec<Try>,
+}
+
+/// The last try of an owed task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// The task.
+    pub task: TaskId,
+    /// When it was last tried. A router that is down was tried for all that is owed there.
+    pub at: Option<DateTime<Utc>>,
+    /// Whether it comes back so often that it has a pace of its own.
+    pub cannot_hold: bool,
 }
 
 /// Everything that is due.

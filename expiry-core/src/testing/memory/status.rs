@@ -11,13 +11,29 @@ use super::{
 };
 use crate::{
     Outlook, OwedItem, Progress, RouterAddress, RouterStatus, Status, StatusStore, StoreError,
-    Task, TaskId, TenantId, Trace, Want, WatcherId, WatcherStatus,
+    Task, TaskId, TenantId, Trace, Tries, Try, Want, WatcherId, WatcherStatus,
 };
 
 #[async_trait]
 impl StatusStore for MemoryStore {
     async fn status(&self, limit: u32) -> Result<Status, StoreError> {
         self.transaction("status", |tables, now| Ok(tables.status(limit, now)))
+    }
+
+    async fn tries(&self) -> Result<Tries, StoreError> {
+        self.transaction("tries", |tables, now| {
+            let rows = tables.rows().filter(|row| tables.counts(row, now));
+            let items = rows.filter_map(|row| tables.owed_item(row));
+            let tasks = items.filter_map(|item| {
+                Some(Try {
+                    task: item.task?,
+                    at: item.attempted_at,
+                    cannot_hold: item.cannot_hold,
+                })
+            });
+            let tasks = tasks.collect();
+            Ok(Tries { now, tasks })
+        })
     }
 
     async fn outlook(&self) -> Result<Outlook, StoreError> {

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use tokio::time::timeout;
 
 use super::world::{HOUR, World, mac, name_undo, new_router, new_subscriber, ok};
-use crate::{Access, ChangeFeed, NewSubscriber, Outcome, Status, Store, Want};
+use crate::{Access, ChangeFeed, NewSubscriber, Outcome, Status, Store, Try, Want};
 
 pub async fn r9_status_counts_what_is_true_now(store: Arc<dyn Store>) {
     let world = World::new(store);
@@ -107,6 +107,12 @@ pub async fn r9_an_attempt_is_noted_when_it_has_ended(store: Arc<dyn Store>) {
 
     assert!(world.intend_on(router, &task, &[]).await);
     assert_eq!(ok(world.status(9).await).owed[0].attempted_at, None);
+    let untried = Try {
+        task: task.id,
+        at: None,
+        cannot_hold: false,
+    };
+    assert_eq!(ok(world.tries().await).tasks, [untried]);
     let left = Outcome::Unconfirmed {
         error: "left".into(),
         online: None,
@@ -116,6 +122,13 @@ pub async fn r9_an_attempt_is_noted_when_it_has_ended(store: Arc<dyn Store>) {
 
     let item = &ok(world.status(9).await).owed[0];
     assert!(item.attempted_at >= Some(before));
+    let tried = ok(world.tries().await);
+    assert_eq!(
+        (tried.tasks[0].task, tried.tasks[0].at),
+        (task.id, item.attempted_at)
+    );
+    world.switch(router, false).await;
+    assert_eq!(ok(world.tries().await).tasks, []);
 }
 
 pub async fn r9_a_subscriber_whose_cut_is_not_planned_yet_is_not_live(store: Arc<dyn Store>) {
