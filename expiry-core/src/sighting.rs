@@ -178,7 +178,7 @@ pub struct Query {
     /// Everything of these devices: accounts and sessions named like them, sessions, hosts,
     /// cookies and bindings on them.
     pub macs: BTreeSet<MacAddr>,
-    /// Sessions and hosts on these devices.
+    /// Sessions, hosts and bindings on these devices.
     pub stations: BTreeSet<MacAddr>,
     /// Sessions, hosts and (if asked) connections on these addresses. Connections of addresses
     /// that hosts and sessions of the same answer show are included.

@@ -9,8 +9,8 @@ use crate::{
 /// Each kind of row has one owner. An account, session or cookie belongs to its user, and to a
 /// device only if the user is that device's MAC, or `T-` and the MAC (a trial). A binding belongs
 /// to its MAC. A host belongs to the session on its MAC and address, else to its MAC, else to the
-/// target under whose session or binding the device was seen before. Names match exactly, never by
-/// substring.
+/// target under whose session or binding the device was seen before, unless it passes by somebody
+/// else's binding now. Names match exactly, never by substring.
 #[derive(Clone, Debug)]
 pub struct Claim<'a> {
     name: Option<&'a Username>,
@@ -94,17 +94,27 @@ impl<'a> Claim<'a> {
                 .is_some_and(|comment| self.name.is_some_and(|name| name.matches(comment)))
     }
 
-    /// Tells whether a host is the target's, given the sessions of the same reading.
-    pub fn host(&self, row: &HostRow, actives: &[ActiveRow]) -> bool {
-        let mut on_it = actives
+    /// Tells whether a host is the target's, given the sessions and bindings of the same reading.
+    pub fn host(&self, row: &HostRow, seen: &Sighting) -> bool {
+        let mut on_it = seen
+            .actives
             .iter()
             .filter(|active| is_on(active, row))
             .peekable();
         if on_it.peek().is_some() {
             return on_it.all(|active| self.active(active));
         }
-        row.mac
-            .is_some_and(|mac| self.macs.contains(&mac) || self.stations.contains(&mac))
+        let Some(mac) = row.mac else {
+            return false;
+        };
+        self.macs.contains(&mac)
+            || self.stations.contains(&mac) && !self.passes_otherwise(row, &seen.bindings)
+    }
+
+    /// Tells whether a host passes by a binding that is not the target's.
+    fn passes_otherwise(&self, row: &HostRow, bindings: &[BindingRow]) -> bool {
+        let mut of_it = bindings.iter().filter(|binding| binding.mac == row.mac);
+        row.bypassed && of_it.any(|binding| binding.lets_pass() && !self.binding(binding))
     }
 
     /// Returns the addresses that only the target uses: those of its sessions and hosts, and
@@ -121,7 +131,7 @@ impl<'a> Claim<'a> {
             side.extend(row.address);
         }
         for row in &seen.hosts {
-            let side = if self.host(row, &seen.actives) {
+            let side = if self.host(row, seen) {
                 &mut ours
             } else {
                 &mut others

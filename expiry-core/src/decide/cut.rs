@@ -48,11 +48,7 @@ impl Leftovers {
             .filter(|r| claim.binding(r))
             .cloned()
             .collect();
-        let hosts = seen
-            .hosts
-            .iter()
-            .filter(|r| claim.host(r, &seen.actives))
-            .cloned();
+        let hosts = seen.hosts.iter().filter(|r| claim.host(r, seen)).cloned();
         let (open_hosts, closed_hosts): (Vec<_>, Vec<_>) =
             hosts.partition(|row| row.authorized || row.bypassed);
         let addresses = claim.addresses(seen, known);

@@ -155,6 +155,7 @@ impl DryRun {
             return sleep(nap).await;
         };
         tokio::select! {
+            biased;
             () = sleep(nap) => {}
             changed = feed.changed() => if changed.is_err() { self.feed = None },
         }

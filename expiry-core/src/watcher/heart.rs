@@ -71,6 +71,7 @@ pub(super) async fn beat(
         let started = Instant::now();
         shared.progress.heart().calls();
         let owned = tokio::select! {
+            biased;
             owned = beat_once(shared) => owned,
             () = stop.cancelled() => break,
         };
@@ -93,10 +94,12 @@ pub(super) async fn beat(
         shared.progress.heart().naps(pause);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = sleep_until(started + pause) => break,
                 () = shared.changed.notified() => {
                     tokio::select! {
+                        biased;
                         () = sleep_until(started + SPACING) => break,
                         () = stop.cancelled() => {}
                     }

@@ -146,6 +146,7 @@ impl Shared {
     async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), WatchError> {
         let lanes = heart::Lanes::default();
         let ended = tokio::select! {
+            biased;
             result = heart::beat(self, &lanes, stop) => result,
             result = planner::plan(self, &lanes) => result,
             () = feed::listen(self) => Ok(()),

@@ -25,6 +25,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
             // The heart says when it does. A clock that is not trusted must not say what is due.
             pulse.naps(shared.config.interval);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(shared.config.interval) => {}
                 () = shared.plan.notified() => {}
             }
@@ -50,6 +51,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
         };
         pulse.naps(nap);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(nap) => {}
             () = shared.plan.notified() => {}
         }

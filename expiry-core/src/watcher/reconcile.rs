@@ -181,6 +181,7 @@ impl Place<'_> {
         loop {
             let never = Instant::now() + self.shared.config.interval;
             tokio::select! {
+                biased;
                 () = self.wake.notified() => {}
                 () = sleep_until(next.unwrap_or(never)) => {}
             }

@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
     DropOrder, GatewayError, RowId, Sighting, State, Task, UnblockOrder, Undo,
     decide::{RestorePlan, hosts_to_renew, plan_restore},
 };
+
+/// A look this long after a restore was confirmed does not disturb what it finds.
+const LATEST: Duration = Duration::from_secs(30);
 
 /// Undoes what we did, for those who paid: enable, read back, record. Tells whether it wrote.
 pub(super) async fn run(
@@ -25,6 +30,10 @@ pub(super) async fn run(
                 results.push((task, turn.confirmed(task), undone));
             }
             (false, State::Owed) => pending.push((task, order)),
+            // By now it is rather somebody else's doing than a write of ours that came late.
+            (false, State::Confirmed) if turn.since_confirmed(task) > LATEST => {
+                results.push((task, turn.confirmed(task), Vec::new()));
+            }
             (false, State::Confirmed) => {
                 results.push((task, turn.returned(task, None), undone));
             }

@@ -191,6 +191,12 @@ impl<'a> Turn<'a> {
         Outcome::Confirmed { next_look }
     }
 
+    /// How long ago the result of a task was confirmed.
+    pub(super) fn since_confirmed(&self, task: &Task) -> Duration {
+        let at = task.progress.confirmed_at.unwrap_or(self.now);
+        (self.now - at).to_std().unwrap_or_default()
+    }
+
     /// The finding that a result did not hold. A cut whose target is back has the suspected way in.
     /// What a look finds is mended at once; what is back within an attempt would be back again.
     pub(super) fn returned(&self, task: &Task, way_in: Option<WayIn>) -> Outcome {

@@ -153,7 +153,7 @@ fn cookies(query: &Query) -> BTreeSet<String> {
 }
 
 fn bindings(query: &Query) -> BTreeSet<String> {
-    let mut terms: BTreeSet<_> = devices(&query.macs).collect();
+    let mut terms: BTreeSet<_> = devices(query.macs.union(&query.stations)).collect();
     if query.comments {
         terms.extend(names(query).map(|name| format!("comment={name}")));
     }

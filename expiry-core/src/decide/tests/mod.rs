@@ -189,6 +189,27 @@ fn r1_connections_of_an_address_that_moved_on_are_not_the_targets() {
 }
 
 #[test]
+fn r1_a_device_that_is_seen_again_under_a_binding_of_its_own_is_not_the_targets() {
+    let mut bypassed = host(1, mac(9), ip(9));
+    bypassed.bypassed = true;
+    let mut seen = Sighting {
+        hosts: vec![bypassed],
+        bindings: vec![bypass(2, mac(9), "the printer")],
+        ..Sighting::default()
+    };
+    let mut of_phone = task(Some("255700"), &[]);
+    of_phone.trace.stations.insert(mac(9));
+    assert!(find(&of_phone, &live(&[], &[]), &seen).is_clear());
+
+    seen.bindings[0].disabled = true;
+    let left = find(&of_phone, &live(&[], &[]), &seen);
+    assert_eq!(
+        left.open_hosts, seen.hosts,
+        "its binding was disabled with the cut"
+    );
+}
+
+#[test]
 fn r1_comments_count_only_by_option_and_only_as_a_whole() {
     let seen = Sighting {
         bindings: vec![

@@ -139,6 +139,39 @@ impl Hotspot {
         }
     }
 
+    /// Starts anew: sessions, hosts and connections are gone, and ids that named one row may name
+    /// another.
+    pub fn reboot(&mut self) {
+        self.next_id = 0;
+        self.actives.clear();
+        self.hosts.clear();
+        self.connections.clear();
+        let bindings = std::mem::take(&mut self.bindings).into_values();
+        for mut row in bindings.collect::<Vec<_>>() {
+            row.id = self.fresh_id();
+            self.bindings.insert(row.id.clone(), row);
+        }
+        let cookies = std::mem::take(&mut self.cookies).into_values();
+        for mut row in cookies.collect::<Vec<_>>() {
+            row.id = self.fresh_id();
+            self.cookies.insert(row.id.clone(), row);
+        }
+        let users = std::mem::take(&mut self.users).into_values();
+        for mut row in users.collect::<Vec<_>>().into_iter().rev() {
+            row.id = self.fresh_id();
+            self.users.insert(row.id.clone(), row);
+        }
+        self.admit();
+    }
+
+    /// Enables or disables an account, as the operator does by hand.
+    pub fn set_user_disabled(&mut self, name: &str, disabled: bool) {
+        for row in self.users.values_mut().filter(|row| row.name == name) {
+            row.disabled = disabled;
+        }
+        self.admit();
+    }
+
     pub(super) fn disable_user(&mut self, id: &RowId, disabled: bool) {
         if let Some(row) = self.users.get_mut(id) {
             row.disabled = disabled;
@@ -200,7 +233,8 @@ impl Hotspot {
                 login(&row.user) || row.mac.is_some_and(|mac| query.macs.contains(&mac))
             }),
             bindings: select(&self.bindings, |row| {
-                row.mac.is_some_and(|mac| query.macs.contains(&mac))
+                row.mac
+                    .is_some_and(|mac| query.macs.contains(&mac) || query.stations.contains(&mac))
                     || query.comments
                         && row
                             .comment

@@ -1,0 +1,204 @@
+//! What happens in one simulation: everything follows from a seed.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+/// How many there are of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cast {
+    pub(crate) routers: usize,
+    pub(crate) watchers: usize,
+    pub(crate) subscribers: usize,
+}
+
+/// A simulation from its beginning to the moment from which nothing happens any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) cast: Cast,
+    /// In milliseconds from the beginning.
+    pub(crate) steps: Vec<(u64, Step)>,
+}
+
+/// Whoever is named by a number that does not exist now is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Access is extended by seconds.
+    Pay(usize, u64),
+    /// Access ends at a moment in seconds from now, maybe past.
+    End(usize, i64),
+    Revoke(usize),
+    Forever(usize),
+    /// All who have an end have it now.
+    AllEnd,
+    Remove(usize),
+    Add(usize, u64),
+    /// A device is moved to another subscriber.
+    Move(usize, usize),
+    RemoveDevice(usize, usize),
+    AddDevice(usize, usize),
+    /// A device leaves, or comes back.
+    Present(usize, bool),
+    /// The operator enables or disables an account by hand.
+    ByHand(usize, usize, bool),
+    /// A device gets a bypass binding.
+    Bypass(usize, usize),
+    Trial(usize, bool),
+    Router(usize, Fault),
+    /// A router starts anew, and gives out its ids again.
+    Restart(usize),
+    Enable(usize, bool),
+    DatabaseDown(bool),
+    /// In percent.
+    LoseAnswers(u32),
+    /// Calls of the database take at most so many milliseconds.
+    Slow(u64),
+    Kill(usize),
+    Start(usize),
+    Stop(usize),
+    Freeze(usize, bool),
+    /// A machine's clock is stepped by seconds.
+    Step(usize, i64),
+    /// The database's clock is stepped by seconds.
+    StepDatabase(i64),
+    Suspend(usize, u64),
+    /// An operator looks at the brakes and releases them.
+    ReleaseBrakes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    Down,
+    BlackHole,
+    LostAnswers,
+    Login,
+    NoPermission,
+    Unreadable,
+}
+
+/// Everything happens within this.
+const LENGTH: u64 = 240_000;
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let cast = Cast {
+            routers: rng.random_range(1..=3),
+            watchers: rng.random_range(1..=3),
+            subscribers: rng.random_range(2..=6),
+        };
+        let count = rng.random_range(5..60);
+        // A few kinds of trouble in each plan meet each other more often than all of them would.
+        let mut kinds: Vec<u32> = (0..KINDS).collect();
+        for at in (1..kinds.len()).rev() {
+            kinds.swap(at, rng.random_range(0..=at));
+        }
+        kinds.truncate(rng.random_range(3..12));
+        let mut steps: Vec<_> = (0..count)
+            .map(|_| {
+                let kind = if rng.random_bool(0.5) {
+                    rng.random_range(0..EVERYDAY)
+                } else {
+                    kinds[rng.random_range(0..kinds.len())]
+                };
+                (
+                    rng.random_range(500..LENGTH),
+                    Step::draw(kind, &cast, &mut rng),
+                )
+            })
+            .collect();
+        steps.sort_by_key(|(at, _)| *at);
+        Self { seed, cast, steps }
+    }
+}
+
+/// The first kinds are what customers do.
+const EVERYDAY: u32 = 6;
+const KINDS: u32 = 27;
+
+impl Step {
+    fn draw(kind: u32, cast: &Cast, rng: &mut StdRng) -> Self {
+        let who = rng.random_range(0..cast.subscribers);
+        let other = rng.random_range(0..cast.subscribers);
+        let router = rng.random_range(0..cast.routers);
+        let watcher = rng.random_range(0..cast.watchers);
+        let flip = rng.random_bool(0.5);
+        match kind {
+            0 | 1 => Self::Pay(who, rng.random_range(1..90)),
+            2 => Self::End(who, rng.random_range(0..20)),
+            3 => Self::Revoke(who),
+            4 => Self::End(who, rng.random_range(-90..5)),
+            5 => Self::Present(who, flip),
+            6 => Self::Forever(who),
+            7 => Self::AllEnd,
+            8 => Self::Remove(who),
+            9 => Self::Add(who, rng.random_range(1..60)),
+            10 => Self::Move(who, other),
+            11 => Self::RemoveDevice(who, other),
+            12 => Self::AddDevice(who, other),
+            13 => Self::ByHand(router, who, flip),
+            14 => Self::Bypass(router, who),
+            15 => Self::Trial(router, flip),
+            16 | 17 => Self::Router(router, Fault::draw(rng)),
+            18 => Self::Restart(router),
+            19 => Self::Enable(router, flip),
+            20 => Self::DatabaseDown(flip),
+            21 => Self::LoseAnswers(if flip { 0 } else { rng.random_range(1..40) }),
+            22 => Self::Slow(rng.random_range(0..400)),
+            23 => Self::Kill(watcher),
+            24 => Self::Start(watcher),
+            25 => match rng.random_range(0..4) {
+                0 => Self::Stop(watcher),
+                _ => Self::Freeze(watcher, flip),
+            },
+            _ => match rng.random_range(0..5) {
+                0 => Self::StepDatabase(rng.random_range(-60..60)),
+                1 => Self::Suspend(watcher, rng.random_range(1..60)),
+                2 => Self::ReleaseBrakes,
+                _ => Self::Step(watcher, rng.random_range(-90..90)),
+            },
+        }
+    }
+}
+
+impl Fault {
+    fn draw(rng: &mut StdRng) -> Self {
+        [
+            Self::None,
+            Self::None,
+            Self::Down,
+            Self::BlackHole,
+            Self::LostAnswers,
+            Self::Login,
+            Self::NoPermission,
+            Self::Unreadable,
+        ][rng.random_range(0..8)]
+    }
+}
+
+/// Returns the plan without one part after the other, as long as it still fails.
+pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
+    let mut best = plan.clone();
+    let mut part = best.steps.len() / 2;
+    while part > 0 {
+        let mut from = 0;
+        while from < best.steps.len() {
+            let mut smaller = best.clone();
+            let to = (from + part).min(smaller.steps.len());
+            smaller.steps.drain(from..to);
+            if fails(&smaller) {
+                best = smaller;
+            } else {
+                from += part;
+            }
+        }
+        part /= 2;
+    }
+    best
+}
+
+pub(crate) fn at(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

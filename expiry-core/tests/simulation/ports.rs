@@ -1,0 +1,376 @@
+//! What stands between a watcher and the world: it can be frozen and cut off there, at any await.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use expiry_core::{
+    BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
+    Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outlook,
+    Ownership, Planned, Pruned, Query, Reconciled, Reconciliation, Refusal, Router, RouterFacts,
+    RouterGateway, RouterId, RouterState, Settled, Settlement, Sighting, Status, StatusStore,
+    StoreError, TaskRef, Tries, UnblockOrder, UndoKey, Username, WatcherId, Work,
+    testing::{MemoryStore, SimGateway},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use crate::truth::Truth;
+
+/// The state of the database, for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Weather {
+    /// Calls fail, and do nothing.
+    pub(crate) down: bool,
+    /// In a hundred calls so many happen and are answered with a failure.
+    pub(crate) lost_answers: u32,
+    /// How long a call takes at most.
+    pub(crate) latency: Duration,
+}
+
+/// Holds a watcher still at whatever port it comes to.
+#[derive(Clone)]
+pub(crate) struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub(crate) fn set(&self, frozen: bool) {
+        self.0.send_replace(frozen);
+    }
+
+    async fn pass(&self) {
+        let mut frozen = self.0.subscribe();
+        // The sender lives in `self`.
+        let _ = frozen.wait_for(|frozen| !frozen).await;
+    }
+}
+
+/// The store as one watcher reaches it.
+pub(crate) struct Link {
+    pub(crate) store: MemoryStore,
+    pub(crate) gate: Gate,
+    pub(crate) weather: Arc<Mutex<Weather>>,
+    pub(crate) rng: Mutex<StdRng>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        store: MemoryStore,
+        gate: Gate,
+        weather: Arc<Mutex<Weather>>,
+        seed: u64,
+    ) -> Self {
+        let rng = Mutex::new(StdRng::seed_from_u64(seed));
+        Self {
+            store,
+            gate,
+            weather,
+            rng,
+        }
+    }
+
+    /// The way of a call to the database.
+    async fn there(&self) -> Result<Back, StoreError> {
+        self.gate.pass().await;
+        let weather = *lock(&self.weather);
+        let (there, back) = {
+            let mut rng = lock(&self.rng);
+            let mut part = || weather.latency.mul_f64(rng.random_range(0.0..0.5));
+            let (there, back) = (part(), part());
+            let is_lost = rng.random_range(0..100) < weather.lost_answers;
+            (
+                there,
+                Back {
+                    after: back,
+                    is_lost,
+                },
+            )
+        };
+        sleep(there).await;
+        self.gate.pass().await;
+        if lock(&self.weather).down {
+            return Err(StoreError::Unavailable("it is down".into()));
+        }
+        Ok(back)
+    }
+
+    async fn back(&self, back: Back) -> Result<(), StoreError> {
+        sleep(back.after).await;
+        self.gate.pass().await;
+        if back.is_lost {
+            return Err(StoreError::Unavailable("the answer was lost".into()));
+        }
+        Ok(())
+    }
+}
+
+/// The way of an answer from the database.
+struct Back {
+    after: Duration,
+    is_lost: bool,
+}
+
+/// Makes one call through the weather.
+macro_rules! through {
+    ($link:ident, $method:ident($($argument:expr),*)) => {{
+        let back = $link.there().await?;
+        let answer = $link.store.$method($($argument),*).await;
+        $link.back(back).await?;
+        answer
+    }};
+}
+
+#[async_trait]
+impl EnforcementStore for Link {
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        through!(self, now())
+    }
+
+    async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
+        through!(self, own(beat))
+    }
+
+    async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
+        through!(self, stand_by(beat))
+    }
+
+    async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
+        through!(self, release(watcher))
+    }
+
+    async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError> {
+        through!(self, plan_due(limit))
+    }
+
+    async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError> {
+        through!(self, work(fence, limit, backlog))
+    }
+
+    async fn live(
+        &self,
+        router: RouterId,
+        names: &BTreeSet<Username>,
+        macs: &BTreeSet<MacAddr>,
+    ) -> Result<Live, StoreError> {
+        through!(self, live(router, names, macs))
+    }
+
+    async fn known(&self, router: RouterId, keys: &BTreeSet<UndoKey>) -> Result<Known, StoreError> {
+        through!(self, known(router, keys))
+    }
+
+    async fn next_deadline(
+        &self,
+        router: RouterId,
+        within: Duration,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        through!(self, next_deadline(router, within))
+    }
+
+    async fn reconciled(
+        &self,
+        fence: &Fence,
+        reconciliation: &Reconciliation,
+    ) -> Result<Reconciled, StoreError> {
+        through!(self, reconciled(fence, reconciliation))
+    }
+
+    async fn intend(
+        &self,
+        fence: &Fence,
+        intents: &[Intent],
+    ) -> Result<BTreeSet<TaskRef>, StoreError> {
+        through!(self, intend(fence, intents))
+    }
+
+    async fn standing(
+        &self,
+        fence: &Fence,
+        tasks: &[TaskRef],
+    ) -> Result<BTreeSet<TaskRef>, StoreError> {
+        through!(self, standing(fence, tasks))
+    }
+
+    async fn settle(
+        &self,
+        fence: &Fence,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, StoreError> {
+        through!(self, settle(fence, settlements))
+    }
+
+    async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError> {
+        through!(self, recheck(router, keys))
+    }
+
+    async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError> {
+        through!(self, router_state(fence, state))
+    }
+
+    async fn nudge(&self) -> Result<(), StoreError> {
+        through!(self, nudge())
+    }
+
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<Pruned, StoreError> {
+        through!(self, prune(keep, limit))
+    }
+
+    async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        through!(self, changes())
+    }
+}
+
+#[async_trait]
+impl StatusStore for Link {
+    async fn status(&self, limit: u32) -> Result<Status, StoreError> {
+        through!(self, status(limit))
+    }
+
+    async fn tries(&self) -> Result<Tries, StoreError> {
+        through!(self, tries())
+    }
+
+    async fn outlook(&self) -> Result<Outlook, StoreError> {
+        through!(self, outlook())
+    }
+}
+
+#[async_trait]
+impl BrakeStore for Link {
+    async fn machine(&self, machine: &str) -> Result<MachineRecord, StoreError> {
+        through!(self, machine(machine))
+    }
+
+    async fn record_machine(
+        &self,
+        machine: &Machine,
+        version: i64,
+        state: &MachineState,
+    ) -> Result<bool, StoreError> {
+        through!(self, record_machine(machine, version, state))
+    }
+
+    async fn release_brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        through!(self, release_brakes())
+    }
+}
+
+/// The routers as one watcher reaches them, over connections of its own. What it writes is held
+/// against the truth at the moment it reaches a router.
+pub(crate) struct Wire {
+    pub(crate) gateway: Arc<SimGateway>,
+    pub(crate) gate: Gate,
+    pub(crate) truth: Arc<Truth>,
+    /// Which watcher this is.
+    pub(crate) number: usize,
+    /// The start of each router that this watcher last connected to.
+    pub(crate) connected: Mutex<BTreeMap<RouterId, u32>>,
+}
+
+impl Wire {
+    async fn dial<T>(
+        &self,
+        router: &Router,
+        call: impl Future<Output = Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError> {
+        self.gate.pass().await;
+        let start = self.truth.start_of(router.id);
+        let answer = call.await;
+        self.gate.pass().await;
+        if answer.is_ok() {
+            lock(&self.connected).insert(router.id, start);
+        }
+        answer
+    }
+
+    /// Has orders reach the router on the connection on which their ids were read, or not at all.
+    async fn order(&self, router: &Router, order: &Orders<'_>) -> Result<(), GatewayError> {
+        let decided = Instant::now();
+        self.gate.pass().await;
+        let start = self.truth.start_of(router.id);
+        if lock(&self.connected).get(&router.id) != Some(&start) {
+            let reason = "the connection is gone".into();
+            return Err(GatewayError::Disconnected { reason });
+        }
+        self.gateway.with(router.id, |hotspot| {
+            self.truth
+                .judge(self.number, router.id, hotspot, order, decided);
+        });
+        Ok(())
+    }
+}
+
+/// What is written in one flight.
+pub(crate) enum Orders<'a> {
+    Block(&'a BlockOrder),
+    Drop(&'a DropOrder),
+    Unblock(&'a UnblockOrder),
+}
+
+#[async_trait]
+impl RouterGateway for Wire {
+    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+        self.dial(router, self.gateway.look(router, query)).await
+    }
+
+    async fn block(
+        &self,
+        router: &Router,
+        order: &BlockOrder,
+        query: &Query,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        self.order(router, &Orders::Block(order)).await?;
+        let answer = self.gateway.block(router, order, query).await;
+        self.gate.pass().await;
+        answer
+    }
+
+    async fn drop_rows(
+        &self,
+        router: &Router,
+        order: &DropOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        self.order(router, &Orders::Drop(order)).await?;
+        let answer = self.gateway.drop_rows(router, order).await;
+        self.gate.pass().await;
+        answer
+    }
+
+    async fn unblock(
+        &self,
+        router: &Router,
+        order: &UnblockOrder,
+    ) -> Result<Vec<Refusal>, GatewayError> {
+        self.order(router, &Orders::Unblock(order)).await?;
+        let answer = self.gateway.unblock(router, order).await;
+        self.gate.pass().await;
+        answer
+    }
+
+    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+        self.dial(router, self.gateway.sessions(router)).await
+    }
+
+    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+        self.dial(router, self.gateway.probe(router)).await
+    }
+
+    async fn close(&self, router: RouterId) {
+        lock(&self.connected).remove(&router);
+        self.gateway.close(router).await;
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
