@@ -108,15 +108,13 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
     Ok(planned.rows_affected())
 }
 
-/// Owes, as backlog, the cuts of all ended subscribers in the scope of a router, and again the
-/// cuts that stand there.
-pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
+/// Has everything that is owed on a router tried now. What is confirmed there stays so: the reading
+/// that follows owes what it finds.
+pub(super) async fn hurry_router(tx: &mut Tx, router: i64) -> Result<()> {
     let now = tx.now;
     for statement in [
-        "UPDATE enforcement SET due_at = $2, backlog = TRUE, state = 'owed', attempts = 0,
-             next_at = $2, looks = 0, returns = 0, way_in = NULL, confirmed_at = NULL,
-             online = FALSE, last_error = NULL
-         WHERE router_id = $1 AND want = 'cut'",
+        "UPDATE enforcement SET attempts = 0, next_at = $2
+         WHERE router_id = $1 AND want = 'cut' AND state = 'owed'",
         "UPDATE enforcement SET next_at = $2
          WHERE router_id = $1 AND want = 'restore' AND state = 'owed'",
     ] {
@@ -126,20 +124,6 @@ pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
             .execute(tx.conn())
             .await?;
     }
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
-        .push_bind(now)
-        .push(", TRUE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
-        .push("WHERE r.id = ")
-        .push_bind(router)
-        .push(" AND s.removed_at IS NULL AND s.ends_at <= ")
-        .push_bind(now)
-        .push(START_ANEW);
-    query.build().execute(tx.conn()).await?;
     Ok(())
 }
 
@@ -184,25 +168,34 @@ pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()>
     Ok(())
 }
 
-/// Owes the cut of one ended subscriber on one router in its scope, unless a row stands there.
-pub(super) async fn plan_missing(tx: &mut Tx, subscriber: i64, router: RouterId) -> Result<()> {
+/// Owes the cuts of ended subscribers on one router in their scope, unless a row stands there. Whose
+/// end nobody has planned yet is left to the planning: only what is planned is taken back by a clock
+/// that was ahead.
+pub(super) async fn plan_missing(
+    tx: &mut Tx,
+    subscribers: impl IntoIterator<Item = i64>,
+    router: RouterId,
+) -> Result<()> {
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
-        .push_bind(now)
-        .push(", FALSE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
-        .push("WHERE r.id = ")
-        .push_bind(router.0)
-        .push(" AND s.id = ")
-        .push_bind(subscriber)
-        .push(" AND s.ends_at <= ")
-        .push_bind(now)
-        .push(" ON CONFLICT (subscriber_id, device, router_id) DO NOTHING");
-    query.build().execute(tx.conn()).await?;
+    let subscribers: Vec<_> = subscribers.into_iter().collect();
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(INSERT);
+        query
+            .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
+            .push_bind(now)
+            .push(", FALSE, ")
+            .push_bind(now)
+            .push(" FROM subscriber s")
+            .push(JOIN_SCOPE)
+            .push("WHERE r.id = ")
+            .push_bind(router.0)
+            .push(" AND s.planned_revision >= s.revision AND s.ends_at <= ")
+            .push_bind(now)
+            .push(" AND s.id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.push(" ON CONFLICT (subscriber_id, device, router_id) DO NOTHING");
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 

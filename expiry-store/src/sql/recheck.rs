@@ -17,9 +17,9 @@ pub(super) async fn recheck(tx: &mut Tx, router: RouterId, keys: &[UndoKey]) -> 
     for key in keys.iter().filter(|key| !explained.contains(key)) {
         cut::again(tx, router, key).await?;
     }
-    for owner in others.iter().filter(|owner| owner.has_ended(now)) {
-        cut::plan_missing(tx, owner.subscriber.id.0, router).await?;
-    }
+    let ended = others.iter().filter(|owner| owner.has_ended(now));
+    let ended: BTreeSet<_> = ended.map(|owner| owner.subscriber.id.0).collect();
+    cut::plan_missing(tx, ended, router).await?;
     signal(tx.conn()).await
 }
 

@@ -145,9 +145,7 @@ async fn owe(
     write_again(tx, &again).await?;
     audit::record_on(tx, router, returns).await?;
     let mut made = Vec::new();
-    for subscriber in ended.keys() {
-        cut::plan_missing(tx, *subscriber, router).await?;
-    }
+    cut::plan_missing(tx, ended.keys().copied(), router).await?;
     for mut row in rows_of_owners(tx, router, ended.keys().copied()).await? {
         let mut progress = row.progress()?;
         let way_in = ended.get(&row.subscriber_id).copied().flatten();

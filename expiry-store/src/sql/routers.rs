@@ -304,10 +304,11 @@ async fn check_address(tx: &mut Tx, own: i64, host: &str, port: u16) -> Result<(
     }
 }
 
-/// A router that came into scope, or is another box than before, may have anybody online.
+/// A router that came into scope, or is another box than before, may have anybody online: it is to
+/// be read at once.
 async fn entered_scope(tx: &mut Tx, router: i64) -> Result<()> {
     stray::forget(tx, router).await?;
-    cut::plan_router(tx, router).await?;
+    cut::hurry_router(tx, router).await?;
     sqlx::query("UPDATE undo SET fresh = TRUE WHERE router_id = $1 AND undone_at IS NULL")
         .bind(router)
         .execute(tx.conn())

@@ -77,7 +77,7 @@ impl Tables {
         self.routers.insert(router.id, row);
         let address = address_of(&router);
         self.note_on(router.id, AuditKind::RouterAdded { address }, now);
-        self.plan_router(router.id, now);
+        self.enter_scope(router.id, now);
         Ok(router)
     }
 
@@ -112,7 +112,7 @@ impl Tables {
             self.disown(id);
         }
         if moved || after.enabled && !before.enabled {
-            self.plan_router(id, now);
+            self.enter_scope(id, now);
         }
         self.wake();
         Ok(after)
@@ -125,7 +125,7 @@ impl Tables {
     ) -> Result<(), StoreError> {
         self.place(id)?.seen = None;
         self.note_on(id, AuditKind::RouterAccepted, now);
-        self.plan_router(id, now);
+        self.enter_scope(id, now);
         Ok(())
     }
 
