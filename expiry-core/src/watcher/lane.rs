@@ -57,6 +57,9 @@ pub(super) struct Lane {
 /// the slowest router takes less.
 const LONGEST_TURN: Duration = Duration::from_mins(30);
 
+/// So many keys are rechecked at once: planning waits for it meanwhile.
+const RECHECKS: usize = 50;
+
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -419,10 +422,13 @@ impl Lane {
     /// This watcher has written to the router since it last could record anything, and stops
     /// serving it: whoever serves it next must look at what was touched.
     async fn owe_rechecks(&mut self) {
-        while !self.touched.is_empty() {
-            let keys = self.touched.keys();
+        loop {
+            let keys = self.touched.some(RECHECKS);
+            if keys.is_empty() {
+                break;
+            }
             match self.shared.store.recheck(self.fence.router, &keys).await {
-                Ok(()) => self.touched.clear(),
+                Ok(()) => self.touched.forget(&keys),
                 Err(error) => {
                     log_store_failure(&mut self.store_failures, "a recheck", &error);
                     sleep(STORE_AGAIN).await;

@@ -1,10 +1,12 @@
 //! Planning cuts: which rows come to be owed, and how they start.
 
+use std::collections::BTreeSet;
+
 use expiry_core::{MacAddr, RouterId, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, audit, keys::push_numbers};
-use crate::{error::Result, row::mac_pattern};
+use super::{CHUNK, Db, Tx, audit, keys::push_numbers, work};
+use crate::{error::Result, row::EnforcementRow};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
 pub(super) const BACKLOG_AFTER: i64 = 30_000_000;
@@ -199,18 +201,57 @@ pub(super) async fn plan_missing(
     Ok(())
 }
 
-/// Owes again the cuts that stand on a router and carry a name or MAC.
-pub(super) async fn again(tx: &mut Tx, router: RouterId, key: &UndoKey) -> Result<()> {
-    let mut query =
-        QueryBuilder::<Db>::new("UPDATE enforcement SET state = 'owed', attempts = 0, next_at = ");
-    query
-        .push_bind(tx.now)
-        .push(" WHERE want = 'cut' AND router_id = ")
-        .push_bind(router.0);
-    match key {
-        UndoKey::Name(name) => query.push(" AND username = ").push_bind(name.to_string()),
-        UndoKey::Mac(mac) => query.push(" AND macs LIKE ").push_bind(mac_pattern(*mac)),
-    };
-    query.build().execute(tx.conn()).await?;
+const AGAIN: &str = "UPDATE enforcement SET state = 'owed', attempts = 0, next_at = ";
+
+/// Owes again the cuts that stand for subscribers on a router.
+pub(super) async fn again(
+    tx: &mut Tx,
+    router: RouterId,
+    subscribers: &BTreeSet<i64>,
+) -> Result<()> {
+    let subscribers: Vec<_> = subscribers.iter().copied().collect();
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(AGAIN);
+        query
+            .push_bind(tx.now)
+            .push(" WHERE want = 'cut' AND device = '' AND router_id = ")
+            .push_bind(router.0)
+            .push(" AND subscriber_id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
+}
+
+/// Owes again the cuts on a router that stand for who was removed or bound elsewhere, and carry a
+/// name or MAC.
+pub(super) async fn removed_again(
+    tx: &mut Tx,
+    router: RouterId,
+    keys: &BTreeSet<&UndoKey>,
+) -> Result<()> {
+    let mut found = Vec::new();
+    for row in removed(tx, router).await? {
+        if row.keys()?.iter().any(|key| keys.contains(key)) {
+            found.push(row.id);
+        }
+    }
+    for ids in found.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(AGAIN);
+        query.push_bind(tx.now).push(" WHERE id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Reads the cuts on a router that stand for removed subscribers and devices, and for subscribers
+/// bound elsewhere.
+pub(super) async fn removed(tx: &mut Tx, router: RouterId) -> Result<Vec<EnforcementRow>> {
+    let mut query = work::rows_query(router);
+    query
+        .push(" AND detached AND want = 'cut' AND tenant_id = (SELECT tenant_id FROM router WHERE id = ")
+        .push_bind(router.0)
+        .push(")");
+    Ok(query.build_query_as().fetch_all(tx.conn()).await?)
 }

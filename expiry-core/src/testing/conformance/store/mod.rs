@@ -179,6 +179,7 @@ macro_rules! store_conformance {
                 r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again
                 r8_a_recheck_owes_the_restore_of_a_live_subscriber_again
                 r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not
+                r8_a_recheck_of_many_keys_owes_all_that_stand_for_them
                 r1_a_recheck_cuts_nobody_who_has_not_ended_in_scope
                 r8_a_recheck_of_the_unknown_is_harmless
                 r8_a_nudge_hurries_what_waits_and_tells_the_owner
