@@ -161,19 +161,18 @@ impl Lane {
     }
 
     /// Takes in the new state of the ownership, and tells whether it asks for an immediate try:
-    /// somebody said so, the address or account was changed, or another box was accepted.
+    /// somebody said so, or the account was changed. For another box there is another lane.
     fn has_reason_to_try(&mut self) -> bool {
         let new = self.ownership.borrow_and_update();
         // Not later: the store's clock may have been set back.
         let nudged = new.nudged_at != self.heeded.nudged_at;
-        let moved = !new.router.address.is_same(&self.heeded.router.address);
-        let accepted = new.router.seen.is_none() && self.heeded.router.seen.is_some();
+        let changed = !new.router.address.is_same(&self.heeded.router.address);
         self.heeded = new.clone();
-        if moved || accepted {
+        if changed {
             self.reached = false;
             self.reconciler.forget();
         }
-        nudged || moved || accepted
+        nudged || changed
     }
 
     async fn turn(&mut self) -> Next {

@@ -73,6 +73,7 @@ pub(super) async fn change(
         "UPDATE router SET host = $2, port = $3, username = $4, enabled = $5,
              identity = CASE WHEN $6 THEN NULL ELSE identity END,
              serial = CASE WHEN $6 THEN NULL ELSE serial END,
+             epoch = CASE WHEN $6 THEN epoch + 1 ELSE epoch END,
              taken_over = taken_over OR NOT $5 AND owner IS NOT NULL,
              owner = CASE WHEN $5 THEN owner ELSE NULL END
          WHERE id = $1",
@@ -109,10 +110,12 @@ pub(super) async fn change(
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     let row = require(tx, router).await?;
-    sqlx::query("UPDATE router SET identity = NULL, serial = NULL WHERE id = $1")
-        .bind(router.0)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE router SET identity = NULL, serial = NULL, epoch = epoch + 1 WHERE id = $1",
+    )
+    .bind(router.0)
+    .execute(tx.conn())
+    .await?;
     audit::note_router(tx, row.place(), AuditKind::RouterAccepted).await?;
     if row.enabled {
         return entered_scope(tx, router.0).await;

@@ -288,6 +288,7 @@ macro_rules! store_conformance {
                 r2_an_enabled_router_tries_what_is_owed_and_owes_what_it_shows
                 r2_an_accepted_router_is_another_box_and_owes_what_it_shows
                 r2_a_router_at_another_address_may_be_another_box
+                r8_what_was_seen_in_the_box_of_before_is_not_recorded
                 a_change_that_says_what_is_there_owes_nothing
                 a_disabled_router_is_neither_counted_nor_served
                 open_work_lists_what_a_router_would_leave_behind

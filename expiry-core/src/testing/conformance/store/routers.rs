@@ -10,8 +10,8 @@ use super::{
     },
 };
 use crate::{
-    Access, Conflict, Hardware, OpenWork, RouterChange, RouterId, RouterState, Store, StoreError,
-    Task, UndoKey, Want, WayIn,
+    Access, Conflict, Hardware, OpenWork, Outcome, RouterChange, RouterId, RouterState, Settlement,
+    Store, StoreError, Task, UndoKey, Want, WayIn,
 };
 
 pub async fn r2_a_router_added_later_owes_what_its_reading_finds(store: Arc<dyn Store>) {
@@ -108,6 +108,52 @@ pub async fn r2_a_router_at_another_address_may_be_another_box(store: Arc<dyn St
         }
         world.plan().await;
     }
+}
+
+pub async fn r8_what_was_seen_in_the_box_of_before_is_not_recorded(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    for step in 0..3 {
+        let before = world.fence(router).await;
+        let task = world.task(router).await;
+        let change = RouterChange {
+            host: (step == 0).then(|| "elsewhere.example".into()),
+            port: (step == 1).then_some(8729),
+            ..Default::default()
+        };
+        if step == 2 {
+            ok(world.accept_router(router).await);
+        } else {
+            ok(world.change_router(router, &change).await);
+        }
+
+        let settlement = Settlement {
+            task: (&task).into(),
+            outcome: Outcome::Confirmed { next_look: None },
+            undone: Vec::new(),
+        };
+        assert_refused!(
+            world.settle(&before, &[settlement]).await,
+            StoreError::NotOwner(id) if id == router
+        );
+        let seen = RouterState::Reached(facts("hotspot", None));
+        assert_refused!(
+            world.router_state(&before, &seen).await,
+            StoreError::NotOwner(id) if id == router
+        );
+        assert_eq!(world.router_row(router).await.seen, None);
+        assert_eq!(world.owed().await, (1, 0));
+        let owned = ok(world.own(world.watcher, super::world::HOUR).await);
+        assert!(owned[0].epoch > before.epoch && !owned[0].taken_over);
+    }
+    let before = world.fence(router).await;
+    let change = RouterChange {
+        username: Some("another".into()),
+        ..Default::default()
+    };
+    ok(world.change_router(router, &change).await);
+    assert_eq!(world.fence(router).await, before, "it is the same box");
 }
 
 pub async fn a_change_that_says_what_is_there_owes_nothing(store: Arc<dyn Store>) {
@@ -237,7 +283,7 @@ async fn cut_all_kinds(world: &World, router: RouterId) -> Vec<UndoKey> {
     ok(world.remove_subscriber(gone.id).await);
     let tasks = world.tasks(router).await;
     assert_eq!(tasks.len(), 3);
-    let later = crate::Outcome::Confirmed {
+    let later = Outcome::Confirmed {
         next_look: Some(super::world::HOUR),
     };
     for task in &tasks {
@@ -256,7 +302,7 @@ async fn waiting(world: &World, router: RouterId) -> Task {
     let name = format!("w{}", world.time().await.timestamp_micros());
     world.ended(&name, &[]).await;
     let task = world.task(router).await;
-    let failed = crate::Outcome::Unconfirmed {
+    let failed = Outcome::Unconfirmed {
         error: "refused".into(),
         online: None,
         retry_in: super::world::HOUR,
