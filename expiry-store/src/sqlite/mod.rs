@@ -257,6 +257,9 @@ mod tests {
                     .iter()
                     .any(|step| step.3.contains("INDEX") || step.3.contains("KEY"))
             );
+            let looks = "enforcement_look (router_id=? AND next_at<?)";
+            let finds_looks = steps.iter().any(|step| step.3.ends_with(looks));
+            assert!(statement != sql::work::READY || finds_looks, "{steps:?}");
             for (_, _, _, step) in steps {
                 let is_small = small.iter().any(|index| step.ends_with(index))
                     || derived.iter().any(|name| step == *name);

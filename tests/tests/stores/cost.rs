@@ -32,6 +32,19 @@ async fn rows_scanned(url: &str) -> BTreeMap<String, i64> {
     rows.into_iter().collect()
 }
 
+/// Pages that were read of the indexes by which work is found.
+async fn pages_read(url: &str) -> i64 {
+    rows_scanned(url).await;
+    let mut conn = PgConnection::connect(url).await.expect("connected");
+    sqlx::query_scalar(
+        "SELECT SUM(idx_blks_read + idx_blks_hit)::BIGINT FROM pg_statio_user_indexes
+         WHERE indexrelname IN ('enforcement_work', 'enforcement_next', 'enforcement_look')",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .expect("read")
+}
+
 /// Fills a database that has one router with many who are live, and many who were cut.
 async fn fill(url: &str, more: &[&'static str]) {
     let mut conn = PgConnection::connect(url).await.expect("connected");
@@ -95,6 +108,26 @@ async fn r7_nothing_due_among_many_costs_no_scan() {
     drop(store);
 
     assert_eq!(rows_scanned(&home.url).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_a_batch_of_many_costs_what_is_in_the_batch() {
+    let home = postgres().await;
+    add_router(&*home.open().await, "a").await;
+    let owed = "UPDATE enforcement SET state = 'owed', backlog = TRUE, next_at = due_at";
+    fill(&home.url, &[owed]).await;
+    let before = pages_read(&home.url).await;
+
+    let store = home.open().await;
+    let fence = own(&*store).await;
+    for _ in 0..10 {
+        let work = store.work(&fence, 128, 64).await.expect("work");
+        assert_eq!(work.tasks.len(), 64);
+    }
+    drop(store);
+
+    let read = pages_read(&home.url).await - before;
+    assert!(read < 500, "{read} pages for 10 batches of 20 000 owed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
