@@ -84,7 +84,7 @@ impl Backend {
     /// has to start over because of what somebody else wrote.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let mut inner = match mode {
-            Mode::Read => self.readers.begin().await?,
+            Mode::Read | Mode::Glance => self.readers.begin().await?,
             Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => {
                 self.writer.begin_with("BEGIN IMMEDIATE").await?
             }
