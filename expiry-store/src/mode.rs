@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) enum Mode {
     /// Sees one state of the database and changes nothing.
     Read,
+    /// As `Read`, for the heart, which waits for no planning.
+    Glance,
     /// Changes who may be online or what is owed: alone among `Plan` and `Record`.
     Plan,
     /// As `Plan`, and touches all routers: alone among `Claim`, too.

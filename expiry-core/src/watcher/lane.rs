@@ -14,8 +14,8 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, StoreError,
-    Work,
+    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
+    StoreError, Task, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -38,6 +38,8 @@ pub(super) struct Lane {
     proven_at: Option<Instant>,
     /// No backlog before this.
     paced_until: Instant,
+    /// Whether a reading was begun since the last backlog. Then more backlog comes first.
+    read_last: bool,
     /// When the present turn began.
     began: Instant,
     /// The state of the ownership that was last taken in.
@@ -54,6 +56,9 @@ pub(super) struct Lane {
 /// Whatever a turn is waiting for, it is given up after this, like a flight that failed: a batch on
 /// the slowest router takes less.
 const LONGEST_TURN: Duration = Duration::from_mins(30);
+
+/// So many keys are rechecked at once: planning waits for it meanwhile.
+const RECHECKS: usize = 50;
 
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -96,6 +101,7 @@ impl Lane {
             is_lost: false,
             proven_at: None,
             paced_until: Instant::now(),
+            read_last: false,
             began: Instant::now(),
             heeded,
             spares_table: false,
@@ -155,19 +161,18 @@ impl Lane {
     }
 
     /// Takes in the new state of the ownership, and tells whether it asks for an immediate try:
-    /// somebody said so, the address or account was changed, or another box was accepted.
+    /// somebody said so, or the account was changed. For another box there is another lane.
     fn has_reason_to_try(&mut self) -> bool {
         let new = self.ownership.borrow_and_update();
         // Not later: the store's clock may have been set back.
         let nudged = new.nudged_at != self.heeded.nudged_at;
-        let moved = !new.router.address.is_same(&self.heeded.router.address);
-        let accepted = new.router.seen.is_none() && self.heeded.router.seen.is_some();
+        let changed = !new.router.address.is_same(&self.heeded.router.address);
         self.heeded = new.clone();
-        if moved || accepted {
+        if changed {
             self.reached = false;
             self.reconciler.forget();
         }
-        nudged || moved || accepted
+        nudged || changed
     }
 
     async fn turn(&mut self) -> Next {
@@ -194,6 +199,15 @@ impl Lane {
             return self.idle(&ownership.router, &work).await;
         }
         if work.tasks.iter().any(|task| task.backlog) {
+            // Who is on comes before who has only not been cut for long.
+            if !self.read_last && !work.tasks.iter().any(is_urgent) {
+                match self.read(&ownership.router, &work).await {
+                    Ok(Step::Done | Step::Unproven) => return Next::Now,
+                    Ok(Step::NotBefore(_) | Step::After(_)) => {}
+                    Err(error) => return self.after(error).await,
+                }
+            }
+            self.read_last = false;
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
@@ -263,6 +277,22 @@ impl Lane {
 
     /// There is no work: reads the whole router if it is time to, else naps.
     async fn idle(&mut self, router: &Router, work: &Work) -> Next {
+        let nap = self.nap(work.next_at.map(|at| at - work.now));
+        let reading_at = match self.read(router, work).await {
+            Ok(Step::NotBefore(at)) => at,
+            Ok(Step::After(at)) => return Next::At(nap.min(at)),
+            Ok(Step::Done | Step::Unproven) => return Next::Now,
+            Err(error) => return self.after(error).await,
+        };
+        // What is held back is work, too.
+        if Instant::now() >= self.paced_until {
+            self.shared.served().insert(self.fence.router);
+        }
+        Next::At(nap.min(reading_at))
+    }
+
+    /// Reads the whole router if it is time to and nothing urgent is near.
+    async fn read(&mut self, router: &Router, work: &Work) -> Result<Step, TurnError> {
         let jitter = self.jitter();
         let place = Place {
             shared: &self.shared,
@@ -271,26 +301,14 @@ impl Lane {
             wake: &self.wake,
             stop: &self.stop,
         };
-        let nap = self.nap(work.next_at.map(|at| at - work.now));
-        if Instant::now() < self.paced_until {
-            // What is held back is work, too.
-            return Next::At(nap);
+        let step = self.reconciler.step(&place, work, jitter).await?;
+        match step {
+            Step::NotBefore(_) | Step::After(_) => return Ok(step),
+            Step::Done => self.proven_at = Some(Instant::now()),
+            Step::Unproven => self.proven_at = None,
         }
-        let reading_at = match self.reconciler.step(&place, work, jitter).await {
-            Ok(Step::NotBefore(at)) => at,
-            Ok(Step::After(at)) => return Next::At(at),
-            Ok(Step::Done) => {
-                self.proven_at = Some(Instant::now());
-                return Next::Now;
-            }
-            Ok(Step::Unproven) => {
-                self.proven_at = None;
-                return Next::Now;
-            }
-            Err(error) => return self.after(error).await,
-        };
-        self.shared.served().insert(self.fence.router);
-        Next::At(nap.min(reading_at))
+        self.read_last = true;
+        Ok(step)
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
@@ -403,10 +421,13 @@ impl Lane {
     /// This watcher has written to the router since it last could record anything, and stops
     /// serving it: whoever serves it next must look at what was touched.
     async fn owe_rechecks(&mut self) {
-        while !self.touched.is_empty() {
-            let keys = self.touched.keys();
+        loop {
+            let keys = self.touched.some(RECHECKS);
+            if keys.is_empty() {
+                break;
+            }
             match self.shared.store.recheck(self.fence.router, &keys).await {
-                Ok(()) => self.touched.clear(),
+                Ok(()) => self.touched.forget(&keys),
                 Err(error) => {
                     log_store_failure(&mut self.store_failures, "a recheck", &error);
                     sleep(STORE_AGAIN).await;
@@ -418,6 +439,11 @@ impl Lane {
     fn jitter(&mut self) -> f64 {
         self.rng.random_range(0.0..1.0)
     }
+}
+
+/// Tells whether a task waits for nothing but tasks like it.
+fn is_urgent(task: &Task) -> bool {
+    task.progress.state == State::Owed && !task.backlog
 }
 
 enum Waited {

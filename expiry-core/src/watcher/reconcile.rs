@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 /// Reads a whole router on a pace, when it comes into service and when it comes back, and never
-/// while there is a cut to make.
+/// while there is a cut to make that is not backlog.
 pub(super) struct Reconciler {
     /// Read at once, whatever the store remembers.
     unread: bool,
@@ -80,7 +80,8 @@ impl Reconciler {
         *self = Self::new(true, self.jitter);
     }
 
-    /// Reads the router, if it is time to and no work is near. `work` has no tasks.
+    /// Reads the router, if it is time to and no work is near. `work` has no tasks but backlog and
+    /// looks.
     pub(super) async fn step(
         &mut self,
         place: &Place<'_>,

@@ -59,16 +59,13 @@ impl Touched {
         self.keys.extend(keys);
     }
 
-    pub(super) fn keys(&self) -> Vec<UndoKey> {
-        self.keys.iter().cloned().collect()
+    /// Returns at most so many of the keys.
+    pub(super) fn some(&self, most: usize) -> Vec<UndoKey> {
+        self.keys.iter().take(most).cloned().collect()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.keys.clear();
+    pub(super) fn forget(&mut self, keys: &[UndoKey]) {
+        self.keys.retain(|key| !keys.contains(key));
     }
 
     pub(super) fn begin_turn(&mut self) {

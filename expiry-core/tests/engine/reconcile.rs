@@ -1,8 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use expiry_core::{
-    AccessChange, Directory, Event, GatewayError, PresenceKind, Router, RouterChange, RouterId,
-    StatusStore, WayIn,
+    Access, AccessChange, Clock, Directory, Event, GatewayError, NewSubscriber, PresenceKind,
+    Router, RouterChange, RouterId, Service, StatusStore, WayIn,
     testing::{
         gateway::{Admission, Fault, Flight},
         memory,
@@ -37,6 +37,27 @@ fn enable(world: &World, router: RouterId, name: &str) {
         hotspot.add_user("unrelated", true);
     };
     gateway.with(router, number);
+}
+
+/// Somebody whose access ends in a second, on whatever router.
+async fn everywhere(world: &World, number: u8) {
+    let new = NewSubscriber {
+        tenant: None,
+        username: username(number).parse().expect("a username"),
+        service: Service::Hotspot,
+        access: Access::Until(world.clock.wall() + SECOND),
+        router: None,
+        devices: BTreeSet::from([mac(number)]),
+    };
+    world.store.add_subscriber(&new).await.expect("added");
+}
+
+/// Somebody comes to a router that lets them in.
+fn let_in(world: &World, router: &Router, number: u8) {
+    world.gateway.with(router.id, |hotspot| {
+        hotspot.add_device(mac(number), &username(number), Admission::Account, false);
+    });
+    assert!(world.can_move(router.id, number));
 }
 
 fn readings(world: &World, router: RouterId) -> usize {
@@ -184,6 +205,82 @@ async fn r9_a_router_that_comes_into_service_is_read_at_once(#[case] how: u8) {
 
     // The store may know of the change before the lane does: then that reading does not count.
     assert!((2..=3).contains(&readings(&world, router.id)));
+    running.stop().await;
+}
+
+#[rstest]
+#[case::accepted(0)]
+#[case::enabled(1)]
+#[case::moved(2)]
+#[case::added(3)]
+#[tokio::test(start_paused = true)]
+async fn r2_who_ended_and_is_on_a_router_that_comes_into_service_is_cut_promptly(#[case] how: u8) {
+    let world = World::new();
+    let router = world.router("r1").await;
+    for number in 1..200 {
+        everywhere(&world, number).await;
+    }
+    let enabled = |enabled| RouterChange {
+        enabled: Some(enabled),
+        ..Default::default()
+    };
+    let change = async |change| {
+        let changed = world.store.change_router(router.id, &change).await;
+        changed.expect("it is there");
+    };
+    if how == 1 {
+        change(enabled(false)).await;
+    }
+    let running = world.start();
+    sleep(MINUTE).await;
+
+    let router = match how {
+        0 => {
+            let accepted = world.store.accept_router(router.id).await;
+            accepted.expect("accepted");
+            router
+        }
+        1 => {
+            change(enabled(true)).await;
+            router
+        }
+        2 => {
+            let port = Some(8729);
+            change(RouterChange {
+                port,
+                ..Default::default()
+            })
+            .await;
+            router
+        }
+        _ => world.router("r2").await,
+    };
+    let_in(&world, &router, 199);
+    sleep(3 * SECOND).await;
+
+    assert!(!world.can_move(router.id, 199));
+    let owed = world.store.status(9).await.expect("status").owed_cuts;
+    assert_eq!(owed, 0, "nobody else is owed there");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_who_is_on_does_not_wait_for_a_paced_backlog() {
+    let world = World::new();
+    let router = returned(&world).await;
+    for number in 2..202 {
+        world
+            .subscriber(&router, number, Duration::ZERO, Admission::Account)
+            .await;
+    }
+    tokio::time::advance(60 * MINUTE).await;
+
+    let running = world.start();
+    sleep(SECOND / 2).await;
+
+    assert!(!world.can_move(router.id, 1));
+    let owed = world.store.status(9).await.expect("status").owed_cuts;
+    assert!(owed > 100, "the backlog is paced: {owed}");
     running.stop().await;
 }
 

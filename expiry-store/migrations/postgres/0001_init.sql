@@ -105,6 +105,8 @@ CREATE INDEX enforcement_work
     ON enforcement (router_id, want, backlog, due_at, id, next_at, state)
     WHERE next_at IS NOT NULL;
 CREATE INDEX enforcement_next ON enforcement (router_id, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX enforcement_look ON enforcement (router_id, next_at, id)
+    WHERE state = 'confirmed' AND next_at IS NOT NULL;
 CREATE INDEX enforcement_owed ON enforcement (due_at, id) WHERE state = 'owed';
 CREATE INDEX enforcement_detached ON enforcement (tenant_id, device) WHERE detached;
 CREATE INDEX enforcement_finished ON enforcement (id) WHERE detached AND next_at IS NULL;

@@ -45,6 +45,9 @@ const EVENTS_OF: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, 
          subscriber_id, username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
 
+/// So many connections are the heart's own.
+const HEART: u32 = 2;
+
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
@@ -56,6 +59,8 @@ const CLAIM_LOCK: i64 = 0x0065_7870_6972_7932;
 /// A PostgreSQL store.
 pub(crate) struct Backend {
     pool: PgPool,
+    /// The heart's own: it beats while all others wait for a planning.
+    heart: PgPool,
     session: PgConnectOptions,
     sealer: Sealer,
     /// Microseconds.
@@ -68,13 +73,16 @@ impl Backend {
         options: &PgConnectOptions,
     ) -> std::result::Result<Self, StoreError> {
         prepare(config, options, Upgrade::OnlyEmpty).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections.max(1))
-            .acquire_timeout(ACQUIRE)
-            .idle_timeout(Duration::from_mins(1))
-            .connect_lazy_with(session(options));
+        let pool = |most| {
+            PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE)
+                .idle_timeout(Duration::from_mins(1))
+                .connect_lazy_with(session(options))
+        };
         let backend = Self {
-            pool,
+            pool: pool(config.max_connections.max(1)),
+            heart: pool(HEART),
             session: session(options),
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
@@ -88,12 +96,16 @@ impl Backend {
     /// later statement sees what those before it in the queue have committed.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let begin = match mode {
-            Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Read | Mode::Glance => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
-        let mut inner = self.pool.begin_with(begin).await?;
+        let pool = match mode {
+            Mode::Glance | Mode::Claim => &self.heart,
+            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => &self.pool,
+        };
+        let mut inner = pool.begin_with(begin).await?;
         let clock = match mode {
-            Mode::Read => sqlx::query_scalar(
+            Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
             ),
             Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),

@@ -71,7 +71,7 @@ impl Row {
 impl BrakeStore for Backend {
     async fn machine(&self, machine: &str) -> store::Result<MachineRecord> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Read).await?;
+            let mut tx = self.begin(Mode::Glance).await?;
             let record = read(&mut tx, machine).await?;
             tx.commit().await?;
             Ok(record)
@@ -86,7 +86,7 @@ impl BrakeStore for Backend {
         state: &MachineState,
     ) -> store::Result<bool> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Read).await?;
+            let mut tx = self.begin(Mode::Glance).await?;
             let ends = would_end(&mut tx, &machine.id, state).await?;
             tx.commit().await?;
             let mode = if ends {

@@ -1,10 +1,12 @@
 //! Planning cuts: which rows come to be owed, and how they start.
 
+use std::collections::BTreeSet;
+
 use expiry_core::{MacAddr, RouterId, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, audit, keys::push_numbers};
-use crate::{error::Result, row::mac_pattern};
+use super::{CHUNK, Db, Tx, audit, keys::push_numbers, work};
+use crate::{error::Result, row::EnforcementRow};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
 pub(super) const BACKLOG_AFTER: i64 = 30_000_000;
@@ -108,15 +110,13 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
     Ok(planned.rows_affected())
 }
 
-/// Owes, as backlog, the cuts of all ended subscribers in the scope of a router, and again the
-/// cuts that stand there.
-pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
+/// Has everything that is owed on a router tried now. What is confirmed there stays so: the reading
+/// that follows owes what it finds.
+pub(super) async fn hurry_router(tx: &mut Tx, router: i64) -> Result<()> {
     let now = tx.now;
     for statement in [
-        "UPDATE enforcement SET due_at = $2, backlog = TRUE, state = 'owed', attempts = 0,
-             next_at = $2, looks = 0, returns = 0, way_in = NULL, confirmed_at = NULL,
-             online = FALSE, last_error = NULL
-         WHERE router_id = $1 AND want = 'cut'",
+        "UPDATE enforcement SET attempts = 0, next_at = $2
+         WHERE router_id = $1 AND want = 'cut' AND state = 'owed'",
         "UPDATE enforcement SET next_at = $2
          WHERE router_id = $1 AND want = 'restore' AND state = 'owed'",
     ] {
@@ -126,20 +126,6 @@ pub(super) async fn plan_router(tx: &mut Tx, router: i64) -> Result<()> {
             .execute(tx.conn())
             .await?;
     }
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
-        .push_bind(now)
-        .push(", TRUE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
-        .push("WHERE r.id = ")
-        .push_bind(router)
-        .push(" AND s.removed_at IS NULL AND s.ends_at <= ")
-        .push_bind(now)
-        .push(START_ANEW);
-    query.build().execute(tx.conn()).await?;
     Ok(())
 }
 
@@ -184,40 +170,88 @@ pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()>
     Ok(())
 }
 
-/// Owes the cut of one ended subscriber on one router in its scope, unless a row stands there.
-pub(super) async fn plan_missing(tx: &mut Tx, subscriber: i64, router: RouterId) -> Result<()> {
+/// Owes the cuts of ended subscribers on one router in their scope, unless a row stands there. Whose
+/// end nobody has planned yet is left to the planning: only what is planned is taken back by a clock
+/// that was ahead.
+pub(super) async fn plan_missing(
+    tx: &mut Tx,
+    subscribers: impl IntoIterator<Item = i64>,
+    router: RouterId,
+) -> Result<()> {
     let now = tx.now;
-    let mut query = QueryBuilder::<Db>::new(INSERT);
-    query
-        .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
-        .push_bind(now)
-        .push(", FALSE, ")
-        .push_bind(now)
-        .push(" FROM subscriber s")
-        .push(JOIN_SCOPE)
-        .push("WHERE r.id = ")
-        .push_bind(router.0)
-        .push(" AND s.id = ")
-        .push_bind(subscriber)
-        .push(" AND s.ends_at <= ")
-        .push_bind(now)
-        .push(" ON CONFLICT (subscriber_id, device, router_id) DO NOTHING");
-    query.build().execute(tx.conn()).await?;
+    let subscribers: Vec<_> = subscribers.into_iter().collect();
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(INSERT);
+        query
+            .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
+            .push_bind(now)
+            .push(", FALSE, ")
+            .push_bind(now)
+            .push(" FROM subscriber s")
+            .push(JOIN_SCOPE)
+            .push("WHERE r.id = ")
+            .push_bind(router.0)
+            .push(" AND s.planned_revision >= s.revision AND s.ends_at <= ")
+            .push_bind(now)
+            .push(" AND s.id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.push(" ON CONFLICT (subscriber_id, device, router_id) DO NOTHING");
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
-/// Owes again the cuts that stand on a router and carry a name or MAC.
-pub(super) async fn again(tx: &mut Tx, router: RouterId, key: &UndoKey) -> Result<()> {
-    let mut query =
-        QueryBuilder::<Db>::new("UPDATE enforcement SET state = 'owed', attempts = 0, next_at = ");
-    query
-        .push_bind(tx.now)
-        .push(" WHERE want = 'cut' AND router_id = ")
-        .push_bind(router.0);
-    match key {
-        UndoKey::Name(name) => query.push(" AND username = ").push_bind(name.to_string()),
-        UndoKey::Mac(mac) => query.push(" AND macs LIKE ").push_bind(mac_pattern(*mac)),
-    };
-    query.build().execute(tx.conn()).await?;
+const AGAIN: &str = "UPDATE enforcement SET state = 'owed', attempts = 0, next_at = ";
+
+/// Owes again the cuts that stand for subscribers on a router.
+pub(super) async fn again(
+    tx: &mut Tx,
+    router: RouterId,
+    subscribers: &BTreeSet<i64>,
+) -> Result<()> {
+    let subscribers: Vec<_> = subscribers.iter().copied().collect();
+    for ids in subscribers.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(AGAIN);
+        query
+            .push_bind(tx.now)
+            .push(" WHERE want = 'cut' AND device = '' AND router_id = ")
+            .push_bind(router.0)
+            .push(" AND subscriber_id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
     Ok(())
+}
+
+/// Owes again the cuts on a router that stand for who was removed or bound elsewhere, and carry a
+/// name or MAC.
+pub(super) async fn removed_again(
+    tx: &mut Tx,
+    router: RouterId,
+    keys: &BTreeSet<&UndoKey>,
+) -> Result<()> {
+    let mut found = Vec::new();
+    for row in removed(tx, router).await? {
+        if row.keys()?.iter().any(|key| keys.contains(key)) {
+            found.push(row.id);
+        }
+    }
+    for ids in found.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new(AGAIN);
+        query.push_bind(tx.now).push(" WHERE id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Reads the cuts on a router that stand for removed subscribers and devices, and for subscribers
+/// bound elsewhere.
+pub(super) async fn removed(tx: &mut Tx, router: RouterId) -> Result<Vec<EnforcementRow>> {
+    let mut query = work::rows_query(router);
+    query
+        .push(" AND detached AND want = 'cut' AND tenant_id = (SELECT tenant_id FROM router WHERE id = ")
+        .push_bind(router.0)
+        .push(")");
+    Ok(query.build_query_as().fetch_all(tx.conn()).await?)
 }

@@ -283,15 +283,20 @@ async fn take_back_early(tx: &mut Tx, limit: u64) -> Result<u64> {
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(tx.conn())
     .await?;
-    let mut count = 0;
-    for row in early {
-        let subscriber = Subscriber::try_from(row)?;
-        let revision = subscriber.revision;
-        audit::note(tx, &subscriber, AuditKind::EndTakenBack { revision }).await?;
-        access_changed(tx, &subscriber).await?;
-        count += 1;
+    if early.is_empty() {
+        return Ok(0);
     }
-    Ok(count)
+    let early = early.into_iter().map(Subscriber::try_from);
+    let early = early.collect::<std::result::Result<Vec<_>, _>>()?;
+    let told = early.iter().map(|subscriber| {
+        let revision = subscriber.revision;
+        AuditEntry::of(subscriber, AuditKind::EndTakenBack { revision })
+    });
+    audit::record(tx, &told.collect::<Vec<_>>()).await?;
+    let due = Due::End;
+    let changes = early.iter().map(|subscriber| Changed { subscriber, due });
+    changed(tx, &changes.collect::<Vec<_>>()).await?;
+    Ok(early.len() as u64)
 }
 
 /// Forgets removed devices and subscribers, and subscribers in routers they left, once nothing is

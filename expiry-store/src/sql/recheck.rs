@@ -14,12 +14,12 @@ pub(super) async fn recheck(tx: &mut Tx, router: RouterId, keys: &[UndoKey]) -> 
     let (live, others): (Vec<_>, Vec<_>) = owners.iter().partition(|owner| owner.is_live(now));
     restore::owe_explained(tx, Some(router.0)).await?;
     let explained: BTreeSet<_> = live.iter().map(|owner| &owner.key).collect();
-    for key in keys.iter().filter(|key| !explained.contains(key)) {
-        cut::again(tx, router, key).await?;
-    }
-    for owner in others.iter().filter(|owner| owner.has_ended(now)) {
-        cut::plan_missing(tx, owner.subscriber.id.0, router).await?;
-    }
+    let keys: BTreeSet<_> = keys.iter().filter(|key| !explained.contains(key)).collect();
+    cut::removed_again(tx, router, &keys).await?;
+    let ended = others.iter().filter(|owner| owner.has_ended(now));
+    let ended: BTreeSet<_> = ended.map(|owner| owner.subscriber.id.0).collect();
+    cut::again(tx, router, &ended).await?;
+    cut::plan_missing(tx, ended, router).await?;
     signal(tx.conn()).await
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn known(
             known.ended.insert(owner.key);
         }
     }
-    for row in removed(tx, router).await? {
+    for row in cut::removed(tx, router).await? {
         let of_row = row.keys()?.into_iter();
         known.ended.extend(of_row.filter(|key| keys.contains(key)));
     }
@@ -120,7 +120,7 @@ async fn owe(
             rows.push((row, way_in));
         }
     }
-    for row in removed(tx, router).await? {
+    for row in cut::removed(tx, router).await? {
         let keys = row.keys()?;
         let ways = keys.iter().filter_map(|key| left.get(key).copied());
         if let Some(way_in) = ways.reduce(Option::or) {
@@ -145,9 +145,7 @@ async fn owe(
     write_again(tx, &again).await?;
     audit::record_on(tx, router, returns).await?;
     let mut made = Vec::new();
-    for subscriber in ended.keys() {
-        cut::plan_missing(tx, *subscriber, router).await?;
-    }
+    cut::plan_missing(tx, ended.keys().copied(), router).await?;
     for mut row in rows_of_owners(tx, router, ended.keys().copied()).await? {
         let mut progress = row.progress()?;
         let way_in = ended.get(&row.subscriber_id).copied().flatten();
@@ -202,15 +200,4 @@ async fn rows_of_owners(
         rows.extend(found);
     }
     Ok(rows)
-}
-
-/// Reads the cuts on a router that stand for removed subscribers and devices, and for subscribers
-/// bound elsewhere.
-async fn removed(tx: &mut Tx, router: RouterId) -> Result<Vec<EnforcementRow>> {
-    let mut query = work::rows_query(router);
-    query
-        .push(" AND detached AND want = 'cut' AND tenant_id = (SELECT tenant_id FROM router WHERE id = ")
-        .push_bind(router.0)
-        .push(")");
-    Ok(query.build_query_as().fetch_all(tx.conn()).await?)
 }

@@ -73,6 +73,7 @@ pub(super) async fn change(
         "UPDATE router SET host = $2, port = $3, username = $4, enabled = $5,
              identity = CASE WHEN $6 THEN NULL ELSE identity END,
              serial = CASE WHEN $6 THEN NULL ELSE serial END,
+             epoch = CASE WHEN $6 THEN epoch + 1 ELSE epoch END,
              taken_over = taken_over OR NOT $5 AND owner IS NOT NULL,
              owner = CASE WHEN $5 THEN owner ELSE NULL END
          WHERE id = $1",
@@ -109,10 +110,12 @@ pub(super) async fn change(
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     let row = require(tx, router).await?;
-    sqlx::query("UPDATE router SET identity = NULL, serial = NULL WHERE id = $1")
-        .bind(router.0)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE router SET identity = NULL, serial = NULL, epoch = epoch + 1 WHERE id = $1",
+    )
+    .bind(router.0)
+    .execute(tx.conn())
+    .await?;
     audit::note_router(tx, row.place(), AuditKind::RouterAccepted).await?;
     if row.enabled {
         return entered_scope(tx, router.0).await;
@@ -304,10 +307,11 @@ async fn check_address(tx: &mut Tx, own: i64, host: &str, port: u16) -> Result<(
     }
 }
 
-/// A router that came into scope, or is another box than before, may have anybody online.
+/// A router that came into scope, or is another box than before, may have anybody online: it is to
+/// be read at once.
 async fn entered_scope(tx: &mut Tx, router: i64) -> Result<()> {
     stray::forget(tx, router).await?;
-    cut::plan_router(tx, router).await?;
+    cut::hurry_router(tx, router).await?;
     sqlx::query("UPDATE undo SET fresh = TRUE WHERE router_id = $1 AND undone_at IS NULL")
         .bind(router)
         .execute(tx.conn())

@@ -372,7 +372,7 @@ impl EnforcementStore for Backend {
     }
 
     async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<()> {
-        within(SHORT, async {
+        within(LONG, async {
             let mut tx = self.begin(Mode::Plan).await?;
             recheck::recheck(&mut tx, router, keys).await?;
             tx.commit().await

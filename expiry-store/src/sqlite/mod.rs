@@ -85,7 +85,7 @@ impl Backend {
     /// has to start over because of what somebody else wrote.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let mut inner = match mode {
-            Mode::Read => self.readers.begin().await?,
+            Mode::Read | Mode::Glance => self.readers.begin().await?,
             Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => {
                 self.writer.begin_with("BEGIN IMMEDIATE").await?
             }
@@ -258,9 +258,51 @@ async fn found(conn: &mut Conn) -> Result<Found> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::TimeDelta;
+    use expiry_core::{Access, Directory, EnforcementStore, NewSubscriber, Service, StatusStore};
     use sqlx::AssertSqlSafe;
 
     use super::*;
+
+    #[tokio::test]
+    async fn r7_ends_planned_too_early_are_taken_back_together() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("a.db");
+        let url = format!("sqlite:{}", file.display());
+        let mut config = StoreConfig::parse(&url).expect("valid");
+        let store = Backend::open(&config, &file).await.expect("opened");
+        config.clock_ahead = TimeDelta::hours(1);
+        let ahead = Backend::open(&config, &file).await.expect("opened");
+        let end = store.now().await.expect("a clock") + TimeDelta::minutes(30);
+        for number in 0..30 {
+            let new = NewSubscriber {
+                tenant: None,
+                username: format!("s{number}").parse().expect("a name"),
+                service: Service::Hotspot,
+                access: Access::Until(end),
+                router: None,
+                devices: BTreeSet::new(),
+            };
+            store.add_subscriber(&new).await.expect("added");
+        }
+        let planned = ahead.plan_due(100).await.expect("planned");
+        assert_eq!(planned.subscribers, 30);
+        let signals = async || -> i64 {
+            let mut conn = reading(&file).connect().await.expect("connected");
+            let count = sqlx::query_scalar("SELECT count FROM signal");
+            count.fetch_one(&mut conn).await.expect("read")
+        };
+        let before = signals().await;
+
+        let planned = store.plan_due(100).await.expect("planned");
+
+        assert_eq!(planned.subscribers, 30);
+        let status = store.status(0).await.expect("status");
+        assert_eq!(status.live_subscribers, 30);
+        assert!(signals().await - before <= 2);
+    }
 
     #[tokio::test]
     async fn r7_what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
@@ -301,6 +343,9 @@ mod tests {
                     .iter()
                     .any(|step| step.3.contains("INDEX") || step.3.contains("KEY"))
             );
+            let looks = "enforcement_look (router_id=? AND next_at<?)";
+            let finds_looks = steps.iter().any(|step| step.3.ends_with(looks));
+            assert!(statement != sql::work::READY || finds_looks, "{steps:?}");
             for (_, _, _, step) in steps {
                 let is_small = small.iter().any(|index| step.ends_with(index))
                     || derived.iter().any(|name| step == *name);

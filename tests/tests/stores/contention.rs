@@ -5,9 +5,13 @@ use expiry_core::{
     Fence, Heartbeat, Intent, Outcome, RouterId, Settled, Settlement, Store, TaskId, TaskRef,
     Trace, Undo, UndoItem, UndoKey, WatcherId,
 };
+use sqlx::{Connection, PgConnection};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::setup::{Home, add_router, add_subscriber, postgres, sqlite};
+
+/// The lock that a planning holds.
+const PLANNING: i64 = 0x0065_7870_6972_7931;
 
 const TTL: Duration = Duration::from_mins(1);
 
@@ -171,4 +175,46 @@ async fn r2_postgres_records_every_cut_once_under_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r2_sqlite_records_every_cut_once_under_load() {
     everything_at_once(sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_the_heart_beats_while_everything_else_waits_for_a_planning() {
+    let mut home = postgres().await;
+    home.config.max_connections = 2;
+    let store = home.open().await;
+    let router = add_router(&*store, "a").await;
+    let mut planning = PgConnection::connect(&home.url).await.expect("connected");
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(PLANNING)
+        .execute(&mut planning)
+        .await
+        .expect("locked");
+    let mut waiting = JoinSet::new();
+    for _ in 0..2 {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move { store.recheck(router.id, &[]).await });
+    }
+    loop {
+        let all: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM pg_locks
+             WHERE NOT granted AND database = (SELECT oid FROM pg_database
+                                               WHERE datname = current_database())",
+        )
+        .fetch_one(&mut planning)
+        .await
+        .expect("counted");
+        if all == 2 {
+            break;
+        }
+    }
+
+    let machine = store.machine("here").await;
+    let owned = store.own(&Heartbeat::new(WatcherId::fresh(), TTL)).await;
+
+    assert_eq!(machine.expect("read").version, 0);
+    assert_eq!(owned.expect("owned").len(), 1);
+    planning.close().await.expect("closed");
+    for waited in waiting.join_all().await {
+        waited.expect("rechecked");
+    }
 }

@@ -97,6 +97,23 @@ impl Tables {
         self.put_row(row);
     }
 
+    /// Owes the cut of who has ended on a router in scope, unless a row stands there; tells whether
+    /// it did. Whose end nobody has planned yet is left to the planning: only what is planned is
+    /// taken back by a clock that was ahead.
+    pub(super) fn plan_missing(
+        &mut self,
+        owner: &SubscriberRow,
+        router: RouterId,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let is_planned = owner.planned >= owner.subscriber.revision;
+        let is_missing = is_planned && self.row_of(owner.target(), router).is_none();
+        if is_missing {
+            self.put_cut(owner, router, now, false);
+        }
+        is_missing
+    }
+
     fn put_restore(&mut self, owner: &SubscriberRow, router: RouterId, now: DateTime<Utc>) {
         let row = Row {
             id: TaskId(0),
@@ -231,35 +248,23 @@ impl Tables {
         });
     }
 
-    /// Owes everything again on a router of which nothing is known any more.
-    pub(super) fn plan_router(&mut self, router: RouterId, now: DateTime<Utc>) {
-        let Some(place) = self.routers.get(&router).map(|row| row.router.clone()) else {
+    /// Has everything that is owed tried now on a router of which nothing is known any more. What is
+    /// confirmed there stays so: the reading that follows owes what it finds.
+    pub(super) fn enter_scope(&mut self, router: RouterId, now: DateTime<Utc>) {
+        let Some(enabled) = self.routers.get(&router).map(|row| row.router.enabled) else {
             return;
         };
         self.wake();
         self.forget_reading(router);
-        if !place.enabled {
+        if !enabled {
             return;
         }
-        for row in self.rows_mut().filter(|row| row.router == router) {
-            match row.want {
-                Want::Cut => {
-                    row.due_at = now;
-                    row.backlog = true;
-                    row.progress = Progress::owed(now);
-                }
-                Want::Restore if row.is_owed() => row.progress.next_attempt_at = Some(now),
-                Want::Restore => {}
+        let owed = self.rows_mut().filter(|row| row.router == router);
+        for row in owed.filter(|row| row.is_owed()) {
+            row.progress.next_attempt_at = Some(now);
+            if row.want == Want::Cut {
+                row.progress.attempts = 0;
             }
-        }
-        let ended: Vec<_> = self
-            .subscribers
-            .values()
-            .filter(|owner| !owner.is_removed() && owner.has_ended(now) && owner.covers(&place))
-            .cloned()
-            .collect();
-        for owner in ended {
-            self.put_cut(&owner, router, now, true);
         }
         self.owe_restores(router, now);
     }

@@ -70,10 +70,7 @@ impl Tables {
             }
             let mut of_key: Vec<_> = self.removed_with(router, key).collect();
             if let Some(owner) = self.ended_owner(&place, key, now).cloned() {
-                let is_new = self.row_of(owner.target(), router).is_none();
-                if is_new {
-                    self.put_cut(&owner, router, now, false);
-                }
+                let is_new = self.plan_missing(&owner, router, now);
                 let row = self.row_of(owner.target(), router).map(|row| row.id);
                 made.extend(row.filter(|_| is_new));
                 of_key.extend(row);

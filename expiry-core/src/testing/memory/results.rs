@@ -176,9 +176,8 @@ impl Tables {
             if let Some(owner) = owner
                 && owner.has_ended(now)
                 && owner.has_in_scope(&place)
-                && self.row_of(owner.target(), router).is_none()
             {
-                self.put_cut(&owner, router, now, false);
+                self.plan_missing(&owner, router, now);
             }
         }
         self.wake();

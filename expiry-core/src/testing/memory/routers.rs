@@ -77,7 +77,7 @@ impl Tables {
         self.routers.insert(router.id, row);
         let address = address_of(&router);
         self.note_on(router.id, AuditKind::RouterAdded { address }, now);
-        self.plan_router(router.id, now);
+        self.enter_scope(router.id, now);
         Ok(router)
     }
 
@@ -103,16 +103,17 @@ impl Tables {
         after.enabled = change.enabled.unwrap_or(before.enabled);
         let moved = (&before.address.host, before.address.port)
             != (&after.address.host, after.address.port);
+        self.place(id)?.clone_from(&after);
         if moved {
+            self.expect_another_box(id);
             after.seen = None;
         }
-        self.place(id)?.clone_from(&after);
         self.note_change(&before, &after, change.password.is_some(), now);
         if !after.enabled {
             self.disown(id);
         }
         if moved || after.enabled && !before.enabled {
-            self.plan_router(id, now);
+            self.enter_scope(id, now);
         }
         self.wake();
         Ok(after)
@@ -123,9 +124,10 @@ impl Tables {
         id: RouterId,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.place(id)?.seen = None;
+        self.place(id)?;
+        self.expect_another_box(id);
         self.note_on(id, AuditKind::RouterAccepted, now);
-        self.plan_router(id, now);
+        self.enter_scope(id, now);
         Ok(())
     }
 
@@ -201,6 +203,14 @@ impl Tables {
             (false, true) => self.note_on(after.id, AuditKind::RouterEnabled, now),
             (true, false) => self.note_on(after.id, AuditKind::RouterDisabled, now),
             _ => {}
+        }
+    }
+
+    /// What a turn under way has seen and written was in the box of before: it can record nothing.
+    fn expect_another_box(&mut self, id: RouterId) {
+        if let Some(row) = self.routers.get_mut(&id) {
+            row.router.seen = None;
+            row.epoch.0 += 1;
         }
     }
 

@@ -7,11 +7,13 @@ use chrono::TimeDelta;
 
 use super::{
     brake::{braked, free, machine},
+    reconcile::{by_name, record},
     share::{failed, subscribers},
     world::{HOUR, World, mac, name_undo, names_of, new_subscriber, ok},
 };
 use crate::{
     Access, AuditKind, Outcome, Revision, RouterId, Store, SubscriberId, UndoKey, Want, WatcherId,
+    WayIn,
 };
 
 const LOOK_LATER: Outcome = Outcome::Confirmed {
@@ -61,6 +63,38 @@ pub async fn r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time(
     let ends: Vec<_> = told.iter().filter(of_ends).collect();
     assert_eq!(ends, [&AuditKind::AccessEnded, &taken_back]);
     assert!(ok(world.open_work(router).await).is_empty());
+}
+
+pub async fn r1_whom_a_clock_ahead_found_on_is_owed_nothing(
+    store: Arc<dyn Store>,
+    ahead: Arc<dyn Store>,
+) {
+    let (world, ahead) = (World::new(store), World::new(ahead));
+    let router = world.router("r").await;
+    let end = world.time().await + HOUR / 2;
+    for name in ["planned", "not"] {
+        let new = new_subscriber(name, Access::Until(end), &[]);
+        world.add(&new).await;
+        if name == "planned" {
+            ahead.plan().await;
+        }
+    }
+    let later = world.router("later").await;
+    for router in [router, later] {
+        let on = ["planned", "not"].map(|name| (by_name(name), WayIn::Account));
+        record(&ahead, router, &on, &[]).await;
+        let keys = ["planned", "not"].map(by_name);
+        ok(ahead.recheck(router, &keys).await);
+    }
+    assert_eq!(names_of(&ahead.tasks(later).await), ["planned"]);
+    ok(ahead.release(ahead.watcher).await);
+
+    world.plan().await;
+
+    for router in [router, later] {
+        assert!(ok(world.open_work(router).await).is_empty());
+        assert_eq!(world.tasks(router).await, []);
+    }
 }
 
 pub async fn r2_what_a_clock_ahead_has_planned_is_cut_at_its_time(

@@ -52,6 +52,7 @@ pub async fn r1_another_box_does_not_replace_the_known_one(store: Arc<dyn Store>
     let seen = world.router_row(router).await.seen.expect("it was reached");
     assert_eq!(seen.serial.as_deref(), Some("HC10"));
     ok(world.accept_router(router).await);
+    let fence = world.fence(router).await;
     reach(&world, &fence, "other", Some("HC11")).await;
     let seen = world
         .router_row(router)

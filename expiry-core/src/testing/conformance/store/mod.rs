@@ -179,6 +179,7 @@ macro_rules! store_conformance {
                 r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again
                 r8_a_recheck_owes_the_restore_of_a_live_subscriber_again
                 r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not
+                r8_a_recheck_of_many_keys_owes_all_that_stand_for_them
                 r1_a_recheck_cuts_nobody_who_has_not_ended_in_scope
                 r8_a_recheck_of_the_unknown_is_harmless
                 r8_a_nudge_hurries_what_waits_and_tells_the_owner
@@ -255,7 +256,8 @@ macro_rules! store_conformance {
                 r9_what_is_owed_already_is_left_as_it_is
                 r2_what_comes_back_again_and_again_waits_for_its_pace
                 r1_nobody_is_owed_a_cut_who_has_not_ended_in_scope
-                r9_an_ended_subscriber_without_a_row_gets_one
+                r9_ended_subscribers_without_a_row_get_one
+                r9_an_end_that_nobody_planned_is_left_to_the_planning
                 r2_who_was_removed_is_owed_again_too
                 r10_who_is_found_long_after_the_end_comes_after_fresh_deadlines
                 r9_strays_are_replaced_and_keep_when_they_were_first_seen
@@ -281,11 +283,12 @@ macro_rules! store_conformance {
                 r1_what_is_live_is_asked_by_the_scope_of_the_router
             }
             routers {
-                r2_a_router_added_later_owes_what_has_ended_as_backlog
+                r2_a_router_added_later_owes_what_its_reading_finds
                 r2_a_subscriber_bound_elsewhere_is_not_owed_on_a_new_router
-                r2_an_enabled_router_owes_what_has_ended_again
-                r2_an_accepted_router_is_another_box_and_owes_everything_again
+                r2_an_enabled_router_tries_what_is_owed_and_owes_what_it_shows
+                r2_an_accepted_router_is_another_box_and_owes_what_it_shows
                 r2_a_router_at_another_address_may_be_another_box
+                r8_what_was_seen_in_the_box_of_before_is_not_recorded
                 a_change_that_says_what_is_there_owes_nothing
                 a_disabled_router_is_neither_counted_nor_served
                 open_work_lists_what_a_router_would_leave_behind
@@ -354,6 +357,7 @@ macro_rules! store_conformance {
         $crate::store_conformance! { @clocks $open $ahead
             clocks {
                 r1_what_a_clock_ahead_has_planned_is_not_cut_before_its_time
+                r1_whom_a_clock_ahead_found_on_is_owed_nothing
                 r2_what_a_clock_ahead_has_planned_is_cut_at_its_time
                 r3_who_was_cut_by_a_clock_ahead_is_let_in_again
                 r2_a_restore_that_a_clock_behind_owes_costs_no_cut

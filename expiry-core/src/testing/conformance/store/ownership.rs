@@ -1,9 +1,14 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 
 use super::world::{
-    HOUR, World, assert_refused, facts, mac, macs, name_undo, new_subscriber, ok, username,
+    HOUR, World, assert_refused, facts, mac, macs, name_undo, names_of, new_subscriber, ok,
+    username,
 };
 use crate::{
     Access, Fence, Heartbeat, Intent, Outcome, RouterId, RouterState, Settlement, State, Store,
@@ -277,18 +282,43 @@ pub async fn r8_a_recheck_owes_the_restore_of_a_live_subscriber_again(store: Arc
 
 pub async fn r8_a_recheck_makes_the_cut_that_an_ended_subscriber_has_not(store: Arc<dyn Store>) {
     let world = World::new(store);
+    world.ended("s", &[mac(1)]).await;
     let router = world.router("r").await;
-    let end = world.time().await + TimeDelta::milliseconds(1_500);
-    let new = new_subscriber("s", Access::Until(end), &[mac(1)]);
-    world.add(&new).await;
-    world.pass(end).await;
-    assert_eq!(world.tasks(router).await, [], "it is not planned yet");
+    assert_eq!(world.tasks(router).await, []);
 
     ok(world.recheck(router, &[UndoKey::Mac(mac(1))]).await);
 
     let cut = world.task(router).await;
     assert_eq!((cut.want, cut.username), (Want::Cut, Some(username("s"))));
     assert_eq!(cut.macs, macs(&[mac(1)]));
+}
+
+pub async fn r8_a_recheck_of_many_keys_owes_all_that_stand_for_them(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("name", &[mac(1)]).await;
+    world.ended("device", &[mac(2), mac(3)]).await;
+    world.ended("another", &[mac(4)]).await;
+    let live = world.live("live", &[mac(5), mac(6)]).await;
+    ok(world.remove_device(live.id, mac(5)).await);
+    let gone = world.live("gone", &[mac(7)]).await;
+    ok(world.remove_subscriber(gone.id).await);
+    let later = Outcome::Confirmed {
+        next_look: Some(HOUR),
+    };
+    for task in world.tasks(router).await {
+        world.settle_on(router, &task, later.clone(), &[]).await;
+    }
+    let names = ["name", "live", "stranger"].map(|name| UndoKey::Name(username(name)));
+    let macs = [3, 5, 6, 7].map(|last| UndoKey::Mac(mac(last)));
+    let keys: Vec<_> = names.into_iter().chain(macs).collect();
+
+    ok(world.recheck(router, &keys).await);
+
+    let tasks = world.tasks(router).await;
+    let names: BTreeSet<_> = names_of(&tasks).into_iter().collect();
+    assert_eq!(names, ["", "device", "gone", "name"].into());
+    assert_eq!(tasks.len(), 4);
 }
 
 pub async fn r1_a_recheck_cuts_nobody_who_has_not_ended_in_scope(store: Arc<dyn Store>) {

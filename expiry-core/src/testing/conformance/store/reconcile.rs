@@ -230,32 +230,50 @@ pub async fn r1_nobody_is_owed_a_cut_who_has_not_ended_in_scope(store: Arc<dyn S
     assert_eq!(world.tasks(router).await, []);
 }
 
-pub async fn r9_an_ended_subscriber_without_a_row_gets_one(store: Arc<dyn Store>) {
+pub async fn r9_ended_subscribers_without_a_row_get_one(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    world.ended("s", &[mac(1)]).await;
+    world.ended("t", &[]).await;
+    let router = world.router("r").await;
+
+    let on = [
+        (UndoKey::Mac(mac(1)), WayIn::Bypass),
+        (by_name("t"), WayIn::Trial),
+    ];
+    let found = record(&world, router, &on, &[]).await.found;
+
+    let mut cuts = world.tasks(router).await;
+    cuts.sort_by(|a, b| a.username.cmp(&b.username));
+    assert_eq!(cuts.len(), 2);
+    for (cut, name, way_in) in [
+        (&cuts[0], "s", WayIn::Bypass),
+        (&cuts[1], "t", WayIn::Trial),
+    ] {
+        assert_eq!(
+            (cut.want, &cut.username),
+            (Want::Cut, &Some(username(name)))
+        );
+        assert!(cut.progress.online && cut.progress.returns == 0);
+        let of_cut = found.iter().find(|found| found.task == cut.id);
+        assert_eq!(of_cut.and_then(|found| found.way_in), Some(way_in));
+    }
+}
+
+pub async fn r9_an_end_that_nobody_planned_is_left_to_the_planning(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     let end = world.time().await + TimeDelta::milliseconds(100);
     world
-        .add(&new_subscriber("s", Access::Until(end), &[mac(1)]))
+        .add(&new_subscriber("s", Access::Until(end), &[]))
         .await;
     world.pass(end).await;
-    assert_eq!(world.tasks(router).await, [], "it is not planned yet");
 
-    let done = record(
-        &world,
-        router,
-        &[(UndoKey::Mac(mac(1)), WayIn::Bypass)],
-        &[],
-    )
-    .await;
+    let done = record(&world, router, &[(by_name("s"), WayIn::Account)], &[]).await;
 
-    let cut = world.task(router).await;
-    assert_eq!((cut.want, &cut.username), (Want::Cut, &Some(username("s"))));
-    assert!(cut.progress.online && cut.progress.returns == 0);
-    assert_eq!(done.found.len(), 1);
-    assert_eq!(
-        (done.found[0].task, done.found[0].way_in),
-        (cut.id, Some(WayIn::Bypass))
-    );
+    assert_eq!(done, Reconciled::default(), "it is no stray");
+    assert_eq!(world.tasks(router).await, []);
+    world.plan().await;
+    assert_eq!(world.task(router).await.due_at, end);
 }
 
 pub async fn r2_who_was_removed_is_owed_again_too(store: Arc<dyn Store>) {

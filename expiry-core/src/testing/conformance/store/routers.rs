@@ -2,19 +2,23 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::world::{
-    World, assert_refused, facts, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok,
-    username,
+use super::{
+    reconcile::{by_name, record},
+    world::{
+        World, assert_refused, facts, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok,
+        username,
+    },
 };
 use crate::{
-    Access, Conflict, Hardware, OpenWork, Progress, RouterChange, RouterId, RouterState, State,
-    Store, StoreError, Task, Want,
+    Access, Conflict, Hardware, OpenWork, Outcome, RouterChange, RouterId, RouterState, Settlement,
+    Store, StoreError, Task, UndoKey, Want, WayIn,
 };
 
-pub async fn r2_a_router_added_later_owes_what_has_ended_as_backlog(store: Arc<dyn Store>) {
+pub async fn r2_a_router_added_later_owes_what_its_reading_finds(store: Arc<dyn Store>) {
     let world = World::new(store);
     let tenant = world.tenant("a").await;
     let ended = world.ended("s", &[mac(1)]).await;
+    world.ended("away", &[]).await;
     world.live("live", &[]).await;
     world.add(&new_subscriber("none", Access::None, &[])).await;
 
@@ -22,13 +26,17 @@ pub async fn r2_a_router_added_later_owes_what_has_ended_as_backlog(store: Arc<d
     let router = world.router("r").await;
     world.router_of(Some(tenant), "theirs").await;
 
+    assert_eq!(world.owed().await, (0, 0), "nobody was seen there yet");
+    assert_to_be_read(&world, router).await;
+    let on = ["s", "live", "none"].map(|name| (by_name(name), WayIn::Account));
+    record(&world, router, &on, &[]).await;
     let cut = world.task(router).await;
     assert_eq!(
         (cut.username.as_ref(), &cut.macs),
         (Some(&username("s")), &macs(&[mac(1)]))
     );
     assert_eq!(cut.revision, ended.revision);
-    assert!(cut.backlog && cut.due_at >= before);
+    assert!(!cut.backlog && cut.due_at >= before && cut.progress.online);
     assert_eq!(world.owed().await, (1, 0));
 }
 
@@ -40,38 +48,37 @@ pub async fn r2_a_subscriber_bound_elsewhere_is_not_owed_on_a_new_router(store: 
     let made = world.add(&new).await;
     world.revoke(made.id).await;
 
-    world.router("r").await;
+    let router = world.router("r").await;
+    record(&world, router, &[(by_name("s"), WayIn::Account)], &[]).await;
 
     assert_eq!(world.owed().await, (1, 0));
 }
 
-pub async fn r2_an_enabled_router_owes_what_has_ended_again(store: Arc<dyn Store>) {
+pub async fn r2_an_enabled_router_tries_what_is_owed_and_owes_what_it_shows(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
-    let all = cut_all_kinds(&world, router).await;
+    let mut cut = cut_all_kinds(&world, router).await;
+    let waits = waiting(&world, router).await;
     world.switch(router, false).await;
-    let late = world.ended("late", &[]).await;
+    world.ended("late", &[]).await;
+    cut.push(by_name("late"));
 
     world.switch(router, true).await;
 
-    let tasks = world.tasks(router).await;
-    assert_eq!(tasks.len(), all + 1);
-    assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
-    assert!(names_of(&tasks).contains(&late.username.as_str()));
+    assert_entered(&world, router, &waits, &cut).await;
 }
 
-pub async fn r2_an_accepted_router_is_another_box_and_owes_everything_again(store: Arc<dyn Store>) {
+pub async fn r2_an_accepted_router_is_another_box_and_owes_what_it_shows(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
-    let all = cut_all_kinds(&world, router).await;
+    let cut = cut_all_kinds(&world, router).await;
+    let waits = waiting(&world, router).await;
     reach(&world, router).await;
 
     ok(world.accept_router(router).await);
 
     assert_eq!(world.router_row(router).await.seen, None);
-    let tasks = world.tasks(router).await;
-    assert_eq!(tasks.len(), all);
-    assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
+    assert_entered(&world, router, &waits, &cut).await;
 }
 
 pub async fn r2_a_router_at_another_address_may_be_another_box(store: Arc<dyn Store>) {
@@ -87,21 +94,66 @@ pub async fn r2_a_router_at_another_address_may_be_another_box(store: Arc<dyn St
             ..Default::default()
         },
     ] {
-        let all = cut_all_kinds(&world, router).await;
+        let cut = cut_all_kinds(&world, router).await;
+        let waits = waiting(&world, router).await;
         reach(&world, router).await;
 
         let changed = ok(world.change_router(router, &change).await);
 
         assert_eq!(changed.seen, None);
         assert_eq!(world.router_row(router).await.seen, None);
-        let tasks = world.tasks(router).await;
-        assert!(tasks.len() >= all);
-        assert!(tasks.iter().all(is_owed_anew), "{tasks:?}");
-        for task in tasks {
+        assert_entered(&world, router, &waits, &cut).await;
+        for task in world.tasks(router).await {
             world.confirm(router, &task).await;
         }
         world.plan().await;
     }
+}
+
+pub async fn r8_what_was_seen_in_the_box_of_before_is_not_recorded(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    for step in 0..3 {
+        let before = world.fence(router).await;
+        let task = world.task(router).await;
+        let change = RouterChange {
+            host: (step == 0).then(|| "elsewhere.example".into()),
+            port: (step == 1).then_some(8729),
+            ..Default::default()
+        };
+        if step == 2 {
+            ok(world.accept_router(router).await);
+        } else {
+            ok(world.change_router(router, &change).await);
+        }
+
+        let settlement = Settlement {
+            task: (&task).into(),
+            outcome: Outcome::Confirmed { next_look: None },
+            undone: Vec::new(),
+        };
+        assert_refused!(
+            world.settle(&before, &[settlement]).await,
+            StoreError::NotOwner(id) if id == router
+        );
+        let seen = RouterState::Reached(facts("hotspot", None));
+        assert_refused!(
+            world.router_state(&before, &seen).await,
+            StoreError::NotOwner(id) if id == router
+        );
+        assert_eq!(world.router_row(router).await.seen, None);
+        assert_eq!(world.owed().await, (1, 0));
+        let owned = ok(world.own(world.watcher, super::world::HOUR).await);
+        assert!(owned[0].epoch > before.epoch && !owned[0].taken_over);
+    }
+    let before = world.fence(router).await;
+    let change = RouterChange {
+        username: Some("another".into()),
+        ..Default::default()
+    };
+    ok(world.change_router(router, &change).await);
+    assert_eq!(world.fence(router).await, before, "it is the same box");
 }
 
 pub async fn a_change_that_says_what_is_there_owes_nothing(store: Arc<dyn Store>) {
@@ -215,11 +267,13 @@ pub async fn a_router_removed_by_force_takes_all_that_is_open_with_it(store: Arc
     let again = world.router("r").await;
     assert_ne!(again, router);
     world.pay(ended.id).await;
+    let on = ["s", "t"].map(|name| (by_name(name), WayIn::Account));
+    record(&world, again, &on, &[]).await;
     assert_eq!(names_of(&world.tasks(again).await), ["t"]);
 }
 
-/// Cuts a subscriber, a device, and a removed subscriber whose look is ahead; says how many.
-async fn cut_all_kinds(world: &World, router: RouterId) -> usize {
+/// Cuts a subscriber, a device, and a removed subscriber whose look is ahead; returns a key of each.
+async fn cut_all_kinds(world: &World, router: RouterId) -> Vec<UndoKey> {
     let name = format!("s{}", world.time().await.timestamp_micros());
     let device = mac(7);
     world.ended(&name, &[]).await;
@@ -228,21 +282,58 @@ async fn cut_all_kinds(world: &World, router: RouterId) -> usize {
     let gone = world.live(&format!("{name}-gone"), &[]).await;
     ok(world.remove_subscriber(gone.id).await);
     let tasks = world.tasks(router).await;
-    let later = crate::Outcome::Confirmed {
+    assert_eq!(tasks.len(), 3);
+    let later = Outcome::Confirmed {
         next_look: Some(super::world::HOUR),
     };
     for task in &tasks {
         world.settle_on(router, task, later.clone(), &[]).await;
     }
     assert_eq!(world.tasks(router).await, []);
-    tasks.len()
+    vec![
+        by_name(&name),
+        UndoKey::Mac(device),
+        UndoKey::Name(gone.username),
+    ]
 }
 
-fn is_owed_anew(task: &Task) -> bool {
-    let since = task.progress.next_attempt_at;
-    task.backlog
-        && task.progress.state == State::Owed
-        && since.is_some_and(|since| task.progress == Progress::owed(since))
+/// Owes a cut that was tried and waits.
+async fn waiting(world: &World, router: RouterId) -> Task {
+    let name = format!("w{}", world.time().await.timestamp_micros());
+    world.ended(&name, &[]).await;
+    let task = world.task(router).await;
+    let failed = Outcome::Unconfirmed {
+        error: "refused".into(),
+        online: None,
+        retry_in: super::world::HOUR,
+    };
+    world.settle_on(router, &task, failed, &[]).await;
+    assert_eq!(world.tasks(router).await, []);
+    task
+}
+
+/// What was owed is tried now, for as long as it has been owed; what was confirmed stays so, until
+/// the reading, which comes at once, finds it on.
+async fn assert_entered(world: &World, router: RouterId, waits: &Task, cut: &[UndoKey]) {
+    assert_to_be_read(world, router).await;
+    let task = world.task(router).await;
+    assert_eq!(
+        (task.id, task.due_at, task.backlog, task.progress.attempts),
+        (waits.id, waits.due_at, false, 0)
+    );
+    let on: Vec<_> = cut
+        .iter()
+        .map(|key| (key.clone(), WayIn::Account))
+        .collect();
+    let found = record(world, router, &on, &[]).await.found;
+    assert_eq!(found.len(), cut.len());
+    assert_eq!(world.tasks(router).await.len(), cut.len() + 1);
+}
+
+async fn assert_to_be_read(world: &World, router: RouterId) {
+    let fence = world.fence(router).await;
+    let work = ok(world.work(&fence, 9, 9).await);
+    assert_eq!(work.reconciled_at, None);
 }
 
 async fn reach(world: &World, router: RouterId) {

@@ -2,9 +2,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::TimeDelta;
 
-use super::world::{HOUR, World, mac, name_undo, names_of, new_subscriber, ok};
+use super::{
+    reconcile::{by_name, record},
+    world::{HOUR, World, mac, name_undo, names_of, new_subscriber, ok},
+};
 use crate::{
-    Access, Brake, Heartbeat, Outcome, RouterId, Store, Subscriber, SubscriberId, WatcherId,
+    Access, Brake, Heartbeat, Outcome, RouterId, Store, Subscriber, SubscriberId, WatcherId, WayIn,
 };
 
 pub async fn r10_nothing_is_handed_out_once_changes_ended_more_than_the_limit(
@@ -108,6 +111,8 @@ pub async fn r10_time_that_passes_never_counts(store: Arc<dyn Store>) {
 
     assert_eq!(world.tasks(router).await.len(), 3);
     let added = world.router("added").await;
+    let on = ["a", "b", "c"].map(|name| (by_name(name), WayIn::Account));
+    record(&world, added, &on, &[]).await;
     assert_eq!(world.tasks(added).await.len(), 3, "nor does a new router");
     assert_eq!(ok(world.status(0).await).brakes, []);
 }
