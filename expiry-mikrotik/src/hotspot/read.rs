@@ -242,7 +242,10 @@ mod tests {
             "to-address=10.5.50.7",
         ];
         assert_eq!(terms(&reads, Table::Hosts), hosts);
-        let bindings = ["mac-address=AA:BB:CC:DD:EE:0F"];
+        let bindings = [
+            "mac-address=02:00:00:00:00:01",
+            "mac-address=AA:BB:CC:DD:EE:0F",
+        ];
         assert_eq!(terms(&reads, Table::Bindings), bindings);
     }
 
@@ -250,6 +253,7 @@ mod tests {
     fn bindings_are_found_by_comment_only_when_asked() {
         let mut query = query();
         query.macs.clear();
+        query.stations.clear();
         assert!(terms(&matching(&query), Table::Bindings).is_empty());
         query.comments = true;
         let by_comment = ["comment=+255700000001", "comment=255700000001"];
@@ -269,7 +273,7 @@ mod tests {
             ..Query::default()
         };
         let tables: Vec<_> = matching(&stations).iter().map(|read| read.table).collect();
-        assert_eq!(tables, [Table::Actives, Table::Hosts]);
+        assert_eq!(tables, [Table::Bindings, Table::Actives, Table::Hosts]);
     }
 
     #[test]
