@@ -137,7 +137,8 @@ mod tests {
         };
         let line = "a\\u{1b}[2J\\u{9b}\nb\n";
         assert_eq!(printed(false), line.repeat(2));
-        let mut lines = serde_json::Deserializer::from_str(&printed(true)).into_iter();
+        let json = printed(true);
+        let mut lines = serde_json::Deserializer::from_str(&json).into_iter();
         assert_eq!(
             lines.next().and_then(Result::ok),
             Some(serde_json::json!(stored))

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::{
-    super::sheet::{self, Column},
+    super::sheet::Column,
     faults::{Fault, Faults},
     record::{Cell, Record, Value},
 };
-use crate::nearest::nearest;
+use crate::{args::SheetFormat, nearest::nearest};
 
 /// A field of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,26 +109,17 @@ impl Header {
             faults.push(Fault::new(number, column, message));
             return None;
         }
-        let mut record = Record::new(number);
-        let mut is_whole = true;
+        let mut record = Record::new(number, SheetFormat::Csv);
         for (field, column) in fields.into_iter().zip(&self.columns) {
             let Some(column) = *column else { continue };
             let text = if column.holds_names() {
-                if column == Column::Username && sheet::is_shortened(&field.text) {
-                    is_whole = false;
-                    let message = format!(
-                        "`{}` is a number that a spreadsheet shortened: format the column as text",
-                        field.text
-                    );
-                    faults.push(Fault::new(number, field.column, message).of(column));
-                }
-                map(field.text, sheet::unguarded)
+                field.text
             } else {
                 map(field.text, str::trim)
             };
             record.set(column, Cell::new(field.column, Value::Text(text)));
         }
-        is_whole.then_some(record)
+        Some(record)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     faults::{Fault, Faults},
     record::{Cell, Record, Value},
 };
-use crate::nearest::nearest;
+use crate::{args::SheetFormat, nearest::nearest};
 
 pub(super) fn record<'a>(line: &'a str, number: u64, faults: &mut Faults) -> Option<Record<'a>> {
     let object: Object<'_> = match serde_json::from_str(line) {
@@ -24,7 +24,7 @@ pub(super) fn record<'a>(line: &'a str, number: u64, faults: &mut Faults) -> Opt
             return None;
         }
     };
-    let mut record = Record::new(number);
+    let mut record = Record::new(number, SheetFormat::Jsonl);
     let mut is_whole = true;
     for (key, raw) in object.0 {
         let column = column_of(line, raw.get());

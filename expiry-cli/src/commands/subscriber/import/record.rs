@@ -8,16 +8,17 @@ use std::{
 use expiry_core::{Access, Field, MacAddr, PutSubscriber, RouterId, Service, TenantId, Username};
 
 use super::{
-    super::sheet::Column,
+    super::sheet::{self, Column},
     faults::{Fault, Faults},
     places::Places,
 };
-use crate::args;
+use crate::args::{self, SheetFormat};
 
 /// The values of one line, by column.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     line: u64,
+    format: SheetFormat,
     cells: BTreeMap<Column, Cell<'a>>,
 }
 
@@ -49,9 +50,10 @@ impl<'a> Cell<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(line: u64) -> Self {
+    pub(super) fn new(line: u64, format: SheetFormat) -> Self {
         Self {
             line,
+            format,
             cells: BTreeMap::new(),
         }
     }
@@ -219,9 +221,13 @@ impl<'r> Reading<'r> {
         self.record.cells.get(&column)
     }
 
-    /// A text that is not empty.
+    /// A text that is not empty. In JSON lines only usernames are ever guarded.
     fn text(&self, column: Column) -> Option<&'r str> {
-        let text = self.cell(column).map(Cell::text);
+        let format = self.record.format;
+        let text = self.cell(column).map(|cell| match format {
+            SheetFormat::Csv if column.holds_names() => sheet::unguarded(cell.text(), format),
+            SheetFormat::Csv | SheetFormat::Jsonl => cell.text(),
+        });
         text.filter(|text| !text.is_empty())
     }
 
@@ -250,7 +256,15 @@ impl<'r> Reading<'r> {
         let Some(cell) = self.cell(Column::Username) else {
             return Err(self.fault(Column::Username, "it is missing".into()));
         };
-        let username = cell.text().parse::<Username>();
+        let text = cell.text();
+        if let Some(what) = sheet::changed(text) {
+            let message = format!(
+                "`{text}` {what}: write it digit by digit and format the column as text, or put an \
+                 apostrophe before it if that is the name"
+            );
+            return Err(self.fault(Column::Username, message));
+        }
+        let username = sheet::unguarded(text, self.record.format).parse::<Username>();
         username.map_err(|error| self.fault(Column::Username, error.to_string()))
     }
 

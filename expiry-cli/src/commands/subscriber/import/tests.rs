@@ -217,7 +217,20 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
         ),
         (
             "2.557E+11,forever,,,,",
-            "2:1: username: `2.557E+11` is a number that a spreadsheet",
+            "2:1: username: `2.557E+11` is a number as a spreadsheet writes it",
+        ),
+        (
+            "\"255,700,000,001\",forever,,,,",
+            "2:2: username: `255,700,000,001` is a number as",
+        ),
+        (
+            "#NAME?,soon,,,,",
+            "2:1: username: `#NAME?` is what a spreadsheet shows in place of a value",
+        ),
+        (
+            "\u{202a}+255700000001\u{202c},forever,,,,",
+            "2:1: username: username \"\\u{202a}+255700000001\\u{202c}\" has a character that is \
+             not seen",
         ),
         (
             "é,2027-01-01 10:00:00,,,,",
@@ -346,6 +359,22 @@ async fn each_fault_of_a_file_is_named_with_its_place() {
             "{expected}: {faults:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_spreadsheet_changed_is_refused_in_both_formats_unless_it_is_meant() {
+    let world = World::new().await;
+    let name = "2.557E+11";
+    let json = |name: &str| json!({"username": name, "expires_at": "forever"}).to_string();
+    for list in [json(name), format!("username,expires_at\n{name},forever\n")] {
+        let faults = world.refused(&list).await;
+        assert!(
+            faults[0].contains("as a spreadsheet writes it"),
+            "{faults:?}"
+        );
+    }
+    world.taken(&json(&format!("'{name}"))).await;
+    world.found(None, name).await;
 }
 
 #[tokio::test]
