@@ -378,6 +378,19 @@ async fn what_a_spreadsheet_changed_is_refused_in_both_formats_unless_it_is_mean
 }
 
 #[tokio::test]
+async fn faults_move_no_cursor_and_are_a_line_each() {
+    let world = World::new().await;
+    let tenant = "x\u{1b}[2J\nerror: y";
+    let list = json!({"username": "joe", "expires_at": "forever", "tenant": tenant}).to_string();
+    let faults = world.refused(&list).await;
+    assert!(faults[0].contains(r"`x\u{1b}[2J\nerror: y`"), "{faults:?}");
+    let (_, printed) = world.run(&stdin(), list.as_bytes(), true).await;
+    let told: Value = serde_json::from_str(&printed).expect("JSON");
+    let message = told["errors"][0]["message"].as_str().expect("text");
+    assert!(message.contains(tenant), "{message}");
+}
+
+#[tokio::test]
 async fn lines_that_contradict_each_other_are_both_named() {
     let world = World::new().await;
     let list = "username,expires_at,devices,tenant\n\
