@@ -124,6 +124,57 @@ fn access_that_goes_on_says_until_when_and_where_it_is_cut_then() {
 }
 
 #[test]
+fn r9_the_next_cut_is_not_promised_while_nobody_can_make_it() {
+    let live = || {
+        explained(
+            Access::Until(at(7_200)),
+            vec![router("hill"), router("tower")],
+        )
+    };
+    let unwatched = told_of(live(), false);
+    assert_eq!(
+        unwatched[3],
+        "Next: access ends in 2 hours, and is then cut on hill and tower, if a watcher runs by \
+         then: none does now, start one with `expiry run`."
+    );
+    let mut braked = explanation(vec![live()], true);
+    braked.brakes = vec![Brake::Share {
+        since: at(-5),
+        ended: 600,
+        subscribers: 1000,
+        limit_percent: 50,
+    }];
+    let text = View::new(braked, None, &RetryPolicy::default()).to_string();
+    assert!(
+        text.contains("on hill and tower; but all watchers are braked: the cut waits until"),
+        "{text}"
+    );
+    let mut down = live();
+    down.routers[0].down_since = Some(at(-60));
+    assert_eq!(
+        told_of(down, true)[3],
+        "Next: access ends in 2 hours, and is then cut on hill and tower, on hill once it answers \
+         again."
+    );
+}
+
+#[test]
+fn r9_a_cut_owed_on_a_router_out_of_service_is_told_next_to_the_confirmed() {
+    let mut tower = router("tower");
+    tower.targets.push(cut_confirmed());
+    let mut hill = router("hill");
+    hill.enabled = false;
+    hill.in_scope = false;
+    hill.targets.push(target(Want::Cut));
+    let text = told(Access::Until(ended()), vec![hill, tower.clone()]);
+    assert_eq!(
+        text[3],
+        "Next: nothing, until access is bought; confirmed off on every router in service; still \
+         owed on hill, once it is back in service."
+    );
+}
+
+#[test]
 fn access_without_end_and_no_access_at_all_have_nothing_ahead() {
     let forever = told(Access::Forever, vec![router("tower")]);
     assert_eq!(forever[0], "Access has no end.");
