@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::SecondsFormat;
 use expiry_core::{Access, RouterId};
 
-use crate::args::SheetFormat;
+use crate::{args::SheetFormat, nearest::near};
 
 /// The columns of CSV, and the keys of JSON lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +39,15 @@ impl Column {
         }
     }
 
+    /// Finds a column by its name, of which the case does not count.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.name() == name)
+        let is_it = |column: &Self| column.name().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(is_it)
+    }
+
+    /// Finds the column that a name without one may have meant.
+    pub(super) fn near(name: &str) -> Option<Self> {
+        near(name, Self::ALL.map(Self::name)).and_then(Self::named)
     }
 
     /// Tells whether its values are names that people gave, which may be anything.

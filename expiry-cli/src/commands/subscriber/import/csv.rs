@@ -7,7 +7,7 @@ use super::{
     faults::{Fault, Faults},
     record::{Cell, Record, Value},
 };
-use crate::{args::SheetFormat, nearest::nearest};
+use crate::args::SheetFormat;
 
 /// A field of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,35 +49,46 @@ impl Header {
                 return None;
             }
         };
-        let mut columns: Vec<Option<Column>> = Vec::new();
-        for field in &fields {
+        let named = fields.iter().map(|field| Column::named(field.text.trim()));
+        let columns: Vec<Option<Column>> = named.collect();
+        if columns.iter().all(Option::is_none) {
+            let names = Column::ALL.map(Column::name).join(",");
+            let message = format!("the first line has no column names, such as `{names}`");
+            faults.push(Fault::new(number, 1, message));
+            return None;
+        }
+        let mut found = Vec::new();
+        let mut meant = Vec::new();
+        for (at, field) in fields.iter().enumerate() {
             let name = field.text.trim();
-            let column = Column::named(name);
-            let message = match column {
-                None => Some(unknown(name)),
-                Some(known) if columns.contains(&Some(known)) => {
-                    Some(format!("column `{name}` is there twice"))
+            let message = match columns[at] {
+                None => {
+                    let near = Column::near(name).filter(|near| !columns.contains(&Some(*near)));
+                    meant.extend(near);
+                    unknown(name, near)
                 }
-                Some(_) => None,
+                known if columns[..at].contains(&known) => {
+                    format!("column `{name}` is there twice")
+                }
+                Some(_) => continue,
             };
-            if let Some(message) = message {
-                faults.push(Fault::new(number, field.column, message));
-            }
-            columns.push(column);
+            found.push(Fault::new(number, field.column, message));
         }
-        let mut complete = true;
-        for needed in [Column::Username, Column::ExpiresAt] {
-            if !columns.contains(&Some(needed)) {
-                complete = false;
-                let message = format!(
-                    "there is no column `{}`: the first line names the columns, such as `{}`",
-                    needed.name(),
-                    Column::ALL.map(Column::name).join(",")
-                );
-                faults.push(Fault::new(number, 1, message));
-            }
+        let needed = [Column::Username, Column::ExpiresAt];
+        let mut missing = needed
+            .into_iter()
+            .filter(|needed| !columns.contains(&Some(*needed)));
+        let is_complete = missing.clone().next().is_none();
+        if let Some(missing) = missing.find(|missing| !meant.contains(missing)) {
+            let message = format!(
+                "there is no column `{}`: the first line names the columns, such as `{}`",
+                missing.name(),
+                Column::ALL.map(Column::name).join(",")
+            );
+            found.insert(0, Fault::new(number, 1, message));
         }
-        complete.then_some(Self { separator, columns })
+        found.into_iter().for_each(|fault| faults.push(fault));
+        is_complete.then_some(Self { separator, columns })
     }
 
     /// Reads one of the other lines; `None` if it is empty, or wrong.
@@ -123,11 +134,13 @@ impl Header {
     }
 }
 
-fn unknown(name: &str) -> String {
-    let known = Column::ALL.map(Column::name);
-    match nearest(name, known) {
+fn unknown(name: &str, near: Option<Column>) -> String {
+    match near {
         _ if name.is_empty() => "a column has no name".into(),
-        Some(nearest) => format!("there is no column `{name}`; the nearest is `{nearest}`"),
+        Some(near) => format!(
+            "there is no column `{name}`; the nearest is `{}`",
+            near.name()
+        ),
         None => format!("there is no column `{name}`"),
     }
 }
