@@ -277,6 +277,10 @@ impl<'r> Reading<'r> {
         match cell.text().trim() {
             "" | "none" => Ok(Access::None),
             "forever" => Ok(Access::Forever),
+            text if ["none", "forever"].contains(&text.to_ascii_lowercase().as_str()) => {
+                let message = format!("`{text}`: write `{}`", text.to_ascii_lowercase());
+                Err(self.fault(Column::ExpiresAt, message))
+            }
             text => match args::instant(text) {
                 Ok(at) => Ok(Access::Until(at)),
                 Err(error) => {

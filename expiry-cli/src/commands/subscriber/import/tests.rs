@@ -237,6 +237,14 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
             "2:3: expires_at: `2027-01-01 10:00:00`: it has no offset",
         ),
         (
+            "joe,Forever,,,,",
+            "2:5: expires_at: `Forever`: write `forever`",
+        ),
+        (
+            "joe,2030-01-01,,,,",
+            "2:5: expires_at: `2030-01-01`: it has no time of day: add",
+        ),
+        (
             "joe,soon,,,,",
             "2:5: expires_at: `soon`: not a time such as",
         ),
