@@ -23,6 +23,27 @@ pub(super) struct Header {
     separator: char,
     /// `None` is a column that is not known.
     columns: Vec<Option<Column>>,
+    /// A quote of a line before is not closed yet.
+    is_open: bool,
+}
+
+/// Why a line cannot be split.
+#[derive(Debug, PartialEq, Eq)]
+struct Broken {
+    column: u64,
+    message: &'static str,
+    /// Whether the text may go on in the next line.
+    is_open: bool,
+}
+
+impl Broken {
+    fn new(column: u64, message: &'static str) -> Self {
+        Self {
+            column,
+            message,
+            is_open: false,
+        }
+    }
 }
 
 impl Header {
@@ -44,8 +65,8 @@ impl Header {
         let separator = separator.unwrap_or(',');
         let fields = match split(line, separator) {
             Ok(fields) => fields,
-            Err((column, message)) => {
-                faults.push(Fault::new(number, column, message));
+            Err(broken) => {
+                faults.push(Fault::new(number, broken.column, broken.message));
                 return None;
             }
         };
@@ -88,20 +109,40 @@ impl Header {
             found.insert(0, Fault::new(number, 1, message));
         }
         found.into_iter().for_each(|fault| faults.push(fault));
-        is_complete.then_some(Self { separator, columns })
+        is_complete.then_some(Self {
+            separator,
+            columns,
+            is_open: false,
+        })
     }
 
     /// Reads one of the other lines; `None` if it is empty, or wrong.
     pub(super) fn record<'a>(
-        &self,
+        &mut self,
         line: &'a str,
         number: u64,
         faults: &mut Faults,
     ) -> Option<Record<'a>> {
-        let fields = match split(line, self.separator) {
+        let split = split(line, self.separator);
+        if self.is_open {
+            // The fault is told; what the quote goes on with is none of its own.
+            if self.closes(line) {
+                self.is_open = false;
+                return None;
+            }
+            let is_whole = |fields: &Vec<_>| fields.len() == self.columns.len();
+            self.is_open = !split
+                .as_ref()
+                .map_or_else(|broken| broken.is_open, is_whole);
+            if self.is_open {
+                return None;
+            }
+        }
+        let fields = match split {
             Ok(fields) => fields,
-            Err((column, message)) => {
-                faults.push(Fault::new(number, column, message));
+            Err(broken) => {
+                self.is_open = broken.is_open;
+                faults.push(Fault::new(number, broken.column, broken.message));
                 return None;
             }
         };
@@ -132,6 +173,13 @@ impl Header {
         }
         Some(record)
     }
+
+    /// Tells whether a line ends a quote that was opened in a line before.
+    fn closes(&self, line: &str) -> bool {
+        let single = line.replace("\"\"", "");
+        let after = single.split_once('"').map(|(_, after)| after);
+        after.is_some_and(|after| after.is_empty() || after.starts_with(self.separator))
+    }
 }
 
 fn unknown(name: &str, near: Option<Column>) -> String {
@@ -153,7 +201,7 @@ fn map(text: Cow<'_, str>, part: impl Fn(&str) -> &str) -> Cow<'_, str> {
 }
 
 /// Splits a line into its fields, or tells the column of a fault and what it is.
-fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
+fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, Broken> {
     let mut fields = Vec::new();
     let mut rest = line;
     let mut column = 1;
@@ -167,7 +215,7 @@ fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
             if let Some(at) = text.find('"') {
                 let at = column + width(&text[..at]);
                 let message = "a quote within a field: quote the whole field and double the quote";
-                return Err((at, message.into()));
+                return Err(Broken::new(at, message));
             }
             (Cow::Borrowed(text), end)
         };
@@ -188,18 +236,17 @@ fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
 }
 
 /// Takes a quoted field from the begin of a text; returns how many bytes it has with its quotes.
-fn quoted(
-    rest: &str,
-    column: u64,
-    separator: char,
-) -> Result<(Cow<'_, str>, usize), (u64, String)> {
+fn quoted(rest: &str, column: u64, separator: char) -> Result<(Cow<'_, str>, usize), Broken> {
     let inside = &rest[1..];
     let mut from = 0;
     let end = loop {
         let Some(at) = inside[from..].find('"').map(|at| from + at) else {
             let message = "the quote is not closed on its line: close it, or double it if it is \
                            part of the value";
-            return Err((column, message.into()));
+            return Err(Broken {
+                is_open: true,
+                ..Broken::new(column, message)
+            });
         };
         if inside[at + 1..].starts_with('"') {
             from = at + 2;
@@ -211,7 +258,7 @@ fn quoted(
     let after = &rest[taken..];
     if !after.is_empty() && !after.starts_with(separator) {
         let message = "text after the closing quote: double quotes that are part of the value";
-        return Err((column + width(&rest[..taken]), message.into()));
+        return Err(Broken::new(column + width(&rest[..taken]), message));
     }
     let text = &inside[..end];
     let text = if text.contains('"') {
@@ -230,7 +277,7 @@ fn width(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn texts(line: &str) -> Result<Vec<(u64, String)>, (u64, String)> {
+    fn texts(line: &str) -> Result<Vec<(u64, String)>, Broken> {
         let fields = split(line, ',')?.into_iter();
         Ok(fields
             .map(|field| (field.column, field.text.into_owned()))
@@ -255,7 +302,7 @@ mod tests {
             ("\"a\"\"", 1),
         ] {
             let fault = texts(line).expect_err("refused");
-            assert_eq!(fault.0, column, "{line}: {}", fault.1);
+            assert_eq!(fault.column, column, "{line}: {}", fault.message);
         }
     }
 }

@@ -162,7 +162,7 @@ fn read(
         }
         let record = match format.get_or_insert_with(|| by_content(text)) {
             SheetFormat::Jsonl => jsonl::record(text, line.number, faults),
-            SheetFormat::Csv => match &header {
+            SheetFormat::Csv => match &mut header {
                 Some(header) => Header::record(header, text, line.number, faults),
                 None => match Header::read(text, line.number, faults) {
                     Some(read) => {

@@ -311,7 +311,14 @@ impl<'r> Reading<'r> {
                         macs.push((mac, at));
                     }
                 }
-                Err(error) => macs = Err(self.fault_at(Column::Devices, at, error.to_string())),
+                Err(error) => {
+                    let message = if are_several(text) {
+                        format!("`{text}` is several devices: separate them with `;`")
+                    } else {
+                        error.to_string()
+                    };
+                    macs = Err(self.fault_at(Column::Devices, at, message));
+                }
             }
         }
         macs
@@ -349,4 +356,11 @@ fn parts(text: &str, column: u64) -> Vec<(u64, &str)> {
         at += part.chars().count() as u64 + 1;
     }
     parts
+}
+
+/// Tells whether a text is devices with something other than `;` between them.
+fn are_several(text: &str) -> bool {
+    let gaps = |c: char| c.is_whitespace() || [',', '|', '/'].contains(&c);
+    let parts = text.split(gaps).filter(|part| !part.is_empty());
+    parts.clone().count() > 1 && parts.clone().all(|part| part.parse::<MacAddr>().is_ok())
 }

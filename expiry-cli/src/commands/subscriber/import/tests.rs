@@ -258,6 +258,10 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
         ),
         ("joe,forever,\"02;x\",,,", "2:17: devices: `x` is not"),
         (
+            "joe,forever,\"020000000001, 02:00:00:00:00:02\",,,",
+            "2:14: devices: `020000000001, 02:00:00:00:00:02` is several devices: separate",
+        ),
+        (
             "joe,forever,ff:ff:ff:ff:ff:ff,,,",
             "2:13: devices: `ff:ff:ff:ff:ff:ff` is not the MAC",
         ),
@@ -429,6 +433,31 @@ async fn faults_move_no_cursor_and_are_a_line_each() {
     let told: Value = serde_json::from_str(&printed).expect("JSON");
     let message = told["errors"][0]["message"].as_str().expect("text");
     assert!(message.contains(tenant), "{message}");
+}
+
+#[tokio::test]
+async fn a_line_break_within_quotes_is_one_fault() {
+    let world = World::new().await;
+    let list = "username,expires_at\n\"joe\nthe \"\"second\"\"\",forever\nann,soon\n";
+    let faults = world.refused(list).await;
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(
+        faults[0].starts_with("stdin:2:1: the quote is not closed"),
+        "{faults:#?}"
+    );
+    assert!(
+        faults[1].starts_with("stdin:4:5: expires_at: `soon`"),
+        "{faults:#?}"
+    );
+
+    let unclosed = "username,expires_at\njoe,\"forever\nann,\"soon\neve,later\n";
+    let faults = world.refused(unclosed).await;
+    let places: Vec<_> = faults.iter().map(|fault| &fault[..9]).collect();
+    assert_eq!(
+        places,
+        ["stdin:2:5", "stdin:3:5", "stdin:4:5"],
+        "{faults:#?}"
+    );
 }
 
 #[tokio::test]
