@@ -133,7 +133,10 @@ impl<'p> Rows<'p> {
         let username = reading.username();
         let access = reading.access();
         let devices = reading.devices();
-        let router = tenant.and_then(|tenant| reading.router(tenant));
+        let router = match tenant {
+            Ok(tenant) => reading.router(tenant),
+            Err(wrong) => Err(reading.router_of_nobody().err().unwrap_or(wrong)),
+        };
         let service = reading.service();
         if let Ok(tenant) = tenant {
             if let Ok(username) = &username {
@@ -335,6 +338,15 @@ impl<'r> Reading<'r> {
             Ok(router) => Ok(Field::Set(Some(router))),
             Err(message) => Err(self.fault(Column::Router, message)),
         }
+    }
+
+    /// Checks the router of a line whose tenant is wrong.
+    fn router_of_nobody(&mut self) -> Read<()> {
+        let Some(name) = self.text(Column::Router) else {
+            return Ok(());
+        };
+        let known = self.places.router_of_any(name);
+        known.map_err(|message| self.fault(Column::Router, message))
     }
 
     fn service(&mut self) -> Read<Service> {

@@ -274,6 +274,10 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
             "2:14: tenant: no tenant `caffe`; the nearest is `cafe`",
         ),
         (
+            "joe,forever,,caffe,barr,",
+            "2:20: router: no router `barr`; the nearest is `bar`",
+        ),
+        (
             "joe,forever,,,Towr,",
             "2:15: router: no router `Towr`; the nearest is `tower`",
         ),
