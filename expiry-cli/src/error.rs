@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     Conflict, GatewayError, MacAddr, StoreError, Username,
     config::{Fault, Place},
+    text::one_line,
     watcher::WatchError,
 };
 use thiserror::Error as ThisError;
@@ -241,7 +242,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    one_line(&words).into_owned()
 }
 
 /// Prints what went wrong to stderr, a line for each thing.
@@ -257,7 +259,7 @@ pub(crate) fn report(error: &CliError) {
 /// Prints one line to stderr.
 pub(crate) fn print(line: &str) {
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(io::stderr(), "error: {line}");
+    let _ = writeln!(io::stderr(), "error: {}", one_line(line));
 }
 
 #[cfg(test)]
@@ -272,6 +274,9 @@ mod tests {
             chain(&error),
             "the database is unavailable: connection refused by peer"
         );
+        let source: Box<dyn Error + Send + Sync> = "\u{1b}[2Jgone".into();
+        let error = CliError::from(StoreError::Unavailable(source));
+        assert!(chain(&error).ends_with(r": \u{1b}[2Jgone"));
     }
 
     #[test]

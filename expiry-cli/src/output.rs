@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use expiry_core::text;
 use serde::Serialize;
 
 /// Where results go, and in which form.
@@ -58,8 +59,14 @@ impl<'a> Output<'a> {
 
     /// Prints one line of text.
     pub(crate) fn line(&mut self, text: &impl Display) -> io::Result<()> {
-        writeln!(self.to, "{text}")?;
+        self.text(text)?;
         self.to.flush()
+    }
+
+    /// The one place where text for people is printed. What was stored may come from a router or
+    /// from a list, and must not take over the terminal.
+    fn text(&mut self, text: &impl Display) -> io::Result<()> {
+        writeln!(self.to, "{}", text::lines(&text.to_string()))
     }
 
     /// Prints one line of JSON.
@@ -80,7 +87,7 @@ impl LongList<'_, '_> {
     pub(crate) fn show(&mut self, item: &(impl Serialize + Display)) -> io::Result<()> {
         let first = std::mem::replace(&mut self.empty, false);
         if !self.out.json {
-            return writeln!(self.out.to, "{item}");
+            return self.out.text(item);
         }
         if !first {
             write!(self.out.to, ",")?;
@@ -110,4 +117,31 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 pub(crate) fn count(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_for_people_moves_no_cursor_and_json_stays_as_it_is() {
+        let stored = "a\u{1b}[2J\u{9b}\nb".to_owned();
+        let printed = |json: bool| {
+            let mut bytes = Vec::new();
+            let mut out = Output::new(&mut bytes, json);
+            out.show(&stored).expect("printed");
+            let mut list = out.long_list().expect("begun");
+            list.show(&stored).expect("printed");
+            list.end().expect("ended");
+            String::from_utf8(bytes).expect("text")
+        };
+        let line = "a\\u{1b}[2J\\u{9b}\nb\n";
+        assert_eq!(printed(false), line.repeat(2));
+        let json = printed(true);
+        let mut lines = serde_json::Deserializer::from_str(&json).into_iter();
+        assert_eq!(
+            lines.next().and_then(Result::ok),
+            Some(serde_json::json!(stored))
+        );
+    }
 }

@@ -20,6 +20,7 @@ mod sighting;
 mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod text;
 mod undo;
 mod username;
 pub mod watcher;

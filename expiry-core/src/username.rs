@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use thiserror::Error;
 
+use crate::text::is_unseen;
+
 /// A subscriber's name on the router, usually the phone number.
 ///
 /// One `+` before digits is not part of the name, on either side: `+255700000001` and
@@ -25,6 +27,13 @@ pub enum UsernameError {
     /// White space at an end, a control character, or U+FFFD (which stands for unreadable bytes).
     #[error("username {0:?} has a control character, or white space at an end")]
     Unprintable(String),
+    /// A character that shows nothing, which no router has in its name: pasted along from an
+    /// address book or a web page.
+    #[error(
+        "username {0:?} has a character that is not seen, such as a space of no width or a mark of \
+         direction: type it anew"
+    )]
+    Unseen(String),
 }
 
 impl Username {
@@ -67,6 +76,9 @@ impl FromStr for Username {
         let unprintable = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
         if name.trim() != name || name.contains(unprintable) {
             return Err(UsernameError::Unprintable(name.into()));
+        }
+        if name.contains(is_unseen) {
+            return Err(UsernameError::Unseen(name.into()));
         }
         Ok(Self(name.into()))
     }
@@ -112,6 +124,8 @@ mod tests {
     #[case("", UsernameError::Empty)]
     #[case(" a", UsernameError::Unprintable(" a".into()))]
     #[case("a\u{7}b", UsernameError::Unprintable("a\u{7}b".into()))]
+    #[case("\u{200b}255", UsernameError::Unseen("\u{200b}255".into()))]
+    #[case("\u{202a}+255\u{202c}", UsernameError::Unseen("\u{202a}+255\u{202c}".into()))]
     fn what_is_no_username_is_refused(#[case] text: &str, #[case] error: UsernameError) {
         assert_eq!(text.parse::<Username>(), Err(error));
     }

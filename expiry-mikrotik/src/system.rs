@@ -1,6 +1,6 @@
 //! What a router says about itself.
 
-use expiry_core::{GatewayError, Hardware, RouterFacts};
+use expiry_core::{GatewayError, Hardware, RouterFacts, text::one_line};
 
 use crate::{
     client::{Client, ClientError},
@@ -58,7 +58,7 @@ fn check(answers: &[Answer]) -> Result<(), GatewayError> {
 fn facts([identity, routerboard, resource]: &[Option<Sentence>; 3]) -> RouterFacts {
     let field = |row: &Option<Sentence>, name| {
         let text = row.as_ref()?.get_text(name)?;
-        (!text.is_empty()).then_some(text)
+        (!text.is_empty()).then(|| one_line(&text).into_owned())
     };
     RouterFacts {
         hardware: Hardware {
@@ -68,5 +68,17 @@ fn facts([identity, routerboard, resource]: &[Option<Sentence>; 3]) -> RouterFac
         version: field(resource, "version"),
         board: field(resource, "board-name"),
         uptime: field(resource, "uptime"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_router_is_named_moves_no_cursor() {
+        let row = Sentence::new("!re").attribute("name", "hill\u{1b}[2J\nx");
+        let facts = facts(&[Some(row), None, None]);
+        assert_eq!(facts.hardware.identity, r"hill\u{1b}[2J\nx");
     }
 }

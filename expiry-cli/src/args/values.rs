@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::{builder::RangedU64ValueParser, value_parser};
 use expiry_core::{MacAddr, config::LONGEST};
 use thiserror::Error;
@@ -11,6 +11,15 @@ use thiserror::Error;
 pub(crate) enum ValueError {
     #[error("it has no offset: add Z or an offset such as +03:00")]
     NoOffset,
+    #[error("it has no time of day: add a time and an offset, such as {0}T00:00:00Z")]
+    NoTimeOfDay(NaiveDate),
+    #[error("its order is ambiguous: write year-month-day, such as 2026-12-31T18:00:00Z")]
+    Ambiguous,
+    #[error(
+        "a number, as a spreadsheet counts days: format the column as text, and write a time such \
+         as 2026-12-31T18:00:00Z"
+    )]
+    DayNumber,
     #[error("not a time such as 2026-12-31T18:00:00Z")]
     NotATime,
     #[error("it must lie in the years 1 to 9999 of UTC")]
@@ -53,7 +62,20 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, ValueError> {
     {
         return Err(ValueError::NoOffset);
     }
-    Err(ValueError::NotATime)
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Err(ValueError::NoTimeOfDay(date));
+    }
+    Err(as_spreadsheets_write(text).unwrap_or(ValueError::NotATime))
+}
+
+fn as_spreadsheets_write(text: &str) -> Option<ValueError> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let date = text.split_whitespace().next()?;
+    if date.split(['/', '.', '-']).count() == 3 && date.split(['/', '.', '-']).all(is_number) {
+        return Some(ValueError::Ambiguous);
+    }
+    let (whole, part) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+    (is_number(whole) && is_number(part)).then_some(ValueError::DayNumber)
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
@@ -129,6 +151,24 @@ mod tests {
             assert_eq!(instant(text), Err(ValueError::NoOffset), "{text}");
         }
         assert_eq!(instant("tomorrow"), Err(ValueError::NotATime));
+    }
+
+    #[test]
+    fn r12_a_time_as_a_spreadsheet_writes_it_is_refused_with_what_would_be_right() {
+        let error = instant("2030-01-01").expect_err("no time of day");
+        assert!(
+            error.to_string().ends_with("such as 2030-01-01T00:00:00Z"),
+            "{error}"
+        );
+        for text in ["31/12/2026", "12/31/26 18:00", "31.12.2026", "31-12-2026"] {
+            assert_eq!(instant(text), Err(ValueError::Ambiguous), "{text}");
+        }
+        for text in ["46387", "46387.75", "46387,75"] {
+            assert_eq!(instant(text), Err(ValueError::DayNumber), "{text}");
+        }
+        for text in ["", "1/2", "a/b/c", "10 days", "."] {
+            assert_eq!(instant(text), Err(ValueError::NotATime), "{text}");
+        }
     }
 
     #[test]

@@ -103,14 +103,14 @@ async fn everything_was_tried(
     let (tries, now) = answer?;
     let mut tries = tries.tasks.iter().filter(|last| owed.contains(&last.task));
     // What cannot hold is tried at its own pace, however often somebody asks.
-    let tried = tries.all(|last| last.cannot_hold || last.at.is_some_and(|at| at >= since));
+    let is_tried = tries.all(|last| last.cannot_hold || last.at.is_some_and(|at| at >= since));
     let served = shared.served();
     let passed = now
         .routers
         .iter()
         .filter(|router| router.enabled)
         .all(|router| router.owner.is_some_and(|o| o != shared.id) || served.contains(&router.id));
-    Ok(tried && passed)
+    Ok(is_tried && passed)
 }
 
 async fn owed(shared: &Shared) -> Result<u64, WatchError> {

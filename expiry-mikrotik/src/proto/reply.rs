@@ -1,3 +1,5 @@
+use expiry_core::text::one_line;
+
 use crate::wire::{Sentence, Word};
 
 /// How a command ended: well, perhaps with a value (`=ret=`), or with an error.
@@ -80,10 +82,11 @@ fn no_reason() -> String {
     "no reason given".to_owned()
 }
 
-/// Returns a text for people to read, shortened: it goes into logs and databases.
+/// Returns a text for people to read, shortened and in one line: it goes into logs, databases and
+/// onto terminals, which a router must not take over.
 pub(super) fn shown(text: &[u8]) -> String {
     const LONGEST: usize = 300;
-    String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned()
+    one_line(&String::from_utf8_lossy(&text[..text.len().min(LONGEST)])).into_owned()
 }
 
 #[cfg(test)]
@@ -115,6 +118,17 @@ mod tests {
     fn what_is_shown_to_people_is_short() {
         let trap = Trap::read(&Sentence::new("!trap").attribute("message", "x".repeat(1 << 16)));
         assert_eq!(trap.message.len(), 300);
+    }
+
+    #[test]
+    fn what_a_router_says_is_one_line_without_control_characters() {
+        let said = "\u{1b}[2J\u{1b}]0;pwned\u{7}no way\r\nhealth: healthy";
+        let expected = r"\u{1b}[2J\u{1b}]0;pwned\u{7}no way\r\nhealth: healthy";
+        let trap = Trap::read(&Sentence::new("!trap").attribute("message", said));
+        assert_eq!(trap.message, expected);
+        let fatal = Reply::read(&Sentence::new("!fatal").word(said));
+        let reason = expected.into();
+        assert_eq!(fatal, Some(Reply::Fatal { reason }));
     }
 
     #[rstest]

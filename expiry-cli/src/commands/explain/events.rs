@@ -53,7 +53,7 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::RouterDisabled => "router taken out of service".into(),
         AuditKind::RouterAccepted => "another box accepted".into(),
         AuditKind::RouterRemoved { .. } => "router removed".into(),
-        AuditKind::RouterDown { error } => format!("does not answer: {error}"),
+        AuditKind::RouterDown { error } => format!("cannot be used: {error}"),
         AuditKind::RouterUp { down_for } => format!("answers again after {}", span(*down_for)),
         AuditKind::RouterOwned { watcher, .. } => format!("served by watcher {watcher}"),
         AuditKind::RouterReleased { watcher } => format!("let go by watcher {watcher}"),

@@ -234,24 +234,69 @@ impl Case<'_> {
         }
         match (self.is_live(), self.of.subscriber.access.end()) {
             (true, Some(end)) => format!(
-                "Next: access ends {}, and is then cut on {}.",
+                "Next: access ends {}, and is then cut on {}{}{}.",
                 relative(end, self.now),
-                listed(&names)
+                listed(&names),
+                self.once_up(),
+                match self.watch {
+                    Watch::Goes => "",
+                    Watch::Braked(_) => {
+                        "; but all watchers are braked: the cut waits until the brake ends \
+                         (`expiry brake` says how)"
+                    }
+                    Watch::Nobody => {
+                        ", if a watcher runs by then: none does now, start one with `expiry run`"
+                    }
+                }
             ),
             (true, None) => "Next: nothing; nobody cuts this subscriber.".into(),
             (false, None) => "Next: nothing, until access is bought.".into(),
-            (false, Some(_)) => match self.next_look() {
-                Some(at) => {
-                    let at = relative(at, self.now);
-                    format!(
-                        "Next: confirmed off on every router in service; another look to make \
-                         sure {at}."
-                    )
+            (false, Some(_)) => {
+                let later = self.owed_later();
+                match self.next_look() {
+                    Some(at) => {
+                        let at = relative(at, self.now);
+                        format!(
+                            "Next: confirmed off on every router in service; another look to make \
+                             sure {at}{later}."
+                        )
+                    }
+                    None => format!(
+                        "Next: nothing, until access is bought; confirmed off on every router in \
+                         service{later}."
+                    ),
                 }
-                None => "Next: nothing, until access is bought; confirmed off on every router in \
-                         service."
-                    .into(),
-            },
+            }
+        }
+    }
+
+    /// Which of the routers of the next cut are down now.
+    fn once_up(&self) -> String {
+        let routers = self.of.routers.iter().filter(|on| on.in_scope);
+        let down = routers.filter(|on| on.down_since.is_some());
+        let down: Vec<_> = down.map(|on| on.name.clone()).collect();
+        match down.len() {
+            0 => String::new(),
+            1 => format!(", on {} once it answers again", down[0]),
+            _ => format!(", on {} once they answer again", listed(&down)),
+        }
+    }
+
+    /// Where a cut was owed when the router was taken out of service.
+    fn owed_later(&self) -> String {
+        let is_owed = |target: &expiry_core::ExplainedTarget| {
+            target.progress.state == State::Owed && target.want == Want::Cut
+        };
+        let off = self.of.routers.iter().filter(|on| !on.enabled);
+        let owed = off.filter(|on| on.targets.iter().any(is_owed));
+        let owed: Vec<_> = owed.map(|on| on.name.clone()).collect();
+        match owed.len() {
+            0 => String::new(),
+            1 => format!("; still owed on {}, once it is back in service", owed[0]),
+            _ => format!(
+                "; still owed on {}, once they are back in service",
+                listed(&owed)
+            ),
         }
     }
 

@@ -47,7 +47,7 @@ fn nothing_stands(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
         _ if case.of.subscriber.access == Access::None => vec!["nothing is owed".into()],
         _ => {
             let mut told = vec!["the subscriber may be online there; nothing is owed".to_owned()];
-            told.extend(on.down_since.map(|since| does_not_answer(case, on, since)));
+            told.extend(on.down_since.map(|since| is_down(case, on, since)));
             told
         }
     }
@@ -77,6 +77,7 @@ fn owed(
 ) -> Vec<String> {
     let progress = &target.progress;
     let attempts = match progress.attempts {
+        0 if on.down_since.is_some() => ", and no attempt has reached the router yet".into(),
         0 => String::new(),
         n => format!(", after {}", count(n.into(), "attempt")),
     };
@@ -187,26 +188,59 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
             "no watcher serves the router; one takes it over within {TAKEOVER}"
         )];
     }
-    let down = on.down_since.map(|since| does_not_answer(case, on, since));
+    let down = on.down_since.map(|since| is_down(case, on, since));
     down.into_iter().collect()
 }
 
-fn does_not_answer(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {
+fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {
     let error = on.last_error.as_deref().unwrap_or("no answer");
+    let failing = Failing::of(error);
     let since_words = when(since, case.now);
     let tried = on.attempted_at.map_or(String::new(), |at| {
         format!(", last tried {}", relative(at, case.now))
     });
     let again = if *case.watch == Watch::Goes {
         let down_for = (case.now - since).to_std().unwrap_or_default();
-        let within = span(case.retry.longest_wait(down_for));
-        format!(
-            "; the watcher tries again within {within}, or within a minute if the login is refused"
-        )
+        let within = match failing {
+            Failing::Silent | Failing::Unclear => span(case.retry.longest_wait(down_for)),
+            Failing::Login | Failing::OtherBox => "a minute".into(),
+        };
+        format!("; the watcher tries again within {within}")
     } else {
         String::new()
     };
-    format!("the router does not answer since {since_words} ({error}){tried}{again}")
+    let how = match failing {
+        Failing::Silent => "the router has not answered",
+        Failing::Login => "the router has refused our login",
+        Failing::OtherBox => "another box has answered in its place",
+        Failing::Unclear => "the router could not be used",
+    };
+    format!("{how} since {since_words} ({error}){tried}{again}")
+}
+
+/// How a router fails.
+#[derive(Clone, Copy)]
+enum Failing {
+    Silent,
+    Login,
+    OtherBox,
+    Unclear,
+}
+
+impl Failing {
+    /// Only the text of a failure is kept.
+    fn of(error: &str) -> Self {
+        let begins = |with: &[&str]| with.iter().any(|with| error.starts_with(with));
+        if begins(&["login refused"]) {
+            Self::Login
+        } else if begins(&["another router answers"]) {
+            Self::OtherBox
+        } else if begins(&["no answer", "cannot connect", "connection lost"]) {
+            Self::Silent
+        } else {
+            Self::Unclear
+        }
+    }
 }
 
 fn enable_first(case: &Case<'_>, on: &ExplainedRouter) -> String {

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, ExplainedRouter, ExplainedTarget, ExplainedUndo,
-    MacAddr, MockAuditStore, MockDirectory, Progress, Revision, RouterId, Service, Subscriber,
-    SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WayIn,
+    GatewayError, MacAddr, MockAuditStore, MockDirectory, Progress, Revision, RouterId, Service,
+    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WayIn,
 };
 
 use super::*;
@@ -124,6 +124,57 @@ fn access_that_goes_on_says_until_when_and_where_it_is_cut_then() {
 }
 
 #[test]
+fn r9_the_next_cut_is_not_promised_while_nobody_can_make_it() {
+    let live = || {
+        explained(
+            Access::Until(at(7_200)),
+            vec![router("hill"), router("tower")],
+        )
+    };
+    let unwatched = told_of(live(), false);
+    assert_eq!(
+        unwatched[3],
+        "Next: access ends in 2 hours, and is then cut on hill and tower, if a watcher runs by \
+         then: none does now, start one with `expiry run`."
+    );
+    let mut braked = explanation(vec![live()], true);
+    braked.brakes = vec![Brake::Share {
+        since: at(-5),
+        ended: 600,
+        subscribers: 1000,
+        limit_percent: 50,
+    }];
+    let text = View::new(braked, None, &RetryPolicy::default()).to_string();
+    assert!(
+        text.contains("on hill and tower; but all watchers are braked: the cut waits until"),
+        "{text}"
+    );
+    let mut down = live();
+    down.routers[0].down_since = Some(at(-60));
+    assert_eq!(
+        told_of(down, true)[3],
+        "Next: access ends in 2 hours, and is then cut on hill and tower, on hill once it answers \
+         again."
+    );
+}
+
+#[test]
+fn r9_a_cut_owed_on_a_router_out_of_service_is_told_next_to_the_confirmed() {
+    let mut tower = router("tower");
+    tower.targets.push(cut_confirmed());
+    let mut hill = router("hill");
+    hill.enabled = false;
+    hill.in_scope = false;
+    hill.targets.push(target(Want::Cut));
+    let text = told(Access::Until(ended()), vec![hill, tower.clone()]);
+    assert_eq!(
+        text[3],
+        "Next: nothing, until access is bought; confirmed off on every router in service; still \
+         owed on hill, once it is back in service."
+    );
+}
+
+#[test]
 fn access_without_end_and_no_access_at_all_have_nothing_ahead() {
     let forever = told(Access::Forever, vec![router("tower")]);
     assert_eq!(forever[0], "Access has no end.");
@@ -205,16 +256,62 @@ fn r9_a_cut_on_a_router_that_is_down_says_since_when_and_when_it_is_tried_again(
     assert_eq!(
         text[1..],
         [
-            "Router hill: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago. It may \
-             still be online there. The router does not answer since 2027-01-15 07:55:00 UTC, 5 \
-             minutes ago (no answer for 5 s), last tried 7 seconds ago; the watcher tries again \
-             within 15 seconds, or within a minute if the login is refused.",
+            "Router hill: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago, and \
+             no attempt has reached the router yet. It may still be online there. The router has \
+             not answered since 2027-01-15 07:55:00 UTC, 5 minutes ago (no answer for 5 s), last \
+             tried 7 seconds ago; the watcher tries again within 15 seconds.",
             "Next: the cut on hill goes on until a reading of the router shows nothing left.",
         ]
     );
     hill.down_since = Some(at(-60));
     let text = told(Access::Until(ended()), vec![hill]);
     assert!(text[1].contains("again within 2 seconds"), "{text:?}");
+}
+
+#[test]
+fn r9_a_router_that_answers_wrongly_is_not_said_to_be_silent() {
+    let login = GatewayError::Login {
+        message: "invalid user name or password (6)".into(),
+    };
+    let other = GatewayError::WrongRouter {
+        expected: "hill".into(),
+        found: "tower".into(),
+    };
+    let protocol = GatewayError::Protocol {
+        reason: "SSH-2.0".into(),
+    };
+    let timed_out = GatewayError::TimedOut {
+        after: Duration::from_secs(5),
+    };
+    for (error, said, wait) in [
+        (login, "The router has refused our login since", "a minute."),
+        (
+            other,
+            "Another box has answered in its place since",
+            "a minute.",
+        ),
+        (
+            protocol,
+            "The router could not be used since",
+            "15 seconds.",
+        ),
+        (
+            timed_out,
+            "The router has not answered since",
+            "15 seconds.",
+        ),
+    ] {
+        let mut hill = router("hill");
+        hill.down_since = Some(at(-300));
+        hill.last_error = Some(error.to_string());
+        hill.targets.push(target(Want::Cut));
+        let text = told(Access::Until(ended()), vec![hill]);
+        assert!(text[1].contains(said), "{text:?}");
+        assert!(
+            text[1].ends_with(&format!("tries again within {wait}")),
+            "{text:?}"
+        );
+    }
 }
 
 #[test]

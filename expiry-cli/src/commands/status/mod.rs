@@ -101,7 +101,9 @@ impl fmt::Display for Report {
         let restores = count(status.owed_restores, "restore");
         write!(f, "owed: {cuts}, {restores}")?;
         for item in &status.owed {
-            write!(f, "\n  {}", OwedLine(item))?;
+            let routers = &status.routers;
+            let router = routers.iter().find(|router| router.name == item.router);
+            write!(f, "\n  {}", OwedLine { item, router })?;
         }
         let owed = status.owed_cuts + status.owed_restores;
         let hidden = owed.saturating_sub(status.owed.len() as u64);
@@ -214,11 +216,14 @@ impl fmt::Display for RouterLine<'_> {
     }
 }
 
-struct OwedLine<'a>(&'a OwedItem);
+struct OwedLine<'a> {
+    item: &'a OwedItem,
+    router: Option<&'a RouterStatus>,
+}
 
 impl fmt::Display for OwedLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let item = self.0;
+        let item = self.item;
         write!(f, "{} of {}", item.want, item.username)?;
         if let Some(device) = item.device {
             write!(f, " (removed device {device})")?;
@@ -232,11 +237,22 @@ impl fmt::Display for OwedLine<'_> {
         } else {
             write!(f, ": unconfirmed on {router} since {since}")?;
         }
-        match item.task {
-            Some(_) => write!(f, ", {}", count(item.attempts.into(), "attempt"))?,
-            None => write!(f, ", no watcher has taken it up yet")?,
+        let down = self.router.filter(|router| router.enabled);
+        let down = down.and_then(|router| Some((router, router.down_since?)));
+        match (item.task, item.attempts) {
+            (None, _) => write!(f, ", no watcher has taken it up yet")?,
+            // Tries that do not reach the router are none of the item.
+            (Some(_), 0) if down.is_some() => {}
+            (Some(_), n) => write!(f, ", {}", count(n.into(), "attempt"))?,
         }
-        if let Some(error) = &item.last_error {
+        if let Some((router, since)) = down {
+            write!(f, ", {} not reached since {}", router.name, time(since))?;
+            if let Some(at) = router.attempted_at {
+                write!(f, ", last tried {}", time(at))?;
+            }
+        }
+        let error = down.and_then(|(router, _)| router.last_error.as_ref());
+        if let Some(error) = error.or(item.last_error.as_ref()) {
             write!(f, ", last: {error}")?;
         }
         if item.cannot_hold {
@@ -333,7 +349,8 @@ mod tests {
 
     #[test]
     fn r9_every_owed_item_has_a_reason() {
-        let text = OwedLine(&item()).to_string();
+        let line = |item: &OwedItem| OwedLine { item, router: None }.to_string();
+        let text = line(&item());
         let expected = "cut of joe: unconfirmed on r1 since 2027-01-15T08:00:00Z, 1 attempt, \
                         last: no answer for 5 s";
         assert_eq!(text, expected);
@@ -342,11 +359,23 @@ mod tests {
             last_error: None,
             ..item()
         };
-        let text = OwedLine(&online).to_string();
+        let text = line(&online);
         assert!(
             text.contains(": online on r1, owed since 2027-01-15T08:00:00Z"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn r9_what_waits_for_a_router_that_is_down_counts_no_attempts() {
+        let mut status = status();
+        status.routers[0].down_since = Some(at(-60));
+        status.routers[0].last_error = Some("login refused: no".into());
+        status.owed[0].attempts = 0;
+        let text = report(status).to_string();
+        let line = "cut of joe: unconfirmed on r1 since 2027-01-15T08:00:00Z, r1 not reached since \
+                    2027-01-15T07:59:00Z, last tried 2027-01-15T08:00:09Z, last: login refused: no\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]
@@ -356,7 +385,11 @@ mod tests {
             way_in: Some(WayIn::Trial),
             ..item()
         };
-        let text = OwedLine(&item).to_string();
+        let line = OwedLine {
+            item: &item,
+            router: None,
+        };
+        let text = line.to_string();
         assert!(
             text.contains("CANNOT HOLD") && text.contains("`trial`"),
             "{text}"

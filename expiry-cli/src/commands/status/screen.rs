@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use expiry_core::{Health, Histogram, OwedItem, RouterStatus, Upcoming, Want, WayIn};
 
-use super::{Report, alive};
+use super::{AHEAD, Report, alive};
 use crate::{
     output::count,
     terminal::{Row, Size, Style},
@@ -23,7 +23,7 @@ pub(super) fn rows(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Ro
     let sections = [
         Section {
             title: format!("OWED {owed}"),
-            total: usize::try_from(owed).unwrap_or(usize::MAX),
+            total: usize::try_from(owed).ok(),
             rows: status
                 .owed
                 .iter()
@@ -32,7 +32,7 @@ pub(super) fn rows(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Ro
         },
         Section {
             title: format!("ROUTERS {}", status.routers.len()),
-            total: status.routers.len(),
+            total: Some(status.routers.len()),
             rows: status
                 .routers
                 .iter()
@@ -41,7 +41,7 @@ pub(super) fn rows(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Ro
         },
         Section {
             title: "NEXT ENDS".into(),
-            total: report.upcoming.len(),
+            total: Some(report.upcoming.len()).filter(|ends| *ends < AHEAD as usize),
             rows: report
                 .upcoming
                 .iter()
@@ -194,8 +194,8 @@ fn short(length: Duration) -> String {
 /// A list below a title.
 struct Section {
     title: String,
-    /// How many there are, listed or not.
-    total: usize,
+    /// How many there are, listed or not; `None`: more than were read.
+    total: Option<usize>,
     rows: Vec<Row>,
 }
 
@@ -211,14 +211,19 @@ fn fitted(sections: [Section; 3], height: usize) -> Vec<Row> {
     for (section, share) in sections.into_iter().zip(shares) {
         rows.push(Row::default());
         rows.push(Row::new(Style::Bold, &section.title));
-        let listed = if section.total > share {
+        let is_more_than = |listed| section.total.is_none_or(|total| total > listed);
+        let listed = if is_more_than(share) {
             share.saturating_sub(1)
         } else {
             share
         };
+        let is_cut_short = is_more_than(listed) && share > 0;
         rows.extend(section.rows.into_iter().take(listed));
-        if section.total > listed && share > 0 {
-            let more = format!("  … and {} more", section.total - listed);
+        if is_cut_short {
+            let more = match section.total {
+                Some(total) => format!("  … and {} more", total - listed),
+                None => "  … and more".into(),
+            };
             rows.push(Row::new(Style::Dim, &more));
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use expiry_core::{Directory, MacAddr, RouterId, Service, Subscriber, SubscriberId, Username};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     super::find,
@@ -69,12 +69,18 @@ pub(super) async fn run(
 
 #[derive(Debug, Serialize)]
 struct Line<'a> {
+    #[serde(serialize_with = "guarded")]
     username: &'a Username,
     expires_at: String,
     devices: &'a BTreeSet<MacAddr>,
     tenant: Option<&'a str>,
     router: Option<Cow<'a, str>>,
     service: Service,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn guarded<S: Serializer>(username: &&Username, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&sheet::guarded(username.as_str(), SheetFormat::Jsonl))
 }
 
 impl<'a> Line<'a> {
@@ -101,11 +107,14 @@ impl<'a> Line<'a> {
         let devices: Vec<_> = self.devices.iter().map(ToString::to_string).collect();
         for column in Column::ALL {
             let text: Cow<'_, str> = match column {
-                Column::Username => sheet::guarded(self.username.as_str()),
+                Column::Username => sheet::guarded(self.username.as_str(), SheetFormat::Csv),
                 Column::ExpiresAt => self.expires_at.as_str().into(),
                 Column::Devices => devices.join(";").into(),
-                Column::Tenant => sheet::guarded(self.tenant.unwrap_or_default()),
-                Column::Router => sheet::guarded(self.router.as_deref().unwrap_or_default()),
+                Column::Tenant => sheet::guarded(self.tenant.unwrap_or_default(), SheetFormat::Csv),
+                Column::Router => {
+                    let router = self.router.as_deref().unwrap_or_default();
+                    sheet::guarded(router, SheetFormat::Csv)
+                }
                 Column::Service => self.service.to_string().into(),
             };
             if column != Column::Username {

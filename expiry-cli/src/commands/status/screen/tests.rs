@@ -127,9 +127,9 @@ fn everything_stands_on_a_usual_screen() {
 
 #[test]
 fn what_does_not_fit_is_counted() {
-    let text = text(&report(50, 30, 100), 80, 24);
+    let text = text(&report(50, 30, 99), 80, 24);
     assert_eq!(text.len(), 24);
-    for (title, more) in [("OWED 50", 46), ("ROUTERS 30", 26), ("NEXT ENDS", 97)] {
+    for (title, more) in [("OWED 50", 46), ("ROUTERS 30", 26), ("NEXT ENDS", 96)] {
         let at = text.iter().position(|row| row == title).expect(title);
         let end = text[at..].iter().position(String::is_empty);
         let last = end.map_or(text.len(), |end| at + end) - 1;
@@ -143,6 +143,12 @@ fn what_is_owed_stays_longest_on_a_small_screen() {
     assert!(small.contains(&"OWED 5".to_owned()), "{small:#?}");
     assert!(!small.contains(&"ROUTERS 3".to_owned()), "{small:#?}");
     assert_eq!(text(&report(5, 3, 3), 40, 2).len(), 2);
+}
+
+#[test]
+fn ends_beyond_those_that_were_read_are_not_counted() {
+    let capped = text(&report(0, 1, 100), 80, 24);
+    assert!(capped.contains(&"  … and more".to_owned()), "{capped:#?}");
 }
 
 #[test]

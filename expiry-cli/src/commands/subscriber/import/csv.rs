@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::{
-    super::sheet::{self, Column},
+    super::sheet::Column,
     faults::{Fault, Faults},
     record::{Cell, Record, Value},
 };
-use crate::nearest::nearest;
+use crate::args::SheetFormat;
 
 /// A field of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +23,27 @@ pub(super) struct Header {
     separator: char,
     /// `None` is a column that is not known.
     columns: Vec<Option<Column>>,
+    /// A quote of a line before is not closed yet.
+    is_open: bool,
+}
+
+/// Why a line cannot be split.
+#[derive(Debug, PartialEq, Eq)]
+struct Broken {
+    column: u64,
+    message: &'static str,
+    /// Whether the text may go on in the next line.
+    is_open: bool,
+}
+
+impl Broken {
+    fn new(column: u64, message: &'static str) -> Self {
+        Self {
+            column,
+            message,
+            is_open: false,
+        }
+    }
 }
 
 impl Header {
@@ -44,53 +65,84 @@ impl Header {
         let separator = separator.unwrap_or(',');
         let fields = match split(line, separator) {
             Ok(fields) => fields,
-            Err((column, message)) => {
-                faults.push(Fault::new(number, column, message));
+            Err(broken) => {
+                faults.push(Fault::new(number, broken.column, broken.message));
                 return None;
             }
         };
-        let mut columns: Vec<Option<Column>> = Vec::new();
-        for field in &fields {
+        let named = fields.iter().map(|field| Column::named(field.text.trim()));
+        let columns: Vec<Option<Column>> = named.collect();
+        if columns.iter().all(Option::is_none) {
+            let names = Column::ALL.map(Column::name).join(",");
+            let message = format!("the first line has no column names, such as `{names}`");
+            faults.push(Fault::new(number, 1, message));
+            return None;
+        }
+        let mut found = Vec::new();
+        let mut meant = Vec::new();
+        for (at, field) in fields.iter().enumerate() {
             let name = field.text.trim();
-            let column = Column::named(name);
-            let message = match column {
-                None => Some(unknown(name)),
-                Some(known) if columns.contains(&Some(known)) => {
-                    Some(format!("column `{name}` is there twice"))
+            let message = match columns[at] {
+                None => {
+                    let near = Column::near(name).filter(|near| !columns.contains(&Some(*near)));
+                    meant.extend(near);
+                    unknown(name, near)
                 }
-                Some(_) => None,
+                known if columns[..at].contains(&known) => {
+                    format!("column `{name}` is there twice")
+                }
+                Some(_) => continue,
             };
-            if let Some(message) = message {
-                faults.push(Fault::new(number, field.column, message));
-            }
-            columns.push(column);
+            found.push(Fault::new(number, field.column, message));
         }
-        let mut complete = true;
-        for needed in [Column::Username, Column::ExpiresAt] {
-            if !columns.contains(&Some(needed)) {
-                complete = false;
-                let message = format!(
-                    "there is no column `{}`: the first line names the columns, such as `{}`",
-                    needed.name(),
-                    Column::ALL.map(Column::name).join(",")
-                );
-                faults.push(Fault::new(number, 1, message));
-            }
+        let needed = [Column::Username, Column::ExpiresAt];
+        let mut missing = needed
+            .into_iter()
+            .filter(|needed| !columns.contains(&Some(*needed)));
+        let is_complete = missing.clone().next().is_none();
+        if let Some(missing) = missing.find(|missing| !meant.contains(missing)) {
+            let message = format!(
+                "there is no column `{}`: the first line names the columns, such as `{}`",
+                missing.name(),
+                Column::ALL.map(Column::name).join(",")
+            );
+            found.insert(0, Fault::new(number, 1, message));
         }
-        complete.then_some(Self { separator, columns })
+        found.into_iter().for_each(|fault| faults.push(fault));
+        is_complete.then_some(Self {
+            separator,
+            columns,
+            is_open: false,
+        })
     }
 
     /// Reads one of the other lines; `None` if it is empty, or wrong.
     pub(super) fn record<'a>(
-        &self,
+        &mut self,
         line: &'a str,
         number: u64,
         faults: &mut Faults,
     ) -> Option<Record<'a>> {
-        let fields = match split(line, self.separator) {
+        let split = split(line, self.separator);
+        if self.is_open {
+            // The fault is told; what the quote goes on with is none of its own.
+            if self.closes(line) {
+                self.is_open = false;
+                return None;
+            }
+            let is_whole = |fields: &Vec<_>| fields.len() == self.columns.len();
+            self.is_open = !split
+                .as_ref()
+                .map_or_else(|broken| broken.is_open, is_whole);
+            if self.is_open {
+                return None;
+            }
+        }
+        let fields = match split {
             Ok(fields) => fields,
-            Err((column, message)) => {
-                faults.push(Fault::new(number, column, message));
+            Err(broken) => {
+                self.is_open = broken.is_open;
+                faults.push(Fault::new(number, broken.column, broken.message));
                 return None;
             }
         };
@@ -109,34 +161,34 @@ impl Header {
             faults.push(Fault::new(number, column, message));
             return None;
         }
-        let mut record = Record::new(number);
-        let mut is_whole = true;
+        let mut record = Record::new(number, SheetFormat::Csv);
         for (field, column) in fields.into_iter().zip(&self.columns) {
             let Some(column) = *column else { continue };
             let text = if column.holds_names() {
-                if column == Column::Username && sheet::is_shortened(&field.text) {
-                    is_whole = false;
-                    let message = format!(
-                        "`{}` is a number that a spreadsheet shortened: format the column as text",
-                        field.text
-                    );
-                    faults.push(Fault::new(number, field.column, message).of(column));
-                }
-                map(field.text, sheet::unguarded)
+                field.text
             } else {
                 map(field.text, str::trim)
             };
             record.set(column, Cell::new(field.column, Value::Text(text)));
         }
-        is_whole.then_some(record)
+        Some(record)
+    }
+
+    /// Tells whether a line ends a quote that was opened in a line before.
+    fn closes(&self, line: &str) -> bool {
+        let single = line.replace("\"\"", "");
+        let after = single.split_once('"').map(|(_, after)| after);
+        after.is_some_and(|after| after.is_empty() || after.starts_with(self.separator))
     }
 }
 
-fn unknown(name: &str) -> String {
-    let known = Column::ALL.map(Column::name);
-    match nearest(name, known) {
+fn unknown(name: &str, near: Option<Column>) -> String {
+    match near {
         _ if name.is_empty() => "a column has no name".into(),
-        Some(nearest) => format!("there is no column `{name}`; the nearest is `{nearest}`"),
+        Some(near) => format!(
+            "there is no column `{name}`; the nearest is `{}`",
+            near.name()
+        ),
         None => format!("there is no column `{name}`"),
     }
 }
@@ -149,7 +201,7 @@ fn map(text: Cow<'_, str>, part: impl Fn(&str) -> &str) -> Cow<'_, str> {
 }
 
 /// Splits a line into its fields, or tells the column of a fault and what it is.
-fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
+fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, Broken> {
     let mut fields = Vec::new();
     let mut rest = line;
     let mut column = 1;
@@ -163,7 +215,7 @@ fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
             if let Some(at) = text.find('"') {
                 let at = column + width(&text[..at]);
                 let message = "a quote within a field: quote the whole field and double the quote";
-                return Err((at, message.into()));
+                return Err(Broken::new(at, message));
             }
             (Cow::Borrowed(text), end)
         };
@@ -184,18 +236,17 @@ fn split(line: &str, separator: char) -> Result<Vec<Field<'_>>, (u64, String)> {
 }
 
 /// Takes a quoted field from the begin of a text; returns how many bytes it has with its quotes.
-fn quoted(
-    rest: &str,
-    column: u64,
-    separator: char,
-) -> Result<(Cow<'_, str>, usize), (u64, String)> {
+fn quoted(rest: &str, column: u64, separator: char) -> Result<(Cow<'_, str>, usize), Broken> {
     let inside = &rest[1..];
     let mut from = 0;
     let end = loop {
         let Some(at) = inside[from..].find('"').map(|at| from + at) else {
             let message = "the quote is not closed on its line: close it, or double it if it is \
                            part of the value";
-            return Err((column, message.into()));
+            return Err(Broken {
+                is_open: true,
+                ..Broken::new(column, message)
+            });
         };
         if inside[at + 1..].starts_with('"') {
             from = at + 2;
@@ -207,7 +258,7 @@ fn quoted(
     let after = &rest[taken..];
     if !after.is_empty() && !after.starts_with(separator) {
         let message = "text after the closing quote: double quotes that are part of the value";
-        return Err((column + width(&rest[..taken]), message.into()));
+        return Err(Broken::new(column + width(&rest[..taken]), message));
     }
     let text = &inside[..end];
     let text = if text.contains('"') {
@@ -226,7 +277,7 @@ fn width(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn texts(line: &str) -> Result<Vec<(u64, String)>, (u64, String)> {
+    fn texts(line: &str) -> Result<Vec<(u64, String)>, Broken> {
         let fields = split(line, ',')?.into_iter();
         Ok(fields
             .map(|field| (field.column, field.text.into_owned()))
@@ -251,7 +302,7 @@ mod tests {
             ("\"a\"\"", 1),
         ] {
             let fault = texts(line).expect_err("refused");
-            assert_eq!(fault.0, column, "{line}: {}", fault.1);
+            assert_eq!(fault.column, column, "{line}: {}", fault.message);
         }
     }
 }

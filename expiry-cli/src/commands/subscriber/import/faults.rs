@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use expiry_core::text::one_line;
 use serde::Serialize;
 
 use super::super::sheet::Column;
@@ -45,7 +46,8 @@ impl fmt::Display for Fault {
         if let Some(field) = self.field {
             write!(f, "{field}: ")?;
         }
-        f.write_str(&self.message)
+        // It quotes the file, which may hold anything.
+        f.write_str(&one_line(&self.message))
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     faults::{Fault, Faults},
     record::{Cell, Record, Value},
 };
-use crate::nearest::nearest;
+use crate::{args::SheetFormat, words::listed};
 
 pub(super) fn record<'a>(line: &'a str, number: u64, faults: &mut Faults) -> Option<Record<'a>> {
     let object: Object<'_> = match serde_json::from_str(line) {
@@ -24,7 +24,7 @@ pub(super) fn record<'a>(line: &'a str, number: u64, faults: &mut Faults) -> Opt
             return None;
         }
     };
-    let mut record = Record::new(number);
+    let mut record = Record::new(number, SheetFormat::Jsonl);
     let mut is_whole = true;
     for (key, raw) in object.0 {
         let column = column_of(line, raw.get());
@@ -61,9 +61,13 @@ fn not_an_object(line: &str, error: &serde_json::Error) -> String {
 }
 
 fn unknown(key: &str) -> String {
-    let known = Column::ALL.map(Column::name);
-    let nearest = nearest(key, known).unwrap_or_default();
-    format!("there is no key `{key}`; the nearest is `{nearest}`")
+    match Column::near(key) {
+        Some(near) => format!("there is no key `{key}`; the nearest is `{}`", near.name()),
+        None => {
+            let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
+            format!("there is no key `{key}`; there are {}", listed(&keys))
+        }
+    }
 }
 
 fn value<'a>(line: &str, key: Column, raw: &'a RawValue) -> Result<Value<'a>, (u64, String)> {
@@ -152,7 +156,8 @@ mod tests {
     #[test]
     fn faults_are_named_where_they_are() {
         for (line, place, says) in [
-            (r#"{"é":1}"#, "f:7:6: ", "the nearest is"),
+            (r#"{"é":1}"#, "f:7:6: ", "there are `username`,"),
+            (r#"{"user":1}"#, "f:7:9: ", "the nearest is `username`"),
             (r#"{"username":255700000001}"#, "f:7:13: ", "text in quotes"),
             (r#"{"devices":["a", 1]}"#, "f:7:18: ", "text in quotes"),
             (r#"{"router":"a","router":"b"}"#, "f:7:24: ", "twice"),

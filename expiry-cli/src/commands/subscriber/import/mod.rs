@@ -152,9 +152,17 @@ fn read(
         if text.trim().is_empty() {
             continue;
         }
+        // Excel takes the separator from such a line; it is told from the next one anyway.
+        let is_hint = |text: &str| {
+            text.get(..4)
+                .is_some_and(|s| s.eq_ignore_ascii_case("sep="))
+        };
+        if line.number == 1 && format != Some(SheetFormat::Jsonl) && is_hint(text) {
+            continue;
+        }
         let record = match format.get_or_insert_with(|| by_content(text)) {
             SheetFormat::Jsonl => jsonl::record(text, line.number, faults),
-            SheetFormat::Csv => match &header {
+            SheetFormat::Csv => match &mut header {
                 Some(header) => Header::record(header, text, line.number, faults),
                 None => match Header::read(text, line.number, faults) {
                     Some(read) => {

@@ -56,6 +56,16 @@ impl Places {
         }
     }
 
+    /// Tells whether a router is there at all, whosever it is.
+    pub(super) fn router_of_any(&self, name: &str) -> Result<(), String> {
+        if self.routers.contains_key(name) || sheet::read_removed_router(name).is_some() {
+            return Ok(());
+        }
+        let nearest = nearest(name, self.routers.keys().map(String::as_str));
+        let hint = nearest.map(|nearest| format!("; the nearest is `{nearest}`"));
+        Err(format!("no router `{name}`{}", hint.unwrap_or_default()))
+    }
+
     fn nearest_router(&self, name: &str, tenant: Option<TenantId>) -> String {
         let own = self
             .routers

@@ -8,16 +8,17 @@ use std::{
 use expiry_core::{Access, Field, MacAddr, PutSubscriber, RouterId, Service, TenantId, Username};
 
 use super::{
-    super::sheet::Column,
+    super::sheet::{self, Column},
     faults::{Fault, Faults},
     places::Places,
 };
-use crate::args;
+use crate::args::{self, SheetFormat};
 
 /// The values of one line, by column.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     line: u64,
+    format: SheetFormat,
     cells: BTreeMap<Column, Cell<'a>>,
 }
 
@@ -49,9 +50,10 @@ impl<'a> Cell<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(line: u64) -> Self {
+    pub(super) fn new(line: u64, format: SheetFormat) -> Self {
         Self {
             line,
+            format,
             cells: BTreeMap::new(),
         }
     }
@@ -131,7 +133,10 @@ impl<'p> Rows<'p> {
         let username = reading.username();
         let access = reading.access();
         let devices = reading.devices();
-        let router = tenant.and_then(|tenant| reading.router(tenant));
+        let router = match tenant {
+            Ok(tenant) => reading.router(tenant),
+            Err(wrong) => Err(reading.router_of_nobody().err().unwrap_or(wrong)),
+        };
         let service = reading.service();
         if let Ok(tenant) = tenant {
             if let Ok(username) = &username {
@@ -219,9 +224,13 @@ impl<'r> Reading<'r> {
         self.record.cells.get(&column)
     }
 
-    /// A text that is not empty.
+    /// A text that is not empty. In JSON lines only usernames are ever guarded.
     fn text(&self, column: Column) -> Option<&'r str> {
-        let text = self.cell(column).map(Cell::text);
+        let format = self.record.format;
+        let text = self.cell(column).map(|cell| match format {
+            SheetFormat::Csv if column.holds_names() => sheet::unguarded(cell.text(), format),
+            SheetFormat::Csv | SheetFormat::Jsonl => cell.text(),
+        });
         text.filter(|text| !text.is_empty())
     }
 
@@ -250,7 +259,15 @@ impl<'r> Reading<'r> {
         let Some(cell) = self.cell(Column::Username) else {
             return Err(self.fault(Column::Username, "it is missing".into()));
         };
-        let username = cell.text().parse::<Username>();
+        let text = cell.text();
+        if let Some(what) = sheet::changed(text) {
+            let message = format!(
+                "`{text}` {what}: write it digit by digit and format the column as text, or put an \
+                 apostrophe before it if that is the name"
+            );
+            return Err(self.fault(Column::Username, message));
+        }
+        let username = sheet::unguarded(text, self.record.format).parse::<Username>();
         username.map_err(|error| self.fault(Column::Username, error.to_string()))
     }
 
@@ -263,6 +280,10 @@ impl<'r> Reading<'r> {
         match cell.text().trim() {
             "" | "none" => Ok(Access::None),
             "forever" => Ok(Access::Forever),
+            text if ["none", "forever"].contains(&text.to_ascii_lowercase().as_str()) => {
+                let message = format!("`{text}`: write `{}`", text.to_ascii_lowercase());
+                Err(self.fault(Column::ExpiresAt, message))
+            }
             text => match args::instant(text) {
                 Ok(at) => Ok(Access::Until(at)),
                 Err(error) => {
@@ -293,7 +314,14 @@ impl<'r> Reading<'r> {
                         macs.push((mac, at));
                     }
                 }
-                Err(error) => macs = Err(self.fault_at(Column::Devices, at, error.to_string())),
+                Err(error) => {
+                    let message = if are_several(text) {
+                        format!("`{text}` is several devices: separate them with `;`")
+                    } else {
+                        error.to_string()
+                    };
+                    macs = Err(self.fault_at(Column::Devices, at, message));
+                }
             }
         }
         macs
@@ -310,6 +338,15 @@ impl<'r> Reading<'r> {
             Ok(router) => Ok(Field::Set(Some(router))),
             Err(message) => Err(self.fault(Column::Router, message)),
         }
+    }
+
+    /// Checks the router of a line whose tenant is wrong.
+    fn router_of_nobody(&mut self) -> Read<()> {
+        let Some(name) = self.text(Column::Router) else {
+            return Ok(());
+        };
+        let known = self.places.router_of_any(name);
+        known.map_err(|message| self.fault(Column::Router, message))
     }
 
     fn service(&mut self) -> Read<Service> {
@@ -331,4 +368,11 @@ fn parts(text: &str, column: u64) -> Vec<(u64, &str)> {
         at += part.chars().count() as u64 + 1;
     }
     parts
+}
+
+/// Tells whether a text is devices with something other than `;` between them.
+fn are_several(text: &str) -> bool {
+    let gaps = |c: char| c.is_whitespace() || [',', '|', '/'].contains(&c);
+    let parts = text.split(gaps).filter(|part| !part.is_empty());
+    parts.clone().count() > 1 && parts.clone().all(|part| part.parse::<MacAddr>().is_ok())
 }

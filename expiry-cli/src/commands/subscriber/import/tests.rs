@@ -217,11 +217,32 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
         ),
         (
             "2.557E+11,forever,,,,",
-            "2:1: username: `2.557E+11` is a number that a spreadsheet",
+            "2:1: username: `2.557E+11` is a number as a spreadsheet writes it",
+        ),
+        (
+            "\"255,700,000,001\",forever,,,,",
+            "2:2: username: `255,700,000,001` is a number as",
+        ),
+        (
+            "#NAME?,soon,,,,",
+            "2:1: username: `#NAME?` is what a spreadsheet shows in place of a value",
+        ),
+        (
+            "\u{202a}+255700000001\u{202c},forever,,,,",
+            "2:1: username: username \"\\u{202a}+255700000001\\u{202c}\" has a character that is \
+             not seen",
         ),
         (
             "é,2027-01-01 10:00:00,,,,",
             "2:3: expires_at: `2027-01-01 10:00:00`: it has no offset",
+        ),
+        (
+            "joe,Forever,,,,",
+            "2:5: expires_at: `Forever`: write `forever`",
+        ),
+        (
+            "joe,2030-01-01,,,,",
+            "2:5: expires_at: `2030-01-01`: it has no time of day: add",
         ),
         (
             "joe,soon,,,,",
@@ -237,6 +258,10 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
         ),
         ("joe,forever,\"02;x\",,,", "2:17: devices: `x` is not"),
         (
+            "joe,forever,\"020000000001, 02:00:00:00:00:02\",,,",
+            "2:14: devices: `020000000001, 02:00:00:00:00:02` is several devices: separate",
+        ),
+        (
             "joe,forever,ff:ff:ff:ff:ff:ff,,,",
             "2:13: devices: `ff:ff:ff:ff:ff:ff` is not the MAC",
         ),
@@ -247,6 +272,10 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
         (
             "joe,forever,,caffe,,",
             "2:14: tenant: no tenant `caffe`; the nearest is `cafe`",
+        ),
+        (
+            "joe,forever,,caffe,barr,",
+            "2:20: router: no router `barr`; the nearest is `bar`",
         ),
         (
             "joe,forever,,,Towr,",
@@ -298,7 +327,7 @@ async fn each_fault_of_a_line_is_named_with_its_place_and_what_would_be_right() 
 #[tokio::test]
 async fn each_fault_of_a_file_is_named_with_its_place() {
     let world = World::new().await;
-    let cases: [(&[u8], &str); 13] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"", "1:1: it is empty: the first line names the columns"),
         (b"\n\n", "1:1: it is empty"),
         (
@@ -306,16 +335,12 @@ async fn each_fault_of_a_file_is_named_with_its_place() {
             "1:1: there is no column `name`; the nearest is `username`",
         ),
         (
-            b"name,expires_at\n",
+            b"zzz,expires_at\n",
             "1:1: there is no column `username`: the first line names",
         ),
         (
             b"username,expiry,expires_at\na,b,soon",
             "2:5: expires_at: `soon`",
-        ),
-        (
-            b"username,Expires_At\n",
-            "1:10: there is no column `Expires_At`; the nearest is `expires_at`",
         ),
         (
             b"username,username,expires_at\n",
@@ -346,6 +371,97 @@ async fn each_fault_of_a_file_is_named_with_its_place() {
             "{expected}: {faults:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_header_is_read_as_spreadsheets_write_it() {
+    let world = World::new().await;
+    let report = world
+        .taken("sep=;\r\nUsername;EXPIRES_AT\r\njoe;forever\r\n")
+        .await;
+    assert_eq!(report["made"], 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_header_is_told_once_and_in_order() {
+    let world = World::new().await;
+    for (list, expected) in [
+        (
+            "255700000001,forever\n",
+            &["stdin:1:1: the first line has no column names, such as `username,"][..],
+        ),
+        (
+            "name,expires_at\n",
+            &["stdin:1:1: there is no column `name`; the nearest is `username`"],
+        ),
+        (
+            "username,zzz\n",
+            &[
+                "stdin:1:1: there is no column `expires_at`",
+                "stdin:1:10: there is no column `zzz`",
+            ],
+        ),
+    ] {
+        let faults = world.refused(list).await;
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+        for (fault, expected) in faults.iter().zip(expected) {
+            assert!(fault.starts_with(expected), "{faults:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_spreadsheet_changed_is_refused_in_both_formats_unless_it_is_meant() {
+    let world = World::new().await;
+    let name = "2.557E+11";
+    let json = |name: &str| json!({"username": name, "expires_at": "forever"}).to_string();
+    for list in [json(name), format!("username,expires_at\n{name},forever\n")] {
+        let faults = world.refused(&list).await;
+        assert!(
+            faults[0].contains("as a spreadsheet writes it"),
+            "{faults:?}"
+        );
+    }
+    world.taken(&json(&format!("'{name}"))).await;
+    world.found(None, name).await;
+}
+
+#[tokio::test]
+async fn faults_move_no_cursor_and_are_a_line_each() {
+    let world = World::new().await;
+    let tenant = "x\u{1b}[2J\nerror: y";
+    let list = json!({"username": "joe", "expires_at": "forever", "tenant": tenant}).to_string();
+    let faults = world.refused(&list).await;
+    assert!(faults[0].contains(r"`x\u{1b}[2J\nerror: y`"), "{faults:?}");
+    let (_, printed) = world.run(&stdin(), list.as_bytes(), true).await;
+    let told: Value = serde_json::from_str(&printed).expect("JSON");
+    let message = told["errors"][0]["message"].as_str().expect("text");
+    assert!(message.contains(tenant), "{message}");
+}
+
+#[tokio::test]
+async fn a_line_break_within_quotes_is_one_fault() {
+    let world = World::new().await;
+    let list = "username,expires_at\n\"joe\nthe \"\"second\"\"\",forever\nann,soon\n";
+    let faults = world.refused(list).await;
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(
+        faults[0].starts_with("stdin:2:1: the quote is not closed"),
+        "{faults:#?}"
+    );
+    assert!(
+        faults[1].starts_with("stdin:4:5: expires_at: `soon`"),
+        "{faults:#?}"
+    );
+
+    let unclosed = "username,expires_at\njoe,\"forever\nann,\"soon\neve,later\n";
+    let faults = world.refused(unclosed).await;
+    let places: Vec<_> = faults.iter().map(|fault| &fault[..9]).collect();
+    assert_eq!(
+        places,
+        ["stdin:2:5", "stdin:3:5", "stdin:4:5"],
+        "{faults:#?}"
+    );
 }
 
 #[tokio::test]
