@@ -38,8 +38,8 @@ pub(super) struct Lane {
     proven_at: Option<Instant>,
     /// No backlog before this.
     paced_until: Instant,
-    /// Whether a reading was begun since the last backlog. Then more backlog comes first.
-    read_last: bool,
+    /// Which of the two that can wait was done last: the other goes first.
+    last: Patient,
     /// When the present turn began.
     began: Instant,
     /// The state of the ownership that was last taken in.
@@ -101,7 +101,7 @@ impl Lane {
             is_lost: false,
             proven_at: None,
             paced_until: Instant::now(),
-            read_last: false,
+            last: Patient::Backlog,
             began: Instant::now(),
             heeded,
             spares_table: false,
@@ -200,14 +200,14 @@ impl Lane {
         }
         if work.tasks.iter().any(|task| task.backlog) {
             // Who is on comes before who has only not been cut for long.
-            if !self.read_last && !work.tasks.iter().any(is_urgent) {
+            if self.last == Patient::Backlog && !work.tasks.iter().any(is_urgent) {
                 match self.read(&ownership.router, &work).await {
                     Ok(Step::Done | Step::Unproven) => return Next::Now,
                     Ok(Step::NotBefore(_) | Step::After(_)) => {}
                     Err(error) => return self.after(error).await,
                 }
             }
-            self.read_last = false;
+            self.last = Patient::Backlog;
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
@@ -307,7 +307,7 @@ impl Lane {
             Step::Done => self.proven_at = Some(Instant::now()),
             Step::Unproven => self.proven_at = None,
         }
-        self.read_last = true;
+        self.last = Patient::Reading;
         Ok(step)
     }
 
@@ -439,6 +439,13 @@ impl Lane {
     fn jitter(&mut self) -> f64 {
         self.rng.random_range(0.0..1.0)
     }
+}
+
+/// What can wait for fresh work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patient {
+    Backlog,
+    Reading,
 }
 
 /// Tells whether a task waits for nothing but tasks like it.
