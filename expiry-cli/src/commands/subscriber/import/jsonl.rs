@@ -61,13 +61,13 @@ fn not_an_object(line: &str, error: &serde_json::Error) -> String {
 }
 
 fn unknown(key: &str) -> String {
-    match Column::near(key) {
-        Some(near) => format!("there is no key `{key}`; the nearest is `{}`", near.name()),
-        None => {
-            let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
-            format!("there is no key `{key}`; there are {}", listed(&keys))
-        }
-    }
+    let hint = if let Some(near) = Column::near(key) {
+        format!("the nearest is `{}`", near.name())
+    } else {
+        let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
+        format!("there are {}", listed(&keys))
+    };
+    format!("there is no key `{key}`; {hint}")
 }
 
 fn value<'a>(line: &str, key: Column, raw: &'a RawValue) -> Result<Value<'a>, (u64, String)> {
