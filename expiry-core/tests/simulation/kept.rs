@@ -26,7 +26,7 @@ fn r3_what_is_disabled_by_hand_long_after_a_restore_stays_disabled() {
         (1, 2, 5),
         &[
             (169_927, Step::Pay(0, 36)),
-            (177_762, Step::StepDatabase(19)),
+            (177_762, Step::SetDatabase(19)),
             (235_000, Step::ByHand(0, 0, false)),
         ],
     );

@@ -59,9 +59,9 @@ pub(crate) enum Step {
     Stop(usize),
     Freeze(usize, bool),
     /// A machine's clock is stepped by seconds.
-    Step(usize, i64),
+    SetClock(usize, i64),
     /// The database's clock is stepped by seconds.
-    StepDatabase(i64),
+    SetDatabase(i64),
     Suspend(usize, u64),
     /// An operator looks at the brakes and releases them.
     ReleaseBrakes,
@@ -154,10 +154,10 @@ impl Step {
                 _ => Self::Freeze(watcher, flip),
             },
             _ => match rng.random_range(0..5) {
-                0 => Self::StepDatabase(rng.random_range(-60..60)),
+                0 => Self::SetDatabase(rng.random_range(-60..60)),
                 1 => Self::Suspend(watcher, rng.random_range(1..60)),
                 2 => Self::ReleaseBrakes,
-                _ => Self::Step(watcher, rng.random_range(-90..90)),
+                _ => Self::SetClock(watcher, rng.random_range(-90..90)),
             },
         }
     }

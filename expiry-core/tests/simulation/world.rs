@@ -235,10 +235,10 @@ impl World {
                 }
             }
             Step::Freeze(watcher, frozen) => self.freeze(watcher, frozen),
-            Step::Step(watcher, seconds) => {
+            Step::SetClock(watcher, seconds) => {
                 self.clocks[watcher].step_wall(TimeDelta::seconds(seconds));
             }
-            Step::StepDatabase(seconds) => {
+            Step::SetDatabase(seconds) => {
                 self.database.step_wall(TimeDelta::seconds(seconds));
             }
             Step::Suspend(watcher, seconds) => {
@@ -403,7 +403,7 @@ impl World {
         }
         let now = self.database.wall();
         let subscribers = self.truth.subscribers();
-        for who in 0..self.plan.cast.subscribers {
+        for (who, name) in NAMES.iter().enumerate().take(self.plan.cast.subscribers) {
             let home = self.home_of(who);
             let (can_move, login, is_disabled) = self.gateway.with(home, |hotspot| {
                 let active = hotspot
@@ -420,7 +420,9 @@ impl World {
                 let mut names = NAMES.iter();
                 names.any(|name| username(name).matches(login))
             });
-            let of_login = login.and_then(MacAddr::from_login).unwrap_or(mac(who));
+            let of_login = login
+                .and_then(MacAddr::from_login)
+                .unwrap_or_else(|| mac(who));
             let mut all = subscribers.iter();
             let owner = all.find(|one| match login {
                 Some(login) if is_named => one.username.matches(login),
@@ -438,12 +440,12 @@ impl World {
             }
             let own = subscribers
                 .iter()
-                .find(|one| one.username.as_str() == NAMES[who]);
+                .find(|one| one.username.as_str() == *name);
             let is_live = own.is_some_and(|own| own.access.is_live(now));
             let by_hand = self.by_hand.get(&(home, who));
             if is_live && is_disabled && by_hand.is_none() {
                 self.truth
-                    .violate(format!("{} has paid and stays disabled (R3)", NAMES[who]));
+                    .violate(format!("{name} has paid and stays disabled (R3)"));
             }
         }
         for (&(router, who), &when) in &self.by_hand {
