@@ -206,6 +206,7 @@ async fn r8_the_heart_beats_while_everything_else_waits_for_a_planning() {
         if all == 2 {
             break;
         }
+        assert!(waiting.try_join_next().is_none(), "both wait");
     }
 
     let machine = store.machine("here").await;
