@@ -70,8 +70,8 @@ impl Header {
                 return None;
             }
         };
-        let named = fields.iter().map(|field| Column::named(field.text.trim()));
-        let columns: Vec<Option<Column>> = named.collect();
+        let columns = fields.iter().map(|field| Column::named(field.text.trim()));
+        let columns: Vec<Option<Column>> = columns.collect();
         if columns.iter().all(Option::is_none) {
             let names = Column::ALL.map(Column::name).join(",");
             let message = format!("the first line has no column names, such as `{names}`");
@@ -108,7 +108,9 @@ impl Header {
             );
             found.insert(0, Fault::new(number, 1, message));
         }
-        found.into_iter().for_each(|fault| faults.push(fault));
+        for fault in found {
+            faults.push(fault);
+        }
         is_complete.then_some(Self {
             separator,
             columns,

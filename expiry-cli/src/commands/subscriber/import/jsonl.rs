@@ -61,13 +61,14 @@ fn not_an_object(line: &str, error: &serde_json::Error) -> String {
 }
 
 fn unknown(key: &str) -> String {
-    match Column::near(key) {
-        Some(near) => format!("there is no key `{key}`; the nearest is `{}`", near.name()),
-        None => {
+    let hint = Column::near(key).map_or_else(
+        || {
             let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
-            format!("there is no key `{key}`; there are {}", listed(&keys))
-        }
-    }
+            format!("there are {}", listed(&keys))
+        },
+        |near| format!("the nearest is `{}`", near.name()),
+    );
+    format!("there is no key `{key}`; {hint}")
 }
 
 fn value<'a>(line: &str, key: Column, raw: &'a RawValue) -> Result<Value<'a>, (u64, String)> {
@@ -157,7 +158,11 @@ mod tests {
     fn faults_are_named_where_they_are() {
         for (line, place, says) in [
             (r#"{"é":1}"#, "f:7:6: ", "there are `username`,"),
-            (r#"{"user":1}"#, "f:7:9: ", "the nearest is `username`"),
+            (
+                r#"{"user_name":1}"#,
+                "f:7:14: ",
+                "the nearest is `username`",
+            ),
             (r#"{"username":255700000001}"#, "f:7:13: ", "text in quotes"),
             (r#"{"devices":["a", 1]}"#, "f:7:18: ", "text in quotes"),
             (r#"{"router":"a","router":"b"}"#, "f:7:24: ", "twice"),
