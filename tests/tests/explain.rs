@@ -96,7 +96,7 @@ async fn somebody_asks_why(database: Option<&str>) {
     .await;
     let text = expiry.ok(&["explain", "255700000002"]).await;
     assert!(text.contains("the cut is owed since"), "{text}");
-    assert!(text.contains("The router does not answer since"), "{text}");
+    assert!(text.contains("The router has not answered since"), "{text}");
     assert!(
         text.contains("the watcher tries again within 2 seconds"),
         "{text}"

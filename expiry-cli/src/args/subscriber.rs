@@ -106,7 +106,8 @@ The first line of CSV names the columns, in any order; keys of JSON lines are th
   router      the one router the subscriber uses; nothing is every router of the tenant
   service     `hotspot`
 Who is known by tenant and username is updated. A column that is left out stays as it is. An
-apostrophe keeps a name text in a spreadsheet and is not part of it.";
+apostrophe keeps a name text in a spreadsheet and is not part of it; so does one before a username
+that looks like 2.557E+11 or 255,700,000,001, which is refused without.";
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = SHEET_HELP)]

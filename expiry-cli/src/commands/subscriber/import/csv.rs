@@ -70,8 +70,8 @@ impl Header {
                 return None;
             }
         };
-        let named = fields.iter().map(|field| Column::named(field.text.trim()));
-        let columns: Vec<Option<Column>> = named.collect();
+        let columns = fields.iter().map(|field| Column::named(field.text.trim()));
+        let columns: Vec<Option<Column>> = columns.collect();
         if columns.iter().all(Option::is_none) {
             let all = Column::ALL.map(Column::name).join(",");
             let message = format!("the first line has no column names, such as `{all}`");

@@ -61,12 +61,13 @@ fn not_an_object(line: &str, error: &serde_json::Error) -> String {
 }
 
 fn unknown(key: &str) -> String {
-    let hint = if let Some(near) = Column::near(key) {
-        format!("the nearest is `{}`", near.name())
-    } else {
-        let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
-        format!("there are {}", listed(&keys))
-    };
+    let hint = Column::near(key).map_or_else(
+        || {
+            let keys = Column::ALL.map(|column| format!("`{}`", column.name()));
+            format!("there are {}", listed(&keys))
+        },
+        |near| format!("the nearest is `{}`", near.name()),
+    );
     format!("there is no key `{key}`; {hint}")
 }
 
@@ -157,7 +158,11 @@ mod tests {
     fn faults_are_named_where_they_are() {
         for (line, place, says) in [
             (r#"{"é":1}"#, "f:7:6: ", "there are `username`,"),
-            (r#"{"user":1}"#, "f:7:9: ", "the nearest is `username`"),
+            (
+                r#"{"user_name":1}"#,
+                "f:7:14: ",
+                "the nearest is `username`",
+            ),
             (r#"{"username":255700000001}"#, "f:7:13: ", "text in quotes"),
             (r#"{"devices":["a", 1]}"#, "f:7:18: ", "text in quotes"),
             (r#"{"router":"a","router":"b"}"#, "f:7:24: ", "twice"),
