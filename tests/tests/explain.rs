@@ -59,7 +59,10 @@ async fn somebody_asks_why(database: Option<&str>) {
 
     let text = expiry.ok(&["explain", "255700000001"]).await;
     assert!(text.contains("Access goes on until"), "{text}");
-    assert!(text.contains("and is then cut on tower, if a watcher runs by then"), "{text}");
+    assert!(
+        text.contains("and is then cut on tower, if a watcher runs by then"),
+        "{text}"
+    );
     expiry.ok(&["subscriber", "revoke", "255700000001"]).await;
     let text = expiry.ok(&["explain", "+255700000001"]).await;
     assert!(text.contains("No watcher is alive"), "{text}");
