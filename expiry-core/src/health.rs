@@ -97,15 +97,11 @@ mod tests {
         };
         Status {
             now,
-            brakes: Vec::new(),
-            live_subscribers: 0,
             owed_cuts: owed_subscribers * 3,
             owed_restores: 7,
             owed_subscribers,
-            next_deadline: None,
             watchers: alive.iter().map(watcher).collect(),
-            routers: Vec::new(),
-            owed: Vec::new(),
+            ..Status::default()
         }
     }
 

@@ -76,15 +76,8 @@ mod tests {
         };
         Status {
             now,
-            brakes: Vec::new(),
-            live_subscribers: 0,
-            owed_cuts: 0,
-            owed_restores: 0,
-            owed_subscribers: 0,
-            next_deadline: None,
             watchers: watchers.iter().map(watcher).collect(),
-            routers: Vec::new(),
-            owed: Vec::new(),
+            ..Status::default()
         }
     }
 

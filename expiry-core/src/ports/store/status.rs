@@ -58,7 +58,7 @@ pub struct Outlook {
 }
 
 /// The state of everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The store's time.
     pub now: DateTime<Utc>,
