@@ -29,7 +29,9 @@ mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, STEPS, count_anew, signal};
+use super::{
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, EVENTS_OF_FORMER, STEPS, count_anew, signal,
+};
 use crate::error::Result;
 
 /// So many rows are written, or asked for, by one statement.
