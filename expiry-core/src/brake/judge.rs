@@ -63,10 +63,7 @@ impl MachineState {
     /// Returns the state after somebody released the brake.
     #[must_use]
     pub fn released(&self) -> Self {
-        let differing = self
-            .brake
-            .as_ref()
-            .filter(|_| self.agreed_since.is_none());
+        let differing = self.brake.as_ref().filter(|_| self.agreed_since.is_none());
         Self {
             brake: None,
             tolerated: differing.and_then(|brake| brake.apart).or(self.tolerated),

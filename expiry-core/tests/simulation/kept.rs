@@ -13,7 +13,7 @@ fn r1_a_bypass_of_a_device_that_is_nobodys_is_left_alone() {
         (1, 1, 3),
         &[
             (4_620, Step::RemoveDevice(1, 1)),
-            (174_657, Step::Bypass(0, 1)),
+            (174_657, Step::Bypass(0, 1, true)),
             (239_404, Step::Pay(1, 49)),
         ],
     );
@@ -39,6 +39,8 @@ fn holds((routers, watchers, subscribers): (usize, usize, usize), steps: &[(u64,
             routers,
             watchers,
             subscribers,
+            twins: 0,
+            share_limit: 100,
         },
         steps: steps.to_vec(),
     };

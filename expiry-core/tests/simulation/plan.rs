@@ -10,6 +10,23 @@ pub(crate) struct Cast {
     pub(crate) routers: usize,
     pub(crate) watchers: usize,
     pub(crate) subscribers: usize,
+    /// So many of the subscribers have a namesake, with the same device, in another tenant, which
+    /// has one router of its own.
+    pub(crate) twins: usize,
+    /// The watchers' share limit, in percent; 100 is none.
+    pub(crate) share_limit: u32,
+}
+
+impl Cast {
+    /// The subscribers of both tenants: namesakes come last.
+    pub(crate) fn people(&self) -> usize {
+        self.subscribers + self.twins
+    }
+
+    /// The routers of both tenants: the other's comes last.
+    pub(crate) fn boxes(&self) -> usize {
+        self.routers + usize::from(self.twins > 0)
+    }
 }
 
 /// A simulation from its beginning to the moment from which nothing happens any more.
@@ -42,13 +59,25 @@ pub(crate) enum Step {
     Present(usize, bool),
     /// The operator enables or disables an account by hand.
     ByHand(usize, usize, bool),
-    /// A device gets a bypass binding.
-    Bypass(usize, usize),
+    /// A device gets a bypass binding, or the operator enables or disables the one it has.
+    Bypass(usize, usize, bool),
+    /// The same with an account that is named as a device: it logs in by its MAC.
+    MacAccount(usize, usize, bool),
     Trial(usize, bool),
     Router(usize, Fault),
+    /// Each flight to a router takes so many milliseconds longer.
+    Delay(usize, u64),
     /// A router starts anew, and gives out its ids again.
     Restart(usize),
     Enable(usize, bool),
+    /// A new router comes into service. Some of the devices are in its range, too.
+    AddRouter,
+    /// Another box with the operator's set-up answers at a router's address.
+    Swap(usize),
+    /// The operator accepts the box that answers.
+    Accept(usize),
+    /// A router gets another address.
+    Readdress(usize),
     DatabaseDown(bool),
     /// In percent.
     LoseAnswers(u32),
@@ -60,11 +89,15 @@ pub(crate) enum Step {
     Freeze(usize, bool),
     /// A machine's clock is stepped by seconds.
     SetClock(usize, i64),
+    /// A machine's clock runs fast or slow, in per mille.
+    Drift(usize, i32),
     /// The database's clock is stepped by seconds.
     SetDatabase(i64),
     Suspend(usize, u64),
     /// An operator looks at the brakes and releases them.
     ReleaseBrakes,
+    /// What is older than a second is pruned.
+    Prune,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +121,12 @@ impl Plan {
             routers: rng.random_range(1..=3),
             watchers: rng.random_range(1..=3),
             subscribers: rng.random_range(2..=6),
+            twins: if rng.random_bool(0.3) {
+                rng.random_range(1..=2)
+            } else {
+                0
+            },
+            share_limit: if rng.random_bool(0.2) { 50 } else { 100 },
         };
         let count = rng.random_range(5..60);
         // A few kinds of trouble in each plan meet each other more often than all of them would.
@@ -95,7 +134,7 @@ impl Plan {
         for at in (1..kinds.len()).rev() {
             kinds.swap(at, rng.random_range(0..=at));
         }
-        kinds.truncate(rng.random_range(3..12));
+        kinds.truncate(rng.random_range(3..14));
         let mut steps: Vec<_> = (0..count)
             .map(|_| {
                 let kind = if rng.random_bool(0.5) {
@@ -116,13 +155,14 @@ impl Plan {
 
 /// The first kinds are what customers do.
 const EVERYDAY: u32 = 6;
-const KINDS: u32 = 27;
+const KINDS: u32 = 33;
 
 impl Step {
     fn draw(kind: u32, cast: &Cast, rng: &mut StdRng) -> Self {
-        let who = rng.random_range(0..cast.subscribers);
+        let who = rng.random_range(0..cast.people());
         let other = rng.random_range(0..cast.subscribers);
-        let router = rng.random_range(0..cast.routers);
+        // There may be one more later.
+        let router = rng.random_range(0..=cast.boxes());
         let watcher = rng.random_range(0..cast.watchers);
         let flip = rng.random_bool(0.5);
         match kind {
@@ -135,11 +175,11 @@ impl Step {
             7 => Self::AllEnd,
             8 => Self::Remove(who),
             9 => Self::Add(who, rng.random_range(1..60)),
-            10 => Self::Move(who, other),
+            10 => Self::Move(who, rng.random_range(0..cast.people())),
             11 => Self::RemoveDevice(who, other),
             12 => Self::AddDevice(who, other),
             13 => Self::ByHand(router, who, flip),
-            14 => Self::Bypass(router, who),
+            14 => Self::Bypass(router, who, flip),
             15 => Self::Trial(router, flip),
             16 | 17 => Self::Router(router, Fault::draw(rng)),
             18 => Self::Restart(router),
@@ -153,10 +193,20 @@ impl Step {
                 0 => Self::Stop(watcher),
                 _ => Self::Freeze(watcher, flip),
             },
-            _ => match rng.random_range(0..5) {
+            26 => Self::MacAccount(router, who, flip),
+            27 => Self::Delay(router, if flip { 0 } else { rng.random_range(1..4_000) }),
+            28 => Self::AddRouter,
+            29 => match rng.random_range(0..4) {
+                0 => Self::Readdress(router),
+                1 => Self::Swap(router),
+                _ => Self::Accept(router),
+            },
+            30 => Self::Prune,
+            31 => Self::ReleaseBrakes,
+            _ => match rng.random_range(0..6) {
                 0 => Self::SetDatabase(rng.random_range(-60..60)),
                 1 => Self::Suspend(watcher, rng.random_range(1..60)),
-                2 => Self::ReleaseBrakes,
+                2 => Self::Drift(watcher, rng.random_range(-60..60)),
                 _ => Self::SetClock(watcher, rng.random_range(-90..90)),
             },
         }

@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::truth::Truth;
+use crate::{orders::Orders, truth::Truth};
 
 /// The state of the database, for everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub(crate) struct Link {
     pub(crate) gate: Gate,
     pub(crate) weather: Arc<Mutex<Weather>>,
     pub(crate) rng: Mutex<StdRng>,
+    pub(crate) truth: Arc<Truth>,
 }
 
 impl Link {
@@ -69,6 +70,7 @@ impl Link {
         gate: Gate,
         weather: Arc<Mutex<Weather>>,
         seed: u64,
+        truth: Arc<Truth>,
     ) -> Self {
         let rng = Mutex::new(StdRng::seed_from_u64(seed));
         Self {
@@ -76,6 +78,7 @@ impl Link {
             gate,
             weather,
             rng,
+            truth,
         }
     }
 
@@ -120,11 +123,18 @@ struct Back {
     is_lost: bool,
 }
 
-/// Makes one call through the weather.
+/// Makes one call through the weather. The truth sees what happened, whether or not the answer
+/// arrives.
 macro_rules! through {
-    ($link:ident, $method:ident($($argument:expr),*)) => {{
+    ($link:ident, $method:ident($($argument:expr),*)) => {
+        through!($link, $method($($argument),*), |_| {})
+    };
+    ($link:ident, $method:ident($($argument:expr),*), $seen:expr) => {{
         let back = $link.there().await?;
         let answer = $link.store.$method($($argument),*).await;
+        if let Ok(answer) = &answer {
+            ($seen)(answer);
+        }
         $link.back(back).await?;
         answer
     }};
@@ -137,15 +147,17 @@ impl EnforcementStore for Link {
     }
 
     async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
-        through!(self, own(beat))
+        through!(self, own(beat), |owned: &Vec<Ownership>| {
+            self.truth.claimed(beat.watcher, owned);
+        })
     }
 
     async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
-        through!(self, stand_by(beat))
+        through!(self, stand_by(beat), |&()| self.truth.gave_up(beat.watcher))
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
-        through!(self, release(watcher))
+        through!(self, release(watcher), |&()| self.truth.gave_up(watcher))
     }
 
     async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError> {
@@ -153,7 +165,9 @@ impl EnforcementStore for Link {
     }
 
     async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError> {
-        through!(self, work(fence, limit, backlog))
+        through!(self, work(fence, limit, backlog), |work| {
+            self.truth.handed_out(work);
+        })
     }
 
     async fn live(
@@ -182,7 +196,9 @@ impl EnforcementStore for Link {
         fence: &Fence,
         reconciliation: &Reconciliation,
     ) -> Result<Reconciled, StoreError> {
-        through!(self, reconciled(fence, reconciliation))
+        through!(self, reconciled(fence, reconciliation), |_| {
+            self.truth.recorded(fence, "a reading");
+        })
     }
 
     async fn intend(
@@ -190,7 +206,9 @@ impl EnforcementStore for Link {
         fence: &Fence,
         intents: &[Intent],
     ) -> Result<BTreeSet<TaskRef>, StoreError> {
-        through!(self, intend(fence, intents))
+        through!(self, intend(fence, intents), |_| {
+            self.truth.recorded(fence, "an intent");
+        })
     }
 
     async fn standing(
@@ -206,7 +224,9 @@ impl EnforcementStore for Link {
         fence: &Fence,
         settlements: &[Settlement],
     ) -> Result<Vec<Settled>, StoreError> {
-        through!(self, settle(fence, settlements))
+        through!(self, settle(fence, settlements), |_| {
+            self.truth.recorded(fence, "a result");
+        })
     }
 
     async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError> {
@@ -214,7 +234,9 @@ impl EnforcementStore for Link {
     }
 
     async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError> {
-        through!(self, router_state(fence, state))
+        through!(self, router_state(fence, state), |&()| {
+            self.truth.recorded(fence, "the state");
+        })
     }
 
     async fn nudge(&self) -> Result<(), StoreError> {
@@ -308,13 +330,6 @@ impl Wire {
         });
         Ok(())
     }
-}
-
-/// What is written in one flight.
-pub(crate) enum Orders<'a> {
-    Block(&'a BlockOrder),
-    Drop(&'a DropOrder),
-    Unblock(&'a UnblockOrder),
 }
 
 #[async_trait]

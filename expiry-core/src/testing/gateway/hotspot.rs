@@ -172,6 +172,15 @@ impl Hotspot {
         self.admit();
     }
 
+    /// Enables or disables the bindings of a device, as the operator does by hand.
+    pub fn set_binding_disabled(&mut self, mac: MacAddr, disabled: bool) {
+        let rows = self.bindings.values_mut();
+        for row in rows.filter(|row| row.mac == Some(mac)) {
+            row.disabled = disabled;
+        }
+        self.admit();
+    }
+
     pub(super) fn disable_user(&mut self, id: &RowId, disabled: bool) {
         if let Some(row) = self.users.get_mut(id) {
             row.disabled = disabled;

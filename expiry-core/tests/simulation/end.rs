@@ -1,0 +1,160 @@
+//! The end of a simulation: everything is mended, time passes, and everybody must be where their
+//! access says.
+
+use std::time::Duration;
+
+use expiry_core::{Access, Clock, MacAddr, RouterId, StatusStore, Subscriber};
+use tokio::time::sleep;
+
+use crate::{
+    orders::Way,
+    plan::{Fault, Step},
+    ports::{Weather, lock},
+    world::World,
+};
+
+/// After this long without trouble everything must be as it should: time for the longest wait, the
+/// brake's minute, and a reading of each router.
+const CALM: Duration = Duration::from_mins(12);
+
+/// What pays at the end for longer than that.
+const LONG: u64 = 7_200;
+
+/// What a device has of a router.
+struct Sight {
+    can_move: bool,
+    login: Option<String>,
+}
+
+impl World {
+    /// Mends everything, lets some pay, and waits.
+    pub(crate) async fn calm_down(&mut self) {
+        self.truth.tell("all is mended");
+        self.truth.goes_on();
+        *lock(&self.weather) = Weather::default();
+        for router in self.routers.clone() {
+            self.gateway.set_delay(router, Duration::ZERO);
+            self.fault(router, Fault::None);
+            self.enable(router, true).await;
+            self.accept(router).await;
+            self.gateway.with(router, |hotspot| hotspot.trial = false);
+        }
+        for who in 0..self.plan.cast.people() {
+            self.present(who, true);
+        }
+        for number in 0..self.plan.cast.watchers {
+            self.freeze(number, false);
+            self.clocks[number].drift(0);
+            let off = self.database.wall() - self.clocks[number].wall();
+            self.clocks[number].step_wall(off);
+            self.truth.stepped(number, off.num_seconds());
+        }
+        self.update().await;
+        sleep(Duration::from_secs(30)).await;
+        self.take(&Step::ReleaseBrakes).await;
+        for number in 0..self.plan.cast.watchers {
+            self.start(number);
+        }
+        for who in (0..self.plan.cast.people()).step_by(2) {
+            self.take(&Step::Pay(who, LONG)).await;
+        }
+        self.update().await;
+        sleep(CALM).await;
+        self.update().await;
+    }
+
+    pub(crate) async fn judge(&self) {
+        let status = self.store.status(100).await.expect("the status");
+        for item in &status.owed {
+            let what = format!("{:?} of {} on {}", item.want, item.username, item.router);
+            let why = item.last_error.as_deref().unwrap_or("not tried");
+            self.truth
+                .violate(format!("{what} is owed still: {why} (R2, R3)"));
+        }
+        for &(router, who) in &self.places {
+            let in_scope = self.truth.in_scope(router);
+            self.judge_device(router, who, &in_scope);
+            self.judge_ways(router, who, &in_scope);
+        }
+    }
+
+    /// Nobody whose access ended moves a byte.
+    fn judge_device(&self, router: RouterId, who: usize, in_scope: &[Subscriber]) {
+        let cast = &self.plan.cast;
+        let mac = cast.mac(who);
+        let Sight { can_move, login } = self.sight(router, mac);
+        let login = login.as_deref();
+        let name = login.filter(|login| cast.is_name(login));
+        let of_login = login.and_then(MacAddr::from_login).unwrap_or(mac);
+        let owner = in_scope.iter().find(|one| match name {
+            Some(name) => one.username.matches(name),
+            None => one.devices.contains(&of_login),
+        });
+        // The account of who was removed long ago and enabled by hand since, or of who was never
+        // in scope, is a stranger's.
+        let is_known = self.is_known(router, who);
+        let is_stranger = self.let_in.contains(&(router, who)) || !self.is_in_scope(router, who);
+        let is_removed = !is_known && name.is_some() && !is_stranger;
+        let now = self.database.wall();
+        let has_ended = owner.is_some_and(|owner| owner.access.has_ended(now));
+        if can_move && (has_ended || is_removed) {
+            let by = login.unwrap_or("a bypass");
+            self.truth
+                .violate(format!("device {mac} is on r{router} by {by} (R2)"));
+        }
+    }
+
+    /// Everybody who paid can be online by every way in that the operator did not close.
+    fn judge_ways(&self, router: RouterId, who: usize, in_scope: &[Subscriber]) {
+        let cast = &self.plan.cast;
+        let mac = cast.mac(who);
+        let now = self.database.wall();
+        let live = || in_scope.iter().filter(|one| one.access.is_live(now));
+        let owns_name = live().any(|one| one.username == cast.name(who));
+        let owns_mac = live().any(|one| one.devices.contains(&mac));
+        let account = Way::Account(cast.account(who));
+        let ways = [
+            (owns_name, account.clone()),
+            (owns_mac, Way::Account(mac.to_string())),
+            (owns_mac, Way::Binding(mac)),
+        ];
+        for (has_paid, way) in ways {
+            let is_disabled = self
+                .gateway
+                .with(router, |hotspot| way.is_disabled(hotspot));
+            let is_by_hand = self.by_hand.contains_key(&(router, way.clone()));
+            if has_paid && is_disabled == Some(true) && !is_by_hand {
+                self.truth.violate(format!(
+                    "{way} on r{router} has paid and stays disabled (R3)"
+                ));
+            }
+        }
+        let is_open = self
+            .gateway
+            .with(router, |hotspot| account.is_disabled(hotspot));
+        if owns_name && is_open == Some(false) && !self.sight(router, mac).can_move {
+            self.truth
+                .violate(format!("{account} on r{router} has paid and is off (R3)"));
+        }
+    }
+
+    fn sight(&self, router: RouterId, mac: MacAddr) -> Sight {
+        self.gateway.with(router, |hotspot| {
+            let mut actives = hotspot.actives.values();
+            let active = actives.find(|row| row.mac == Some(mac));
+            Sight {
+                can_move: hotspot.can_move(mac),
+                login: active.map(|row| row.user.clone()),
+            }
+        })
+    }
+
+    /// Tells whether the directory has somebody of this name, wherever it may be online.
+    fn is_known(&self, router: RouterId, who: usize) -> bool {
+        let tenant = self.tenant_of(router);
+        let name = self.plan.cast.name(who);
+        let all = self.truth.subscribers();
+        let mut named = all.iter().filter(|one| one.username == name);
+        named.any(|one| one.tenant == tenant && one.access != Access::None)
+    }
+}
