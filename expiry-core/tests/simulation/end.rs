@@ -1,9 +1,14 @@
 //! The end of a simulation: everything is mended, time passes, and everybody must be where their
 //! access says.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use expiry_core::{Access, Clock, MacAddr, RouterId, StatusStore, Subscriber};
+use expiry_core::{
+    Access, Clock, MacAddr, RouterId, StatusStore, Subscriber, testing::gateway::Flight,
+};
 use tokio::time::sleep;
 
 use crate::{
@@ -16,6 +21,10 @@ use crate::{
 /// After this long without trouble everything must be as it should: time for the longest wait, the
 /// brake's minute, and a reading of each router.
 const CALM: Duration = Duration::from_mins(12);
+
+/// When nothing is in the way, everything is as it should be after this: the last look at a cut is
+/// made ten seconds after it.
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 /// What pays at the end for longer than that.
 const LONG: u64 = 7_200;
@@ -63,6 +72,58 @@ impl World {
         self.update().await;
     }
 
+    /// When nothing is in the way, who ends is off at once, and so is who had a login under way
+    /// that comes through seconds after the cut; and who pays is on at once.
+    pub(crate) async fn end_promptly(&mut self) {
+        let mut paid = Vec::new();
+        for who in (0..self.plan.cast.people()).step_by(2) {
+            paid.extend(self.found(who).await.map(|_| who));
+        }
+        for &who in &paid {
+            self.straggle(who);
+            self.take(&Step::End(who, 1)).await;
+        }
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.update().await;
+        self.judge().await;
+        for &who in &paid {
+            self.take(&Step::Pay(who, LONG)).await;
+        }
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.update().await;
+        self.judge().await;
+    }
+
+    /// Has a device log in although its account was disabled meanwhile, soon after that.
+    fn straggle(&self, who: usize) {
+        let mac = self.plan.cast.mac(who);
+        let account = self.plan.cast.account(who);
+        let delay =
+            Duration::from_millis(300 + (self.plan.seed * 977 + who as u64 * 3_001) % 8_000);
+        for router in self.places.iter().filter(|(_, of)| *of == who) {
+            let router = router.0;
+            let gateway = Arc::downgrade(&self.gateway);
+            let account = account.clone();
+            let mut is_armed = true;
+            self.gateway.on_flight(router, move |flight, hotspot| {
+                let is_blocked = Way::Account(account.clone()).is_disabled(hotspot) == Some(true);
+                if !is_armed || flight != Flight::Block || !is_blocked {
+                    return;
+                }
+                is_armed = false;
+                let (gateway, account) = (Weak::clone(&gateway), account.clone());
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    if let Some(gateway) = gateway.upgrade() {
+                        gateway.with(router, |hotspot| hotspot.come_through(mac, &account));
+                    }
+                });
+            });
+        }
+    }
+
     pub(crate) async fn judge(&self) {
         let status = self.store.status(100).await.expect("the status");
         for item in &status.owed {
@@ -93,7 +154,8 @@ impl World {
         // The account of who was removed long ago and enabled by hand since, or of who was never
         // in scope, is a stranger's.
         let is_known = self.is_known(router, who);
-        let is_stranger = self.let_in.contains(&(router, who)) || !self.is_in_scope(router, who);
+        let is_stranger =
+            self.let_in.contains(&(router, cast.like(who))) || !self.is_in_scope(router, who);
         let is_removed = !is_known && name.is_some() && !is_stranger;
         let now = self.database.wall();
         let has_ended = owner.is_some_and(|owner| owner.access.has_ended(now));

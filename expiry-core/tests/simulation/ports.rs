@@ -62,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) weather: Arc<Mutex<Weather>>,
     pub(crate) rng: Mutex<StdRng>,
     pub(crate) truth: Arc<Truth>,
+    /// Which watcher this is.
+    pub(crate) number: usize,
 }
 
 impl Link {
@@ -70,7 +72,7 @@ impl Link {
         gate: Gate,
         weather: Arc<Mutex<Weather>>,
         seed: u64,
-        truth: Arc<Truth>,
+        (number, truth): (usize, Arc<Truth>),
     ) -> Self {
         let rng = Mutex::new(StdRng::seed_from_u64(seed));
         Self {
@@ -79,6 +81,7 @@ impl Link {
             weather,
             rng,
             truth,
+            number,
         }
     }
 
@@ -105,6 +108,12 @@ impl Link {
             return Err(StoreError::Unavailable("it is down".into()));
         }
         Ok(back)
+    }
+
+    fn looked(&self, beat: &Heartbeat) {
+        if let Some((_, clocks)) = &beat.place {
+            self.truth.looked(self.number, clocks);
+        }
     }
 
     async fn back(&self, back: Back) -> Result<(), StoreError> {
@@ -148,12 +157,16 @@ impl EnforcementStore for Link {
 
     async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
         through!(self, own(beat), |owned: &Vec<Ownership>| {
+            self.looked(beat);
             self.truth.claimed(beat.watcher, owned);
         })
     }
 
     async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
-        through!(self, stand_by(beat), |&()| self.truth.gave_up(beat.watcher))
+        through!(self, stand_by(beat), |&()| {
+            self.looked(beat);
+            self.truth.gave_up(beat.watcher);
+        })
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use expiry_core::{
-    Clock, Fence, MacAddr, Ownership, RouterId, Subscriber, TenantId, Username, WatcherId, Work,
+    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, TenantId, Username, WatcherId,
+    Work,
     testing::{TestClock, gateway::Hotspot},
 };
 use tokio::time::Instant;
@@ -116,6 +117,13 @@ impl Truth {
     pub(crate) fn stepped(&self, number: usize, seconds: i64) {
         if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
             watching.stepped(seconds);
+        }
+    }
+
+    /// A watcher's clock was read, and the store knows.
+    pub(crate) fn looked(&self, number: usize, clocks: &Clocks) {
+        if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
+            watching.looked(clocks);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use expiry_core::{Clock, testing::TestClock};
+use expiry_core::{Clock, Clocks, testing::TestClock};
 use tokio::time::Instant;
 
 /// How far a clock may be off: 5 s, and what a slow database hides.
@@ -28,6 +28,8 @@ pub(crate) struct Watching {
     /// Somebody looked at the difference and released the brake: so much is borne.
     tolerated: Option<Span>,
     stepped: Option<Instant>,
+    /// When the store last came to know it as it is.
+    looked: Option<Instant>,
     /// When it jumped, if it did so once within a minute.
     jumped: Option<Instant>,
 }
@@ -56,6 +58,7 @@ impl Watching {
             apart: Span::default(),
             tolerated: None,
             stepped: None,
+            looked: None,
             jumped: None,
         }
     }
@@ -90,8 +93,21 @@ impl Watching {
     /// Notes that it was stepped by seconds.
     pub(crate) fn stepped(&mut self, seconds: i64) {
         let before = self.stepped.replace(Instant::now());
-        let is_alone = before.is_none_or(|at| at.elapsed() > MINUTE + UNSEEN);
+        // A step there and back that nobody saw is none.
+        let is_alone = before.is_none_or(|at| {
+            at.elapsed() > MINUTE + UNSEEN && self.looked.is_some_and(|looked| looked > at)
+        });
         self.jumped = self.stepped.filter(|_| is_alone && seconds.abs() > JUMP);
+    }
+
+    /// The store came to know a reading.
+    pub(crate) fn looked(&mut self, then: &Clocks) {
+        let now = self.clock.read();
+        let booted = |clocks: &Clocks| TimeDelta::from_std(clocks.boot).expect("some hours");
+        let moved = now.wall - then.wall - (booted(&now) - booted(then));
+        if moved.abs() < TimeDelta::seconds(2) {
+            self.looked = Some(Instant::now());
+        }
     }
 
     /// Somebody accepts it as it is.

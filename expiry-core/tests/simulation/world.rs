@@ -79,6 +79,9 @@ impl World {
         }
         world.calm_down().await;
         world.judge().await;
+        if world.truth.violations().is_empty() {
+            world.end_promptly().await;
+        }
         world.truth
     }
 
@@ -199,7 +202,7 @@ impl World {
         let _ = self.store.add_subscriber(&new).await;
     }
 
-    async fn found(&self, who: usize) -> Option<Subscriber> {
+    pub(crate) async fn found(&self, who: usize) -> Option<Subscriber> {
         let name = self.plan.cast.name(who);
         let found = self.store.subscriber(self.tenant(who), &name).await;
         found.expect("the directory is always there")
@@ -287,6 +290,7 @@ impl World {
                 let account = Way::Account(cast.account(who));
                 self.set_by_hand(router, account, enabled);
                 if enabled {
+                    let who = self.plan.cast.like(who);
                     self.let_in.insert((router, who));
                 }
             }
@@ -464,7 +468,7 @@ impl World {
     async fn know_strangers(&mut self, router: RouterId) {
         for (at, who) in self.places.clone() {
             if at == router && self.found(who).await.is_none() {
-                self.let_in.insert((router, who));
+                self.let_in.insert((router, self.plan.cast.like(who)));
             }
         }
     }
@@ -513,7 +517,7 @@ impl World {
             gate.clone(),
             Arc::clone(&self.weather),
             seed,
-            Arc::clone(&self.truth),
+            (number, Arc::clone(&self.truth)),
         );
         let wire = Wire {
             gateway: Arc::clone(&self.gateway),
