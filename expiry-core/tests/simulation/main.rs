@@ -12,6 +12,7 @@ mod owners;
 mod people;
 mod plan;
 mod ports;
+mod steps;
 mod truth;
 mod watching;
 mod world;

@@ -312,8 +312,8 @@ impl Truth {
                 .is_some_and(|mac| subscriber.devices.contains(&mac))
         };
         let is_somebodys = login.is_some_and(|login| {
-            let mut names = state.names.iter().filter(|(of, _)| *of == tenant);
-            names.any(|(_, name)| name.matches(login))
+            let mut known = state.names.iter().filter(|(of, _)| *of == tenant);
+            known.any(|(_, name)| name.matches(login))
         });
         let found =
             live.find(|(subscriber, _)| named(subscriber) || !is_somebodys && owns(subscriber));

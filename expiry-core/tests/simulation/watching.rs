@@ -13,7 +13,7 @@ const TOLERANCE: TimeDelta = TimeDelta::milliseconds(5_600);
 const UNSEEN: Duration = Duration::from_secs(4);
 
 /// How long a brake holds at least.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A step further than this is a jump, also of a clock that drifts.
 const JUMP: i64 = 8;

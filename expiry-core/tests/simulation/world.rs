@@ -7,15 +7,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use expiry_core::{
-    Access, AccessChange, BrakeStore, Clock, Directory, EnforcementStore, NewRouter, NewSubscriber,
-    NoEvents, RouterAddress, RouterChange, RouterId, Service, Subscriber, SubscriberId, TenantId,
-    UndoKey,
-    testing::{
-        MemoryStore, SimGateway, TestClock,
-        gateway::{self, Admission, Hotspot},
-    },
+    Access, Clock, Directory, NewRouter, NewSubscriber, NoEvents, RouterAddress, RouterId, Service,
+    Subscriber, SubscriberId, TenantId,
+    testing::{MemoryStore, SimGateway, TestClock, gateway::Admission},
     watcher::{WatchError, Watcher, WatcherConfig},
 };
 use tokio::{
@@ -26,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     orders::Way,
-    plan::{Cast, Fault, Plan, Step, at},
-    ports::{Gate, Link, Weather, Wire, lock},
+    plan::{Cast, Plan, at},
+    ports::{Gate, Link, Weather, Wire},
     truth::Truth,
 };
 
@@ -41,13 +36,13 @@ pub(crate) struct World {
     pub(crate) gateway: Arc<SimGateway>,
     pub(crate) weather: Arc<Mutex<Weather>>,
     /// The second tenant.
-    other: TenantId,
+    pub(crate) other: TenantId,
     pub(crate) routers: Vec<RouterId>,
     /// Which devices are in the range of which router.
     pub(crate) places: Vec<(RouterId, usize)>,
     pub(crate) clocks: Vec<TestClock>,
-    gates: Vec<Gate>,
-    running: Vec<Option<Running>>,
+    pub(crate) gates: Vec<Gate>,
+    pub(crate) running: Vec<Option<Running>>,
     /// What the operator disabled by hand, and when.
     pub(crate) by_hand: BTreeMap<(RouterId, Way), Instant>,
     /// Whose account the operator has enabled: of who was removed long ago, it is a stranger's.
@@ -55,9 +50,9 @@ pub(crate) struct World {
     starts: u64,
 }
 
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), WatchError>>,
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), WatchError>>,
 }
 
 impl World {
@@ -129,12 +124,12 @@ impl World {
     }
 
     /// Brings a device into the range of a router on which it has its account.
-    fn place(&mut self, router: RouterId, who: usize) {
+    pub(crate) fn place(&mut self, router: RouterId, who: usize) {
         self.set_up(router, who);
         self.places.push((router, who));
     }
 
-    fn set_up(&mut self, router: RouterId, who: usize) {
+    pub(crate) fn set_up(&mut self, router: RouterId, who: usize) {
         let cast = &self.plan.cast;
         let (mac, account) = (cast.mac(who), cast.account(who));
         let fasttrack = who % 2 == 1;
@@ -169,7 +164,7 @@ impl World {
         is_others.then_some(self.other)
     }
 
-    async fn add_router(&mut self, tenant: Option<TenantId>) -> RouterId {
+    pub(crate) async fn add_router(&mut self, tenant: Option<TenantId>) -> RouterId {
         let name = format!("r{}", self.routers.len() + 1);
         let address = RouterAddress {
             host: name.clone(),
@@ -188,7 +183,7 @@ impl World {
         router.id
     }
 
-    async fn add(&self, who: usize, seconds: u64) {
+    pub(crate) async fn add(&self, who: usize, seconds: u64) {
         let home = self.home_of(who);
         let new = NewSubscriber {
             tenant: self.tenant(who),
@@ -206,302 +201,6 @@ impl World {
         let name = self.plan.cast.name(who);
         let found = self.store.subscriber(self.tenant(who), &name).await;
         found.expect("the directory is always there")
-    }
-
-    async fn change(&self, who: usize, change: AccessChange) {
-        if let Some(found) = self.found(who).await {
-            let changed = self.store.change_access(found.id, change).await;
-            changed.expect("access can be changed");
-        }
-    }
-
-    pub(crate) async fn take(&mut self, step: &Step) {
-        match *step {
-            Step::Pay(who, seconds) => {
-                let by = AccessChange::Extend(Duration::from_secs(seconds));
-                self.change(who, by).await;
-            }
-            Step::End(who, seconds) => {
-                let end = self.database.wall() + TimeDelta::seconds(seconds);
-                self.change(who, AccessChange::Set(Access::Until(end)))
-                    .await;
-            }
-            Step::Revoke(who) => self.change(who, AccessChange::Revoke).await,
-            Step::Forever(who) => self.change(who, AccessChange::Set(Access::Forever)).await,
-            Step::AllEnd => self.all_end().await,
-            Step::Remove(who) => {
-                if let Some(found) = self.found(who).await {
-                    let removed = self.store.remove_subscriber(found.id).await;
-                    removed.expect("it can be removed");
-                }
-            }
-            Step::Add(who, seconds) => self.add(who, seconds).await,
-            Step::Move(from, to) => {
-                self.device(from, from, false).await;
-                self.device(to, from, true).await;
-            }
-            Step::RemoveDevice(who, device) => self.device(who, device, false).await,
-            Step::AddDevice(who, device) => self.device(who, device, true).await,
-            Step::Present(who, present) => self.present(who, present),
-            Step::AddRouter => self.new_router().await,
-            Step::DatabaseDown(down) => lock(&self.weather).down = down,
-            Step::LoseAnswers(percent) => lock(&self.weather).lost_answers = percent,
-            Step::Slow(most) => lock(&self.weather).latency = at(most),
-            Step::SetDatabase(seconds) => {
-                self.database.step_wall(TimeDelta::seconds(seconds));
-                self.truth.database_stepped();
-            }
-            Step::ReleaseBrakes => {
-                let released = self.store.release_brakes().await;
-                released.expect("they can be released");
-                self.truth.released();
-            }
-            Step::Prune => self.prune().await,
-            Step::ByHand(router, ..)
-            | Step::Bypass(router, ..)
-            | Step::MacAccount(router, ..)
-            | Step::Trial(router, _)
-            | Step::Router(router, _)
-            | Step::Delay(router, _)
-            | Step::Restart(router)
-            | Step::Enable(router, _)
-            | Step::Swap(router)
-            | Step::Accept(router)
-            | Step::Readdress(router) => {
-                if let Some(&router) = self.routers.get(router) {
-                    self.take_at(router, step).await;
-                }
-            }
-            Step::Kill(watcher)
-            | Step::Start(watcher)
-            | Step::Stop(watcher)
-            | Step::Freeze(watcher, _)
-            | Step::SetClock(watcher, _)
-            | Step::Drift(watcher, _)
-            | Step::Suspend(watcher, _) => self.take_on(watcher, step),
-        }
-    }
-
-    /// What happens to a router.
-    async fn take_at(&mut self, router: RouterId, step: &Step) {
-        let cast = &self.plan.cast;
-        match *step {
-            Step::ByHand(_, who, enabled) => {
-                let account = Way::Account(cast.account(who));
-                self.set_by_hand(router, account, enabled);
-                if enabled {
-                    let who = self.plan.cast.like(who);
-                    self.let_in.insert((router, who));
-                }
-            }
-            Step::Bypass(_, who, enabled) => {
-                self.set_by_hand(router, Way::Binding(cast.mac(who)), enabled);
-            }
-            Step::MacAccount(_, who, enabled) => {
-                let account = Way::Account(cast.mac(who).to_string());
-                self.set_by_hand(router, account, enabled);
-            }
-            Step::Trial(_, trial) => self.gateway.with(router, |hotspot| hotspot.trial = trial),
-            Step::Router(_, fault) => self.fault(router, fault),
-            Step::Delay(_, by) => self.gateway.set_delay(router, at(by)),
-            Step::Restart(_) => {
-                self.truth.restarted(router);
-                self.gateway.restart(router);
-            }
-            Step::Enable(_, enabled) => self.enable(router, enabled).await,
-            Step::Swap(_) => self.swap(router).await,
-            Step::Accept(_) => self.accept(router).await,
-            Step::Readdress(_) => self.readdress(router).await,
-            _ => {}
-        }
-    }
-
-    /// What happens to a watcher and its machine.
-    fn take_on(&mut self, watcher: usize, step: &Step) {
-        match *step {
-            Step::Kill(_) => {
-                if let Some(running) = self.running[watcher].take() {
-                    running.task.abort();
-                }
-                self.freeze(watcher, false);
-            }
-            Step::Start(_) => self.start(watcher),
-            Step::Stop(_) => {
-                if let Some(running) = &self.running[watcher] {
-                    running.stop.cancel();
-                }
-            }
-            Step::Freeze(_, frozen) => self.freeze(watcher, frozen),
-            Step::SetClock(_, seconds) => {
-                self.clocks[watcher].step_wall(TimeDelta::seconds(seconds));
-                self.truth.stepped(watcher, seconds);
-            }
-            Step::Drift(_, per_mille) => self.clocks[watcher].drift(per_mille),
-            Step::Suspend(_, seconds) => {
-                self.clocks[watcher].suspend(Duration::from_secs(seconds));
-            }
-            _ => {}
-        }
-    }
-
-    async fn all_end(&self) {
-        let now = self.database.wall();
-        let end = AccessChange::Set(Access::Until(now));
-        let all = self.truth.subscribers();
-        let routers = self.store.routers().await.expect("the routers");
-        let is_owed = |one: &&Subscriber| {
-            let mut routers = routers.iter().filter(|router| router.enabled);
-            one.access.is_live(now)
-                && routers.any(|router| {
-                    router.tenant == one.tenant && one.router.is_none_or(|at| at == router.id)
-                })
-        };
-        let ended = all.iter().filter(is_owed).count();
-        for who in 0..self.plan.cast.people() {
-            self.change(who, end).await;
-        }
-        let limit = self.plan.cast.share_limit as usize;
-        if limit < 100 && ended * 100 > all.len() * limit {
-            self.truth.too_many_ended();
-        }
-    }
-
-    async fn device(&self, who: usize, device: usize, added: bool) {
-        let Some(found) = self.found(who).await else {
-            return;
-        };
-        let mac = self.plan.cast.mac(device);
-        // It may be there already, or be somebody else's.
-        let _ = if added {
-            self.store.add_device(found.id, mac).await
-        } else {
-            self.store.remove_device(found.id, mac).await
-        };
-    }
-
-    pub(crate) fn present(&self, who: usize, present: bool) {
-        let mac = self.plan.cast.mac(who);
-        let at = self.places.iter().filter(|(_, of)| *of == who);
-        for (router, _) in at {
-            self.gateway
-                .with(*router, |hotspot| hotspot.set_present(mac, present));
-        }
-    }
-
-    /// What is disabled already stays whose it is.
-    fn set_by_hand(&mut self, router: RouterId, way: Way, enabled: bool) {
-        let was_disabled = self.gateway.with(router, |hotspot| {
-            let was_disabled = way.is_disabled(hotspot);
-            way.set(hotspot, enabled);
-            was_disabled
-        });
-        if enabled {
-            self.by_hand.remove(&(router, way));
-        } else if was_disabled == Some(false) && !self.is_to_be_undone(router, &way) {
-            self.by_hand.insert((router, way), Instant::now());
-        }
-    }
-
-    fn is_to_be_undone(&self, router: RouterId, way: &Way) -> bool {
-        let key = match way {
-            Way::Binding(mac) => UndoKey::Mac(*mac),
-            Way::Account(name) => match name.parse() {
-                Ok(mac) => UndoKey::Mac(mac),
-                Err(_) => UndoKey::Name(name.parse().expect("a name")),
-            },
-        };
-        let mut undo = self.store.undo_rows().into_iter();
-        undo.any(|row| row.open && row.router == router && row.undo.key == key)
-    }
-
-    pub(crate) fn fault(&self, router: RouterId, fault: Fault) {
-        let fault = match fault {
-            Fault::None => gateway::Fault::None,
-            Fault::Down => gateway::Fault::Down,
-            Fault::BlackHole => gateway::Fault::BlackHole,
-            Fault::LostAnswers => gateway::Fault::LostAnswers,
-            Fault::Login => gateway::Fault::Login,
-            Fault::NoPermission => gateway::Fault::NoPermission,
-            Fault::Unreadable => gateway::Fault::Unreadable,
-        };
-        self.gateway.set_fault(router, fault);
-    }
-
-    pub(crate) async fn enable(&self, router: RouterId, enabled: bool) {
-        let change = RouterChange {
-            enabled: Some(enabled),
-            ..RouterChange::default()
-        };
-        let changed = self.store.change_router(router, &change).await;
-        changed.expect("a router can be switched");
-        if !enabled {
-            self.truth.disowned(router);
-        }
-    }
-
-    /// One more router, in whose range some of the devices are, too.
-    async fn new_router(&mut self) {
-        let cast = self.plan.cast.clone();
-        if self.routers.len() > cast.boxes() {
-            return;
-        }
-        let router = self.add_router(None).await;
-        for who in (0..cast.subscribers).step_by(2) {
-            self.place(router, who);
-        }
-        self.know_strangers(router).await;
-    }
-
-    /// The operator puts another box in a router's place, set up like the first.
-    async fn swap(&mut self, router: RouterId) {
-        self.truth.restarted(router);
-        self.gateway.swap(router, Hotspot::default());
-        let places = self.places.clone();
-        for (_, who) in places.into_iter().filter(|(at, _)| *at == router) {
-            self.set_up(router, who);
-        }
-        self.by_hand.retain(|(at, _), _| *at != router);
-        self.know_strangers(router).await;
-    }
-
-    /// On a new box the accounts of who was removed are strangers'.
-    async fn know_strangers(&mut self, router: RouterId) {
-        for (at, who) in self.places.clone() {
-            if at == router && self.found(who).await.is_none() {
-                self.let_in.insert((router, self.plan.cast.like(who)));
-            }
-        }
-    }
-
-    pub(crate) async fn accept(&self, router: RouterId) {
-        self.truth.disowned(router);
-        let accepted = self.store.accept_router(router).await;
-        accepted.expect("a router can be accepted");
-    }
-
-    async fn readdress(&self, router: RouterId) {
-        let routers = self.store.routers().await.expect("the routers");
-        let known = routers.into_iter().find(|one| one.id == router);
-        let change = RouterChange {
-            host: known.map(|one| format!("{}x", one.address.host)),
-            ..RouterChange::default()
-        };
-        self.truth.disowned(router);
-        let changed = self.store.change_router(router, &change).await;
-        changed.expect("a router can be moved");
-    }
-
-    /// What is pruned is kept for longer than anybody is frozen.
-    async fn prune(&self) {
-        if !self.truth.may_be_late() {
-            let pruned = self.store.prune(Duration::from_secs(1), 500).await;
-            pruned.expect("the store is there");
-        }
-    }
-
-    pub(crate) fn freeze(&self, watcher: usize, frozen: bool) {
-        self.truth.freeze(watcher, frozen);
-        self.gates[watcher].set(frozen);
     }
 
     pub(crate) fn start(&mut self, number: usize) {
