@@ -110,6 +110,12 @@ impl Link {
         Ok(back)
     }
 
+    /// Tells whether a task is about what stands in the store now.
+    fn stands(&self, task: &TaskRef) -> bool {
+        let row = self.store.row(task.id);
+        row.is_some_and(|row| row.revision == task.revision && row.want == task.want)
+    }
+
     fn looked(&self, beat: &Heartbeat) {
         if let Some((_, clocks)) = &beat.place {
             self.truth.looked(self.number, clocks);
@@ -219,8 +225,14 @@ impl EnforcementStore for Link {
         fence: &Fence,
         intents: &[Intent],
     ) -> Result<BTreeSet<TaskRef>, StoreError> {
-        through!(self, intend(fence, intents), |_| {
+        through!(self, intend(fence, intents), |standing: &BTreeSet<
+            TaskRef,
+        >| {
             self.truth.recorded(fence, "an intent");
+            if !standing.iter().all(|task| self.stands(task)) {
+                self.truth
+                    .violate("an intent of an old revision stands (R3)");
+            }
         })
     }
 
@@ -237,9 +249,21 @@ impl EnforcementStore for Link {
         fence: &Fence,
         settlements: &[Settlement],
     ) -> Result<Vec<Settled>, StoreError> {
-        through!(self, settle(fence, settlements), |_| {
+        let back = self.there().await?;
+        let stood = settlements.iter().map(|result| self.stands(&result.task));
+        let stood: Vec<_> = stood.collect();
+        let answer = self.store.settle(fence, settlements).await;
+        if let Ok(settled) = &answer {
             self.truth.recorded(fence, "a result");
-        })
+            let is_old =
+                |(settled, stood): (&_, bool)| matches!(settled, &Settled::Recorded(_)) && !stood;
+            if settled.iter().zip(stood).any(is_old) {
+                self.truth
+                    .violate("a result of an old revision is recorded (R3)");
+            }
+        }
+        self.back(back).await?;
+        answer
     }
 
     async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError> {
