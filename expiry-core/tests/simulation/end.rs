@@ -26,6 +26,9 @@ const CALM: Duration = Duration::from_mins(12);
 /// made ten seconds after it.
 const PROMPTLY: Duration = Duration::from_secs(20);
 
+/// Another watcher takes over what a frozen one owned, within this.
+const OTHERS_TURN: Duration = Duration::from_secs(25);
+
 /// What pays at the end for longer than that.
 const LONG: u64 = 7_200;
 
@@ -75,10 +78,7 @@ impl World {
     /// When nothing is in the way, who ends is off at once, and so is who had a login under way
     /// that comes through seconds after the cut; and who pays is on at once.
     pub(crate) async fn end_promptly(&mut self) {
-        let mut paid = Vec::new();
-        for who in (0..self.plan.cast.people()).step_by(2) {
-            paid.extend(self.found(who).await.map(|_| who));
-        }
+        let paid = self.paid().await;
         for &who in &paid {
             self.straggle(who);
             self.take(&Step::End(who, 1)).await;
@@ -94,6 +94,46 @@ impl World {
         sleep(PROMPTLY).await;
         self.update().await;
         self.judge().await;
+    }
+
+    /// A watcher that is frozen before a write, and woken when another one has undone the cut and
+    /// looked again at that, takes from who paid meanwhile. That is undone in turn.
+    pub(crate) async fn write_late(&mut self) {
+        let watchers = self.plan.cast.watchers;
+        if watchers < 2 {
+            return;
+        }
+        let number = usize::try_from(self.plan.seed % 6).expect("small") % watchers;
+        self.truth
+            .tell(format!("w{number} is frozen at its next write"));
+        self.truth.freeze(number, true);
+        self.gates[number].freeze_at_the_next_write();
+        let paid = self.paid().await;
+        for &who in &paid {
+            self.take(&Step::End(who, 1)).await;
+        }
+        self.update().await;
+        sleep(OTHERS_TURN).await;
+        for &who in &paid {
+            self.take(&Step::Pay(who, LONG)).await;
+        }
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.truth.tell(format!("w{number} is woken"));
+        self.freeze(number, false);
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.update().await;
+        self.judge().await;
+    }
+
+    /// Who paid at the end.
+    async fn paid(&self) -> Vec<usize> {
+        let mut paid = Vec::new();
+        for who in (0..self.plan.cast.people()).step_by(2) {
+            paid.extend(self.found(who).await.map(|_| who));
+        }
+        paid
     }
 
     /// Has a device log in although its account was disabled meanwhile, soon after that.

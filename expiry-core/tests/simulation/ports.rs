@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,19 +40,31 @@ pub(crate) struct Weather {
 
 /// Holds a watcher still at whatever port it comes to.
 #[derive(Clone)]
-pub(crate) struct Gate(watch::Sender<bool>);
+pub(crate) struct Gate {
+    frozen: watch::Sender<bool>,
+    /// Freezes when the next write comes through.
+    armed: Arc<AtomicBool>,
+}
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self {
+            frozen: watch::Sender::new(false),
+            armed: Arc::default(),
+        }
     }
 
     pub(crate) fn set(&self, frozen: bool) {
-        self.0.send_replace(frozen);
+        self.armed.store(false, Ordering::Relaxed);
+        self.frozen.send_replace(frozen);
+    }
+
+    pub(crate) fn freeze_at_the_next_write(&self) {
+        self.armed.store(true, Ordering::Relaxed);
     }
 
     async fn pass(&self) {
-        let mut frozen = self.0.subscribe();
+        let mut frozen = self.frozen.subscribe();
         // The sender lives in `self`.
         let _ = frozen.wait_for(|frozen| !frozen).await;
     }
@@ -355,6 +370,9 @@ impl Wire {
     /// Has orders reach the router on the connection on which their ids were read, or not at all.
     async fn order(&self, router: &Router, order: &Orders<'_>) -> Result<(), GatewayError> {
         let decided = Instant::now();
+        if self.gate.armed.load(Ordering::Relaxed) {
+            self.gate.set(true);
+        }
         self.gate.pass().await;
         let start = self.truth.start_of(router.id);
         if lock(&self.connected).get(&router.id) != Some(&start) {
