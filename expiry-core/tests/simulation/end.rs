@@ -127,6 +127,48 @@ impl World {
         self.judge().await;
     }
 
+    /// A device that somebody live has no longer is let through by nothing that was its own.
+    pub(crate) async fn lose_devices(&mut self) {
+        let mut lost = Vec::new();
+        for who in self.paid().await {
+            let mac = self.plan.cast.mac(who);
+            let had = self.found(who).await;
+            if had.is_some_and(|found| found.devices.contains(&mac)) {
+                self.take(&Step::RemoveDevice(who, who)).await;
+                lost.push(who);
+            }
+        }
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.update().await;
+        self.judge().await;
+        for who in lost {
+            for router in self.routers.clone() {
+                if self.is_in_scope(router, who) {
+                    self.judge_lost(router, self.plan.cast.mac(who));
+                }
+            }
+        }
+    }
+
+    fn judge_lost(&self, router: RouterId, mac: MacAddr) {
+        let now = self.database.wall();
+        let in_scope = self.truth.in_scope(router);
+        let mut live = in_scope.iter().filter(|one| one.access.is_live(now));
+        if live.any(|one| one.devices.contains(&mac)) {
+            return;
+        }
+        for way in [Way::Binding(mac), Way::Account(mac.to_string())] {
+            let is_disabled = self
+                .gateway
+                .with(router, |hotspot| way.is_disabled(hotspot));
+            if is_disabled == Some(false) {
+                self.truth
+                    .violate(format!("{way} on r{router} lets in a lost device (R2)"));
+            }
+        }
+    }
+
     /// Who paid at the end.
     async fn paid(&self) -> Vec<usize> {
         let mut paid = Vec::new();

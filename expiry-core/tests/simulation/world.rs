@@ -80,6 +80,9 @@ impl World {
         if world.truth.violations().is_empty() {
             world.write_late().await;
         }
+        if world.truth.violations().is_empty() {
+            world.lose_devices().await;
+        }
         world.truth
     }
 
