@@ -138,6 +138,8 @@ impl World {
                 lost.push(who);
             }
         }
+        // Where there is a limit of what changes may end, these may be more.
+        self.take(&Step::ReleaseBrakes).await;
         self.update().await;
         sleep(PROMPTLY).await;
         self.update().await;
