@@ -1,20 +1,10 @@
 //! What programs of this project share around what they do: their settings, their log, their store,
 //! their watcher, their end.
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 pub use crate::args::CommonArgs;
-use expiry_core::{
-    RouterGateway, Store,
-    config::Loader,
-    watcher::Watcher,
-};
+use expiry_core::{RouterGateway, Store, config::Loader, watcher::Watcher};
 use secrecy::SecretString;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;

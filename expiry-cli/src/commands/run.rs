@@ -5,14 +5,8 @@ use serde::Serialize;
 
 use super::{brake, dry_run, one_router};
 use crate::{
-    args::RunArgs,
-    error::CliError,
-    lifecycle,
-    log::EventLog,
-    output::Output,
-    service,
-    settings::Settings,
-    wiring,
+    args::RunArgs, error::CliError, lifecycle, log::EventLog, output::Output, service,
+    settings::Settings, wiring,
 };
 
 pub(super) async fn run(

@@ -13,8 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{notify::Manager, serving::Serving};
 pub(crate) use self::watching::watch;
+use self::{notify::Manager, serving::Serving};
 
 /// How often the line that people see is brought up to date.
 const REFRESH: Duration = Duration::from_secs(5);

@@ -61,4 +61,3 @@ fn announce(status: &Status, interval: Duration) {
         "watching"
     );
 }
-
