@@ -4,13 +4,15 @@
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 pub use crate::args::CommonArgs;
-use expiry_core::{RouterGateway, Store, config::Loader, watcher::Watcher};
+use expiry_core::{
+    AuditEvent, Explanation, RouterGateway, Store, config::Loader, watcher::Watcher,
+};
 use secrecy::SecretString;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::register,
+    commands::{explained, register, told},
     error::{self, CliError},
     lifecycle,
     log::{self, EventLog, Streams},
@@ -78,6 +80,21 @@ impl Host {
         wiring::watcher(store, Arc::new(EventLog::default()), &self.settings)
     }
 
+    /// Returns the longest time between two looks of a watcher at the database.
+    pub fn interval(&self) -> Duration {
+        self.settings.watcher.interval
+    }
+
+    /// Says of each subscriber of an explanation why it is or is not online, and what happens next,
+    /// a paragraph each.
+    pub fn explanation_in_words(
+        &self,
+        explanation: &Explanation,
+        tenant: Option<&str>,
+    ) -> Vec<Vec<String>> {
+        explained(explanation, tenant, &self.settings.watcher.retry)
+    }
+
     /// Runs a watcher until `stop` is cancelled, and tells the service manager how it does.
     ///
     /// # Errors
@@ -97,6 +114,11 @@ impl Host {
     pub async fn attend(&self, line: &str, stop: &CancellationToken, patience: Duration) {
         match service::attend(line, stop, patience).await {}
     }
+}
+
+/// Says what happened, in a line.
+pub fn event_in_words(event: &AuditEvent) -> String {
+    told(event)
 }
 
 /// Reads a secret from a file: all of its text but one line end at its end.

@@ -40,10 +40,10 @@ impl Section for HttpConfig {
     const NAME: &'static str = "http";
     const KEYS: &'static [Key<Self>] = &[
         Key::new("listen", Field::Text(|c: &mut Self| &mut c.listen)).also(&["EXPIRY_LISTEN"]),
-        Key::new("token", Field::Text(|c| &mut c.token)).secret(),
+        Key::new("token", Field::Text(|c: &mut Self| &mut c.token)).secret(),
         Key::new("token_file", Field::Path(|c| &mut c.token_file)),
         Key::new("trusted_proxies", Field::Text(|c| &mut c.trusted_proxies)),
-        Key::switch("watcher_enabled", |c| &mut c.watcher_enabled)
+        Key::switch("watcher_enabled", |c: &mut Self| &mut c.watcher_enabled)
             .also(&["EXPIRY_WATCHER_ENABLED"]),
     ];
 }
@@ -122,9 +122,18 @@ mod tests {
     #[test]
     fn a_network_holds_the_addresses_that_begin_as_it_does() {
         let network: Network = "10.8.0.0/24".parse().expect("a network");
-        let cases = [("10.8.0.7", true), ("10.8.1.7", false), ("::ffff:10.8.0.1", true), ("::1", false)];
+        let cases = [
+            ("10.8.0.7", true),
+            ("10.8.1.7", false),
+            ("::ffff:10.8.0.1", true),
+            ("::1", false),
+        ];
         for (address, expected) in cases {
-            assert_eq!(network.contains(address.parse().expect(address)), expected, "{address}");
+            assert_eq!(
+                network.contains(address.parse().expect(address)),
+                expected,
+                "{address}"
+            );
         }
         let all: Network = "0.0.0.0/0".parse().expect("all");
         assert!(all.contains("203.0.113.9".parse().expect("an address")));
@@ -136,7 +145,10 @@ mod tests {
     #[test]
     fn lists_are_separated_by_commas() {
         let text = Some("127.0.0.1, fd00::/8".into());
-        let config = HttpConfig { trusted_proxies: text, ..HttpConfig::default() };
+        let config = HttpConfig {
+            trusted_proxies: text,
+            ..HttpConfig::default()
+        };
         assert_eq!(config.proxies().expect("two").len(), 2);
         assert_eq!(HttpConfig::default().proxies(), Ok(Vec::new()));
     }

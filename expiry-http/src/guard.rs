@@ -45,9 +45,15 @@ impl Guard {
                 return;
             }
         }
-        let failures = failed.entry(address).or_insert(Failures { since: now, count: 0 });
+        let failures = failed.entry(address).or_insert(Failures {
+            since: now,
+            count: 0,
+        });
         if now - failures.since >= WINDOW {
-            *failures = Failures { since: now, count: 0 };
+            *failures = Failures {
+                since: now,
+                count: 0,
+            };
         }
         failures.count += 1;
     }

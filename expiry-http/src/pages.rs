@@ -57,7 +57,14 @@ mod tests {
             if *kind != HTML {
                 continue;
             }
-            for forbidden in ["<style", " style=", " onclick=", " onload=", " onerror=", "http:"] {
+            for forbidden in [
+                "<style",
+                " style=",
+                " onclick=",
+                " onload=",
+                " onerror=",
+                "http:",
+            ] {
                 assert!(!text.contains(forbidden), "{path}: {forbidden}");
             }
             let scripts = text.matches("<script").count();
