@@ -10,6 +10,8 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
+use crate::v1::routers::seconds;
+
 /// How long finding the address may take.
 const LOOKUP: Duration = Duration::from_secs(3);
 
@@ -71,10 +73,7 @@ async fn ask(gateway: &dyn RouterGateway, router: &Router) -> Result<Answered, (
     let now = SystemClock.wall();
     let skew = facts.clock.map(|clock| clock - now);
     Ok(Answered {
-        clock_skew_seconds: skew.map(|skew| {
-            let tenths = (skew.num_milliseconds() + 50).div_euclid(100);
-            f64::from(i32::try_from(tenths).unwrap_or(i32::MAX)) / 10.0
-        }),
+        clock_skew_seconds: skew.map(|skew| seconds(skew.num_milliseconds())),
         facts,
         rtt,
     })

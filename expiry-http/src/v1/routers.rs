@@ -84,10 +84,12 @@ impl RouterView {
     }
 }
 
-/// Milliseconds as seconds, exact for as long as a clock may be wrong by.
+/// Milliseconds as seconds, for as much as 68 years.
 pub(crate) fn seconds(ms: i64) -> f64 {
-    let bounded = i32::try_from(ms).unwrap_or(if ms < 0 { i32::MIN } else { i32::MAX });
-    f64::from(bounded) / 1_000.0
+    let most = if ms < 0 { i32::MIN } else { i32::MAX };
+    let whole = i32::try_from(ms.div_euclid(1_000)).unwrap_or(most);
+    let part = i32::try_from(ms.rem_euclid(1_000)).unwrap_or_default();
+    f64::from(whole) + f64::from(part) / 1_000.0
 }
 
 /// All routers.
