@@ -10,7 +10,7 @@ use std::{
 use expiry_core::MacAddr;
 use expiry_tests::{
     http::{Admin, TOKEN, call},
-    pg::Cluster,
+    pg,
     world::{World, until},
 };
 use serde_json::json;
@@ -90,8 +90,7 @@ async fn r9_the_old_endpoints_tell_the_truth_and_cut_on_sqlite() {
 
 #[tokio::test]
 async fn r9_the_old_endpoints_tell_the_truth_and_cut_on_postgres() {
-    let cluster = Cluster::start().await;
-    let database = cluster.database().await;
+    let database = pg::database().await;
     r9_the_old_endpoints_tell_the_truth_and_cut(World::new(Some(&database)).await).await;
 }
 
