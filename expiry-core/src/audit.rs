@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     Access, Brake, MacAddr, Outcome, Progress, Revision, RouterId, State, Subscriber, SubscriberId,
-    TenantId, Username, Want, WatcherId, WayIn, millis,
+    TenantId, UndoItem, Username, Want, WatcherId, WayIn, millis,
 };
 
 /// One event, as it was recorded.
@@ -171,6 +171,14 @@ pub enum AuditKind {
         /// The revision after.
         revision: Revision,
     },
+    /// What a cut found enabled on a router is about to be disabled, and to be undone for whoever
+    /// pays.
+    Intended {
+        /// How many accounts.
+        accounts: u64,
+        /// How many bindings.
+        bindings: u64,
+    },
     /// A cut was confirmed: with a lag the first time after its deadline, without one after a
     /// return.
     CutConfirmed,
@@ -300,6 +308,16 @@ impl AuditKind {
                 }
             }
         }
+    }
+
+    /// Tells what it is to the audit that so much is newly to be undone.
+    pub fn of_intent(new: &[UndoItem]) -> Option<Self> {
+        let is_account = |item: &&UndoItem| matches!(item, UndoItem::User { .. });
+        let accounts = new.iter().filter(is_account).count();
+        (!new.is_empty()).then(|| Self::Intended {
+            accounts: accounts as u64,
+            bindings: (new.len() - accounts) as u64,
+        })
     }
 
     /// Tells what it is to the audit that a confirmed cut was found undone, by a look or by a

@@ -137,15 +137,17 @@ impl Undo {
     }
 
     /// Adds what a later attempt found. What stands already stays: an item is added only as often
-    /// as `found` has it more than `self`. What is found disabled is ours if we disabled it.
-    pub fn add(&mut self, found: &Self) {
+    /// as `found` has it more than `self`. What is found disabled is ours if we disabled it. Returns
+    /// what is newly to be undone.
+    pub fn add(&mut self, found: &Self) -> Vec<UndoItem> {
         let mut ours = self.items.clone();
         ours.retain(|item| !found.items.contains(item));
         let mut disabled = ours;
         disabled.extend(self.stay.iter().cloned());
         self.stay.extend(excess(&found.stay, disabled));
         let new: Vec<_> = excess(&found.items, self.items.clone()).collect();
-        self.items.extend(new);
+        self.items.extend(new.iter().cloned());
+        new
     }
 }
 
@@ -178,7 +180,8 @@ mod tests {
         let mut undo = found(&[user("a")]);
         undo.add(&found(&[]));
         assert_eq!(undo.items, [user("a")]);
-        undo.add(&found(&[user("+1"), user("a")]));
+        let new = undo.add(&found(&[user("+1"), user("a")]));
+        assert_eq!(new, [user("+1")]);
         assert_eq!(undo.items, [user("a"), user("+1")]);
         undo.add(&found(&[user("a"), user("a")]));
         assert_eq!(undo.items, [user("a"), user("+1"), user("a")]);

@@ -174,6 +174,7 @@ CREATE INDEX event_order ON event (xid, id);
 CREATE INDEX event_age ON event (at);
 CREATE INDEX event_lag ON event (id) WHERE lag_us IS NOT NULL;
 CREATE INDEX event_subscriber ON event (subscriber_id, id) WHERE subscriber_id IS NOT NULL;
+CREATE INDEX event_removal ON event (tenant_id, username) WHERE kind = 'subscriber_removed';
 
 -- How many first confirmations took longer than the bound below and up to `bound_us`. A row
 -- outlives its router, so that sums never shrink.

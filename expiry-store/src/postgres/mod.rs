@@ -54,6 +54,17 @@ const EVENTS_OF: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, 
          subscriber_id, username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
 
+/// The latest events of removed subscribers of whom only the events are left, latest first.
+const EVENTS_OF_FORMER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event
+     WHERE subscriber_id IN (SELECT gone.subscriber_id FROM event gone
+                             WHERE gone.kind = 'subscriber_removed'
+                               AND gone.tenant_id = $1 AND gone.username = $2
+                               AND NOT EXISTS (SELECT 1 FROM subscriber s
+                                               WHERE s.id = gone.subscriber_id))
+     ORDER BY id DESC LIMIT $3";
+
 /// So many connections are the heart's own.
 const HEART: u32 = 2;
 

@@ -8,11 +8,13 @@ use std::{
 
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, LagPoint, LagReport, RouterId, RouterLags,
-    StoreError, Subscriber, SubscriberId, Want,
+    StoreError, Subscriber, SubscriberId, TenantId, Username, Want,
 };
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{CHUNK, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, Tx, keys::push_numbers};
+use super::{
+    CHUNK, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, Tx, keys::push_numbers,
+};
 use crate::{
     audit_row::{EventRow, bound, bound_column, kind_columns},
     error::Result,
@@ -209,6 +211,24 @@ pub(super) async fn latest_of(
 /// Reads the latest events that are final in their order, oldest first.
 pub(super) async fn latest(tx: &mut Tx, limit: u32) -> Result<Vec<AuditEvent>> {
     let mut rows: Vec<EventRow> = sqlx::query_as(EVENTS_LATEST)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await?;
+    rows.reverse();
+    decoded(rows)
+}
+
+/// Reads the latest events of removed subscribers who had a name and of whom nothing else is left,
+/// oldest first.
+pub(super) async fn latest_of_former(
+    tx: &mut Tx,
+    tenant: Option<TenantId>,
+    username: &Username,
+    limit: u32,
+) -> Result<Vec<AuditEvent>> {
+    let mut rows: Vec<EventRow> = sqlx::query_as(EVENTS_OF_FORMER)
+        .bind(tenant_number(tenant))
+        .bind(username.as_str())
         .bind(i64::from(limit))
         .fetch_all(tx.conn())
         .await?;

@@ -70,6 +70,7 @@ pub(super) async fn explain(
         brakes: brake::brakes(tx).await?,
         watchers,
         subscribers: explained,
+        former: audit::latest_of_former(tx, tenant, username, events).await?,
     })
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use expiry_core::{Fence, Intent, TaskRef, Trace};
+use expiry_core::{AuditKind, Fence, Intent, RouterId, TaskRef, Trace, UndoItem, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, keys::push_numbers, ownership, undo, work};
+use super::{Db, Tx, audit, keys::push_numbers, ownership, undo, work};
 use crate::{
     error::Result,
     row::{EnforcementRow, trace_json},
@@ -34,12 +34,11 @@ pub(super) async fn intend(
     if tasks.is_empty() {
         return Ok(tasks);
     }
-    let found = intents
-        .iter()
-        .filter(standing)
-        .flat_map(|intent| &intent.undo);
-    undo::merge(tx, fence.router, found).await?;
-    write_traces(tx, &rows, intents.iter().filter(standing)).await?;
+    let intents: Vec<_> = intents.iter().filter(standing).collect();
+    let found = intents.iter().flat_map(|intent| &intent.undo);
+    let new = undo::merge(tx, fence.router, found).await?;
+    tell(tx, fence.router, &rows, &intents, new).await?;
+    write_traces(tx, &rows, &intents).await?;
     let mut query =
         QueryBuilder::<Db>::new("UPDATE enforcement SET attempts = 0, state = 'owed', next_at = ");
     query
@@ -50,12 +49,28 @@ pub(super) async fn intend(
     Ok(tasks)
 }
 
-/// Adds where the targets were seen to what the rows have.
-async fn write_traces<'a>(
+/// Tells the audit what is newly to be undone, with the first task that found it.
+async fn tell(
     tx: &mut Tx,
+    router: RouterId,
     rows: &[EnforcementRow],
-    intents: impl Iterator<Item = &'a Intent>,
+    intents: &[&Intent],
+    mut new: BTreeMap<UndoKey, Vec<UndoItem>>,
 ) -> Result<()> {
+    let mut entries = Vec::new();
+    for intent in intents {
+        let found = intent.undo.iter().filter_map(|undo| new.remove(&undo.key));
+        let found: Vec<_> = found.flatten().collect();
+        let row = rows.iter().find(|row| row.id == intent.task.id.0);
+        if let Some((row, kind)) = row.zip(AuditKind::of_intent(&found)) {
+            entries.push(row.audited(kind)?);
+        }
+    }
+    audit::record_on(tx, router, entries).await
+}
+
+/// Adds where the targets were seen to what the rows have.
+async fn write_traces(tx: &mut Tx, rows: &[EnforcementRow], intents: &[&Intent]) -> Result<()> {
     let mut grown = Vec::new();
     for Intent { task, trace, .. } in intents {
         let before = rows.iter().find(|row| row.id == task.id.0);

@@ -143,7 +143,6 @@ async fn owe(
         again.push((row, way_in));
     }
     write_again(tx, &again).await?;
-    audit::record_on(tx, router, returns).await?;
     let mut made = Vec::new();
     cut::plan_missing(tx, ended.keys().copied(), router).await?;
     for mut row in rows_of_owners(tx, router, ended.keys().copied()).await? {
@@ -152,8 +151,10 @@ async fn owe(
         progress.online = way_in.is_some();
         progress.way_in = way_in;
         row.set_progress(&progress);
+        returns.push(row.audited(AuditKind::CameBack { way_in })?);
         made.push((row, way_in));
     }
+    audit::record_on(tx, router, returns).await?;
     for rows in made.chunks(CHUNK) {
         let rows: Vec<_> = rows.iter().map(|(row, _)| row).collect();
         settle::write_rows(tx, &rows, None).await?;

@@ -56,12 +56,12 @@ pub(super) async fn read(
 }
 
 /// Merges what was found on a router: a new key is kept, an open row gets what it has not, a
-/// closed row opens with the new finding.
+/// closed row opens with the new finding. Returns what is newly to be undone.
 pub(super) async fn merge<'a>(
     tx: &mut Tx,
     router: RouterId,
     found: impl IntoIterator<Item = &'a Undo>,
-) -> Result<()> {
+) -> Result<BTreeMap<UndoKey, Vec<UndoItem>>> {
     let found = found.into_iter().filter(|undo| !undo.items.is_empty());
     let found: Vec<_> = found.collect();
     let keys = found.iter().map(|undo| undo.key.clone()).collect();
@@ -72,11 +72,13 @@ pub(super) async fn merge<'a>(
         .map(|row| (row.undo.key.clone(), row.undo))
         .collect();
     let mut grown = BTreeSet::new();
+    let mut new: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for finding in found {
         let empty = || Undo::new(finding.key.clone(), Vec::new());
         let undo = open.entry(finding.key.clone()).or_insert_with(empty);
         let before = undo.clone();
-        undo.add(finding);
+        let added = undo.add(finding);
+        new.entry(finding.key.clone()).or_default().extend(added);
         if *undo != before {
             grown.insert(finding.key.clone());
         }
@@ -86,7 +88,7 @@ pub(super) async fn merge<'a>(
     for open in open.chunks(CHUNK) {
         write_open(tx, router, open).await?;
     }
-    Ok(())
+    Ok(new)
 }
 
 async fn write_open(tx: &mut Tx, router: RouterId, rows: &[Undo]) -> Result<()> {

@@ -53,6 +53,17 @@ const EVENTS_OF: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subsc
          username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE subscriber_id = $1 ORDER BY id DESC LIMIT $2";
 
+/// The latest events of removed subscribers of whom only the events are left, latest first.
+const EVENTS_OF_FORMER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
+         username, device, router_id, router, due_at, lag_us, outage
+     FROM event
+     WHERE subscriber_id IN (SELECT gone.subscriber_id FROM event gone
+                             WHERE gone.kind = 'subscriber_removed'
+                               AND gone.tenant_id = $1 AND gone.username = $2
+                               AND NOT EXISTS (SELECT 1 FROM subscriber s
+                                               WHERE s.id = gone.subscriber_id))
+     ORDER BY id DESC LIMIT $3";
+
 /// How long to wait for another process that writes. Whoever waits is served in no order, so among
 /// many it can take a while; a call gives up a little later in any case.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -340,6 +351,7 @@ mod tests {
             sql::prune::OLD_UNDO,
             EVENTS_AFTER,
             EVENTS_OF,
+            EVENTS_OF_FORMER,
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)

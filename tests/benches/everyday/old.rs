@@ -4,13 +4,20 @@
 use std::{net::SocketAddr, time::Duration};
 
 use expiry_core::MacAddr;
-use expiry_mikrotik::{Client, proto::ConnectionConfig, wire::Sentence};
+use expiry_mikrotik::{
+    Client,
+    proto::{ConnectionConfig, Patience},
+    wire::Sentence,
+};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::world::PASSWORD;
 
 /// How long it waits for a router that does not answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// It is the step that gives up, not the connection.
+const FOREVER: Duration = Duration::from_hours(1);
 
 /// Cuts one subscriber: a step for the account, and one for each device. Gives up silently, as it
 /// does.
@@ -39,7 +46,15 @@ async fn bindings(router: SocketAddr, device: MacAddr) {
 async fn connect(router: SocketAddr) -> Client<TcpStream> {
     let stream = TcpStream::connect(router).await.expect("reached");
     stream.set_nodelay(true).expect("a socket");
-    let client = Client::new(stream, ConnectionConfig::default());
+    let config = ConnectionConfig {
+        patience: Patience {
+            silence: FOREVER,
+            command: FOREVER,
+            ..Patience::default()
+        },
+        ..ConnectionConfig::default()
+    };
+    let client = Client::new(stream, config);
     client.login("expiry", &PASSWORD.into()).await.expect("in")
 }
 

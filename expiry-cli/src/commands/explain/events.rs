@@ -3,7 +3,7 @@
 use expiry_core::{Access, AuditEvent, AuditKind, WayIn};
 
 use crate::output::count;
-use crate::words::{span, utc};
+use crate::words::{listed, span, utc};
 
 /// Says what happened to a subscriber.
 pub(crate) fn told(event: &AuditEvent) -> String {
@@ -38,6 +38,12 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::AccessEnded => "access ended".into(),
         AuditKind::EndTakenBack { .. } => {
             "access goes on: the clock that had ended it was ahead".into()
+        }
+        AuditKind::Intended { accounts, bindings } => {
+            let parts = [(*accounts, "account"), (*bindings, "binding")];
+            let parts = parts.into_iter().filter(|(n, _)| *n > 0);
+            let parts: Vec<_> = parts.map(|(n, what)| count(n, what)).collect();
+            format!("{} found enabled and to be disabled", listed(&parts))
         }
         AuditKind::CutConfirmed => "cut confirmed".into(),
         AuditKind::CameBack { way_in } => format!("came back{}", by(*way_in)),

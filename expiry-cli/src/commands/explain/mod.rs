@@ -10,8 +10,8 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, AuditStore, Brake, Directory, Explained, Explanation, RetryPolicy, State, TenantId,
-    Want, WatcherStatus,
+    Access, AuditEvent, AuditStore, Brake, Directory, Explained, Explanation, RetryPolicy, State,
+    TenantId, Want, WatcherStatus,
 };
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let tenant = find::tenant(directory, who.tenant.as_deref()).await?;
     let id: Option<TenantId> = tenant.map(|tenant| tenant.id);
     let explanation = audit.explain(id, &who.username, EVENTS).await?;
-    if explanation.subscribers.is_empty() {
+    if explanation.subscribers.is_empty() && explanation.former.is_empty() {
         return Err(CliError::NobodyOfThatName {
             username: who.username.clone(),
             tenant: who.tenant.clone(),
@@ -53,6 +53,7 @@ struct View {
     brakes: Vec<Brake>,
     watchers: Vec<WatcherStatus>,
     subscribers: Vec<Told>,
+    former: Vec<AuditEvent>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +90,7 @@ impl View {
             brakes,
             watchers,
             subscribers,
+            former,
         } = explanation;
         let told = subscribers.into_iter().zip(texts);
         let told = told.map(|(explained, text)| Told {
@@ -101,6 +103,7 @@ impl View {
             subscribers: told.collect(),
             brakes,
             watchers,
+            former,
         }
     }
 }
@@ -115,12 +118,28 @@ impl fmt::Display for View {
             if !told.explained.events.is_empty() {
                 write!(f, "\nWhat happened, latest last:")?;
             }
-            for event in &told.explained.events {
-                write!(f, "\n  {}  {}", utc(event.at), events::told(event))?;
-            }
+            list(f, &told.explained.events)?;
         }
-        Ok(())
+        if self.former.is_empty() {
+            return Ok(());
+        }
+        if !self.subscribers.is_empty() {
+            write!(f, "\n\n")?;
+        }
+        write!(
+            f,
+            "Earlier, somebody of this name was removed, of whom nothing is owed any more. What \
+             happened, latest last:"
+        )?;
+        list(f, &self.former)
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, events: &[AuditEvent]) -> fmt::Result {
+    for event in events {
+        write!(f, "\n  {}  {}", utc(event.at), told(event))?;
+    }
+    Ok(())
 }
 
 /// Whether anybody makes cuts.

@@ -94,6 +94,7 @@ fn explanation(subscribers: Vec<Explained>, alive: bool) -> Explanation {
             braked: false,
         }],
         subscribers,
+        former: Vec::new(),
     }
 }
 
@@ -405,4 +406,24 @@ async fn an_unknown_name_is_1_and_says_who_may_have_been_meant() {
         "nobody is named `255700000001` without a tenant; known in tenant `cafe` (give --tenant \
          cafe); the nearest: `255700000010`"
     );
+}
+
+#[test]
+fn what_is_left_of_an_earlier_subscriber_is_told_by_itself() {
+    let entry = AuditEntry::of(&subscriber(Access::Until(ended())), AuditKind::CutConfirmed);
+    let event = AuditEvent {
+        id: AuditId::START,
+        at: at(-5),
+        entry,
+    };
+    let gone = Explanation {
+        former: vec![event],
+        ..explanation(Vec::new(), true)
+    };
+    let text = View::new(gone, None, &RetryPolicy::default()).to_string();
+    assert!(
+        text.starts_with("Earlier, somebody of this name was removed"),
+        "{text}"
+    );
+    assert!(text.ends_with("cut confirmed"), "{text}");
 }

@@ -43,7 +43,7 @@ pub trait AuditStore: Send + Sync {
 
     /// Returns all that is known of a name, in one state of the database: of the subscriber who has
     /// it, and of removed ones who had it and of whom something is still owed or to be looked at;
-    /// of each at most the `events` latest.
+    /// of each at most the `events` latest, and so many of who had it earlier.
     async fn explain(
         &self,
         tenant: Option<TenantId>,
@@ -92,6 +92,9 @@ pub struct Explanation {
     /// Who has the name, then removed subscribers who had it, the latest first. Empty if nobody is
     /// known.
     pub subscribers: Vec<Explained>,
+    /// The latest events of removed subscribers who had the name and of whom nothing is owed any
+    /// more, oldest first. Pruning forgets them.
+    pub former: Vec<AuditEvent>,
 }
 
 /// All that is known of one subscriber.

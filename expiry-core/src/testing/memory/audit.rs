@@ -8,9 +8,9 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables, UndoRow},
 };
 use crate::{
-    AuditEvent, AuditId, AuditKind, AuditStore, Explained, ExplainedRouter, ExplainedTarget,
-    ExplainedUndo, Explanation, LagPoint, LagReport, Pruned, RouterLags, StoreError, TenantId,
-    UndoKey, Upcoming, Username, Want,
+    AuditEntry, AuditEvent, AuditId, AuditKind, AuditStore, Explained, ExplainedRouter,
+    ExplainedTarget, ExplainedUndo, Explanation, LagPoint, LagReport, Pruned, RouterLags,
+    StoreError, TenantId, UndoKey, Upcoming, Username, Want,
 };
 
 #[async_trait]
@@ -139,20 +139,47 @@ impl Tables {
             subscriber: row.subscriber.clone(),
             removed_at: row.removed_at,
             routers: self.explained_routers(row, now),
-            events: self.latest_events(row, events as usize),
+            events: self.latest_events(events as usize, |entry| {
+                entry.subscriber == Some(row.subscriber.id)
+            }),
         });
         Explanation {
             now,
             brakes: self.brakes(),
             watchers: self.watcher_list(now),
             subscribers: explained.collect(),
+            former: self.events_of_former(tenant, username, events as usize),
         }
     }
 
-    fn latest_events(&self, of: &SubscriberRow, limit: usize) -> Vec<AuditEvent> {
-        let id = Some(of.subscriber.id);
+    fn events_of_former(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+        limit: usize,
+    ) -> Vec<AuditEvent> {
+        let removals = self.events.iter().map(|event| &event.entry);
+        let removals = removals.filter(|entry| {
+            matches!(entry.kind, AuditKind::SubscriberRemoved { .. })
+                && entry.tenant == tenant
+                && entry.username.as_ref() == Some(username)
+        });
+        let former: BTreeSet<_> = removals
+            .filter_map(|entry| entry.subscriber)
+            .filter(|id| !self.subscribers.contains_key(id))
+            .collect();
+        self.latest_events(limit, |entry| {
+            entry.subscriber.is_some_and(|id| former.contains(&id))
+        })
+    }
+
+    fn latest_events(
+        &self,
+        limit: usize,
+        is_wanted: impl Fn(&AuditEntry) -> bool,
+    ) -> Vec<AuditEvent> {
         let events = self.events.iter().rev();
-        let events = events.filter(|event| event.entry.subscriber == id);
+        let events = events.filter(|event| is_wanted(&event.entry));
         let mut events: Vec<_> = events.take(limit).cloned().collect();
         events.reverse();
         events

@@ -83,7 +83,7 @@ impl Tables {
         let mut found = Vec::new();
         for (row, way_in) in rows {
             found.extend(if made.contains(&row) {
-                self.note_found(row, way_in)
+                self.note_found(row, way_in, now)
             } else {
                 self.owe_found(row, way_in, reconciliation.pace, now)
             });
@@ -96,13 +96,20 @@ impl Tables {
     }
 
     /// Notes in a row that was just made what is known of its target.
-    fn note_found(&mut self, id: TaskId, way_in: Option<WayIn>) -> Option<Found> {
+    fn note_found(
+        &mut self,
+        id: TaskId,
+        way_in: Option<WayIn>,
+        now: DateTime<Utc>,
+    ) -> Option<Found> {
         let row = self.row_mut(id)?;
         row.progress.online = way_in.is_some();
         row.progress.way_in = way_in;
+        let row = row.clone();
+        self.note_row(&row, AuditKind::CameBack { way_in }, None, false, now);
         Some(Found {
             task: id,
-            username: row.username.clone(),
+            username: row.username,
             way_in,
             cannot_hold: false,
         })

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::tables::{Row, Tables, UndoRow};
 use crate::{
     AuditEntry, AuditKind, Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement,
-    State, TaskRef, Trace, Undo, UndoKey, Want,
+    State, TaskRef, Trace, Undo, UndoItem, UndoKey, Want,
 };
 
 impl Tables {
@@ -15,8 +15,13 @@ impl Tables {
     }
 
     pub(super) fn commit_intent(&mut self, router: RouterId, intent: &Intent, now: DateTime<Utc>) {
+        let mut new = Vec::new();
         for found in intent.undo.iter().filter(|undo| !undo.items.is_empty()) {
-            self.merge_undo(router, found, now);
+            new.extend(self.merge_undo(router, found, now));
+        }
+        let row = self.row(intent.task.id).cloned();
+        if let Some((row, kind)) = row.zip(AuditKind::of_intent(&new)) {
+            self.note_row(&row, kind, None, false, now);
         }
         if let Some(row) = self.row_mut(intent.task.id) {
             row.trace.add(&intent.trace);
@@ -26,7 +31,8 @@ impl Tables {
         }
     }
 
-    fn merge_undo(&mut self, router: RouterId, found: &Undo, now: DateTime<Utc>) {
+    /// Returns what is newly to be undone.
+    fn merge_undo(&mut self, router: RouterId, found: &Undo, now: DateTime<Utc>) -> Vec<UndoItem> {
         let opened = self.next_opening();
         let place = (router, found.key.clone());
         match self.undo.get_mut(&place) {
@@ -41,6 +47,7 @@ impl Tables {
                     opened,
                 };
                 self.undo.insert(place, row);
+                found.items.clone()
             }
         }
     }

@@ -129,7 +129,9 @@ pub async fn r9_confirmations_and_returns_are_events(store: Arc<dyn Store>) {
     let router = world.router("r").await;
     let ended = world.ended("s", &[]).await;
     let cut = world.task(router).await;
-    assert!(world.intend_on(router, &cut, &[name_undo("s")]).await);
+    for _ in 0..2 {
+        assert!(world.intend_on(router, &cut, &[name_undo("s")]).await);
+    }
     let failed = Outcome::Unconfirmed {
         error: "left".into(),
         online: None,
@@ -156,7 +158,12 @@ pub async fn r9_confirmations_and_returns_are_events(store: Arc<dyn Store>) {
         .map(|event| (event.entry.kind.clone(), event.entry.lag.is_some()))
         .collect();
     let way_in = Some(WayIn::Trial);
+    let intended = AuditKind::Intended {
+        accounts: 1,
+        bindings: 0,
+    };
     let expected = [
+        (intended, false),
         (AuditKind::CutConfirmed, true),
         (AuditKind::CameBack { way_in }, false),
         (AuditKind::CutConfirmed, false),

@@ -252,6 +252,41 @@ pub async fn r2_a_removed_subscriber_is_explained_while_something_is_owed(store:
     assert_eq!(left.len(), 1);
 }
 
+pub async fn who_had_a_name_is_told_after_nothing_else_is_left(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let first = world.live("s", &[]).await;
+    ok(world.remove_subscriber(first.id).await);
+    let explain = |limit| {
+        let world = &world;
+        async move { ok(world.explain(None, &username("s"), limit).await) }
+    };
+    assert_eq!(explain(9).await.former, [], "it is still there");
+    world.confirm(router, &world.task(router).await).await;
+    world.plan().await;
+
+    let left = explain(9).await;
+
+    assert_eq!(left.subscribers, []);
+    let kinds: Vec<_> = left.former.iter().map(|event| &event.entry.kind).collect();
+    let [
+        _,
+        AuditKind::SubscriberRemoved { .. },
+        AuditKind::AccessEnded,
+        AuditKind::CutConfirmed,
+    ] = kinds[..]
+    else {
+        panic!("made, removed, ended, cut: {kinds:?}");
+    };
+    assert_eq!(explain(1).await.former, left.former[3..]);
+    let second = world.live("s", &[]).await;
+    let both = explain(9).await;
+    assert_eq!(both.subscribers[0].subscriber.id, second.id);
+    assert_eq!(both.former, left.former);
+    let other = ok(world.explain(None, &username("other"), 9).await);
+    assert_eq!(other.former, []);
+}
+
 pub async fn a_router_out_of_scope_is_explained_while_something_stands_there(
     store: Arc<dyn Store>,
 ) {

@@ -65,6 +65,25 @@ pub async fn r9_what_a_reading_of_a_router_finds_is_told(store: Arc<dyn Store>) 
     assert!(back.subscriber.is_some() && back.lag.is_none());
 }
 
+pub async fn r9_who_is_found_on_without_a_row_is_told_too(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let ended = world.ended("s", &[]).await;
+    let router = world.router("added later").await;
+
+    record(&world, router, &[(by_name("s"), WayIn::Trial)], &[]).await;
+
+    let way_in = Some(WayIn::Trial);
+    let events = world.audit().await;
+    let back = events
+        .iter()
+        .find(|event| event.entry.kind == AuditKind::CameBack { way_in });
+    let back = &back.expect("told").entry;
+    assert_eq!(
+        (back.subscriber, back.router),
+        (Some(ended.id), Some(router))
+    );
+}
+
 pub async fn r9_readings_find_what_cannot_hold_once(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;

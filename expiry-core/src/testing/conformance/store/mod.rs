@@ -129,6 +129,7 @@ macro_rules! store_conformance {
                 a_cut_is_explained_with_its_progress_and_what_it_disabled
                 what_keeps_coming_back_is_explained_with_its_way_in
                 r2_a_removed_subscriber_is_explained_while_something_is_owed
+                who_had_a_name_is_told_after_nothing_else_is_left
                 a_router_out_of_scope_is_explained_while_something_stands_there
                 the_latest_events_are_told_oldest_first
                 r8_a_silent_owner_is_no_owner
@@ -136,6 +137,7 @@ macro_rules! store_conformance {
             findings {
                 tenants_are_told
                 r9_what_a_reading_of_a_router_finds_is_told
+                r9_who_is_found_on_without_a_row_is_told_too
                 r9_readings_find_what_cannot_hold_once
                 r10_brakes_are_told_when_they_are_set_and_how_they_end
                 r10_a_limit_that_is_exceeded_is_told_once
