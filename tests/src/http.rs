@@ -12,7 +12,7 @@ use tokio::{
 use crate::process::{Expiry, Service};
 
 /// The token of every service here.
-pub const TOKEN: &str = "a token that nobody guesses";
+pub const TOKEN: &str = "a-token-that-nobody-guesses";
 
 /// The longest that an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
