@@ -40,13 +40,11 @@ pub(crate) async fn every_request(
     let span = tracing::info_span!("request", request_id = id);
     let began = Instant::now();
     let served = REQUEST.scope(id.clone(), async {
-        match timeout(LIMIT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                let detail = format!("no answer within {} s", LIMIT.as_secs());
-                Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail).into_response()
-            }
+        if let Ok(response) = timeout(LIMIT, next.run(request)).await {
+            return response;
         }
+        let detail = format!("no answer within {} s", LIMIT.as_secs());
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail).into_response()
     });
     let mut response = served.instrument(span.clone()).await;
     span.in_scope(|| {

@@ -91,7 +91,7 @@ pub fn app(service: Service) -> Router {
         .with_state(app)
 }
 
-/// Describes the API as OpenAPI 3.1, generated from the handlers.
+/// Describes the API as `OpenAPI` 3.1, generated from the handlers.
 pub fn description() -> OpenApi {
     api::description()
 }

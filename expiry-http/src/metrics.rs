@@ -276,9 +276,10 @@ impl Page {
     fn histogram(&mut self, name: &str, router: &str, histogram: &Histogram) {
         let bucket = format!("{name}_bucket");
         for (bound, count) in histogram.cumulative() {
-            let bound = bound.map_or("+Inf".into(), |bound: Duration| {
-                bound.as_secs_f64().to_string()
-            });
+            let bound = bound.map_or_else(
+                || "+Inf".into(),
+                |bound: Duration| bound.as_secs_f64().to_string(),
+            );
             self.sample(&bucket, &[("router", router), ("le", &bound)], count);
         }
         let labels = [("router", router)];

@@ -80,8 +80,10 @@ impl Snapshot {
     /// Returns the answer with so long lists; it is made once.
     pub(crate) fn answer(&self, limit: u32, make: impl FnOnce(&Summary) -> Bytes) -> Bytes {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = answers.entry(limit).or_insert_with(|| make(&self.summary));
-        made.clone()
+        answers
+            .entry(limit)
+            .or_insert_with(|| make(&self.summary))
+            .clone()
     }
 }
 

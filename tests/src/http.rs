@@ -15,7 +15,7 @@ use crate::process::{Expiry, Service};
 pub const TOKEN: &str = "a-token-that-nobody-guesses";
 
 /// The longest that an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The admin service, running.
 #[derive(Debug)]

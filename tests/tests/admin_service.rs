@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use expiry_core::MacAddr;
@@ -14,6 +14,7 @@ use expiry_tests::{
     world::{World, until},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 const STATUS: &str = "/api/admin/expiry-watcher/";
 
@@ -60,7 +61,7 @@ async fn r9_the_old_endpoints_tell_the_truth_and_cut(world: World) {
     assert_eq!(cleaned["details"], details, "{cleaned}");
     let moved = world.router.with(|sim| sim.bytes_moved(device));
     let later = world.router.with(|sim| {
-        sim.advance(sim.now() + Duration::from_secs(60));
+        sim.advance(sim.now() + Duration::from_mins(1));
         sim.bytes_moved(device)
     });
     assert_eq!(moved, later, "alice is not cut off");

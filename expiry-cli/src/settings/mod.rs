@@ -173,13 +173,13 @@ pub(crate) fn read<T>(
         gateway,
         one_router,
     };
-    let loaded = Loaded {
+    let all = Loaded {
         file,
         listed,
         faults,
         settings,
     };
-    (loaded, more)
+    (all, more)
 }
 
 /// Understands the database's URL, which nothing has opened yet.

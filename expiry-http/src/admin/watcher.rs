@@ -27,7 +27,7 @@ pub(crate) struct WatcherAnswer {
     statistics: Statistics,
     by_tenant: BTreeMap<String, OfTenant>,
     expiring_soon: Vec<Expiring>,
-    expired_not_disconnected: Vec<Expired>,
+    expired_not_disconnected: Vec<Overdue>,
     /// `healthy`, `needs_attention` or `critical`.
     health: String,
     /// Why it is not healthy, a sentence each.
@@ -68,7 +68,7 @@ struct Expiring {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Expired {
+struct Overdue {
     id: i64,
     phone_number: String,
     tenant: Option<String>,
@@ -167,7 +167,7 @@ impl WatcherAnswer {
             by_tenant: by_tenant(summary),
             expiring_soon: expiring.collect(),
             expired_not_disconnected: expired
-                .map(|one| Expired::new(one, name(&one.tenant), status.now))
+                .map(|one| Overdue::new(one, name(&one.tenant), status.now))
                 .collect(),
             health: word(health).into(),
             health_reasons: reasons,
@@ -190,7 +190,7 @@ fn by_tenant(summary: &Summary) -> BTreeMap<String, OfTenant> {
     tenants.collect()
 }
 
-impl Expired {
+impl Overdue {
     fn new(one: &Unconfirmed, tenant_name: Option<String>, now: DateTime<Utc>) -> Self {
         let is_online = one.routers.iter().any(|on| on.online);
         let on = one.routers.iter().map(|on| On {

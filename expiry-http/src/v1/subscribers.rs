@@ -103,7 +103,7 @@ impl Names {
             state: match subscriber.access {
                 Access::None => "none",
                 access if access.is_live(self.now) => "live",
-                _ => "ended",
+                Access::Until(_) | Access::Forever => "ended",
             },
             revision: subscriber.revision.0,
             router: subscriber.router.map(|id| BoundTo {
@@ -244,7 +244,7 @@ pub(crate) struct New {
     /// By default none.
     access: Option<AccessView>,
     /// Access from now on for so long, instead of `access`.
-    #[schema(minimum = 1, maximum = 3155760000u64)]
+    #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     for_seconds: Option<u64>,
 }
 
@@ -279,7 +279,7 @@ pub(crate) async fn create(
                 "access and for_seconds are both given: leave one out",
             ));
         }
-        (None, None) | (Some(AccessView::None {}), None) => Access::None,
+        (None | Some(AccessView::None {}), None) => Access::None,
         (Some(AccessView::Forever {}), None) => Access::Forever,
         (Some(AccessView::Until { at }), None) => Access::Until(writable("access.at", at)?),
         (None, Some(seconds)) => {
@@ -373,7 +373,7 @@ pub(crate) async fn find(app: &Inner, id: i64) -> Result<Subscriber, Problem> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Extension {
     /// Added to an end that is still ahead, else to now.
-    #[schema(minimum = 1, maximum = 3155760000u64)]
+    #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     seconds: Option<u64>,
     /// The new end, which must be ahead.
     until: Option<DateTime<Utc>>,

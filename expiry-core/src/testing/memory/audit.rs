@@ -66,10 +66,8 @@ impl AuditStore for MemoryStore {
 }
 
 fn lag_point(event: &AuditEvent) -> Option<LagPoint> {
-    let want = match event.entry.kind {
-        AuditKind::RestoreConfirmed => Want::Restore,
-        _ => Want::Cut,
-    };
+    let is_restore = event.entry.kind == AuditKind::RestoreConfirmed;
+    let want = if is_restore { Want::Restore } else { Want::Cut };
     Some(LagPoint {
         at: event.at,
         lag: event.entry.lag?,

@@ -157,16 +157,13 @@ impl Peer {
                     self.row(&command, &[("serial-number", serial)]).await;
                     self.done(&command).await;
                 }
-                (b"/system/routerboard/print", None) => {
+                (b"/system/routerboard/print", None) | (b"/system/clock/print", _) => {
                     self.trap(&command, "no such command prefix").await;
                 }
                 (b"/system/resource/print", _) => {
                     let fields = [("version", "7.18.2 (stable)"), ("uptime", "1d02:03:04")];
                     self.row(&command, &fields).await;
                     self.done(&command).await;
-                }
-                (b"/system/clock/print", _) => {
-                    self.trap(&command, "no such command prefix").await;
                 }
                 _ => panic!("unexpected {command:?}"),
             }
