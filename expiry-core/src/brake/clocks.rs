@@ -64,6 +64,20 @@ pub enum Agreement {
     Differ(TimeDelta),
 }
 
+impl Agreement {
+    /// Returns by how much the clocks differ, unless they may: by what is `tolerated` or less, and
+    /// a little more than that.
+    pub fn intolerable(self, tolerated: Option<TimeDelta>) -> Option<TimeDelta> {
+        let Self::Differ(ahead) = self else {
+            return None;
+        };
+        let zero = TimeDelta::zero();
+        let by = tolerated.unwrap_or_default();
+        let is_tolerated = ahead <= by.max(zero) + TOLERANCE && ahead >= by.min(zero) - TOLERANCE;
+        Some(ahead).filter(|_| !is_tolerated)
+    }
+}
+
 impl Apart {
     /// Takes the machine's wall time before the question and after the answer, and the database's
     /// time in the answer.

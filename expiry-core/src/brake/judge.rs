@@ -17,9 +17,9 @@ pub struct MachineState {
     /// Since when, by the boot clock of `last`, the machine's clock and the database's have agreed
     /// without a break.
     pub agreed_since: Option<Duration>,
-    /// Whether somebody released the brake while the clocks differed: they may, until they have
-    /// agreed again.
-    pub tolerated: bool,
+    /// How far the database's clock was ahead when somebody released the brake: the clocks may
+    /// differ by that, until they have agreed again.
+    pub tolerated: Option<TimeDelta>,
 }
 
 /// Why a machine's clock is not trusted.
@@ -63,9 +63,10 @@ impl MachineState {
     /// Returns the state after somebody released the brake.
     #[must_use]
     pub fn released(&self) -> Self {
+        let differing = self.brake.as_ref().filter(|_| self.agreed_since.is_none());
         Self {
             brake: None,
-            tolerated: self.tolerated || self.brake.is_some() && self.agreed_since.is_none(),
+            tolerated: differing.and_then(|brake| brake.apart).or(self.tolerated),
             ..self.clone()
         }
     }
@@ -99,14 +100,11 @@ pub fn judge(known: Option<&MachineState>, reading: &Reading, now: DateTime<Utc>
             Agreement::Unsure => unbroken,
             Agreement::Differ(_) => None,
         },
-        tolerated: known.is_some_and(|known| known.tolerated),
+        tolerated: known.and_then(|known| known.tolerated),
     };
     let is_over = agreement == Agreement::Agree && next.have_agreed_long_enough(clocks);
-    next.tolerated &= !is_over;
-    let differ = match agreement {
-        Agreement::Differ(by) if !next.tolerated => Some(by),
-        Agreement::Differ(_) | Agreement::Agree | Agreement::Unsure => None,
-    };
+    next.tolerated = next.tolerated.filter(|_| !is_over);
+    let differ = agreement.intolerable(next.tolerated);
     if differ.is_some() || jumped.is_some() {
         let brake = next.brake.get_or_insert(ClockBrake {
             since: now,
@@ -297,6 +295,43 @@ mod tests {
         assert!(!bench.after(61 * SECOND));
         bench.database_ms = 8_000;
         assert!(bench.after(SECOND), "a new difference is a new brake");
+    }
+
+    #[rstest]
+    #[case::as_it_was(60_000, false)]
+    #[case::a_little_more(65_000, false)]
+    #[case::less(6_000, false)]
+    #[case::none(0, false)]
+    #[case::more(65_001, true)]
+    #[case::much_more(3_600_000, true)]
+    #[case::the_other_way(-5_001, true)]
+    fn r10_a_release_stands_for_the_difference_that_was_released(
+        #[case] later_ms: i64,
+        #[case] brakes: bool,
+    ) {
+        for sign in [1, -1] {
+            let mut bench = Bench::new();
+            bench.database_ms = sign * 60_000;
+            assert!(bench.after(0));
+            bench.release();
+            assert!(!bench.after(30 * SECOND));
+            bench.database_ms = sign * later_ms;
+            assert_eq!(bench.after(30 * SECOND), brakes);
+        }
+    }
+
+    #[test]
+    fn r10_each_release_stands_for_the_difference_of_its_own_moment() {
+        let mut bench = Bench::new();
+        bench.database_ms = 8_000;
+        bench.after(0);
+        bench.release();
+        bench.database_ms = 60_000;
+        assert!(bench.after(SECOND));
+        bench.release();
+        assert!(!bench.after(SECOND));
+        bench.database_ms = 66_000;
+        assert!(bench.after(SECOND));
     }
 
     #[test]

@@ -27,6 +27,19 @@ struct Offsets {
     boot: Duration,
     boots: u32,
     synchronised: Option<bool>,
+    /// How fast the wall time runs, in per mille, and since when.
+    drift: Option<(i32, Instant)>,
+}
+
+impl Offsets {
+    /// Returns how far the wall time is off.
+    fn wall(&self) -> TimeDelta {
+        let drifted = self.drift.map_or(TimeDelta::zero(), |(by, since)| {
+            let passed = TimeDelta::from_std(since.elapsed()).unwrap_or(TimeDelta::MAX);
+            passed / 1_000 * by
+        });
+        self.wall + drifted
+    }
 }
 
 impl TestClock {
@@ -50,7 +63,7 @@ impl TestClock {
     pub fn on_machine(&self, name: &'static str) -> Self {
         let before = self.offsets();
         let offsets = Offsets {
-            wall: before.wall,
+            wall: before.wall(),
             boot: before.boot,
             ..Offsets::default()
         };
@@ -80,6 +93,13 @@ impl TestClock {
         offsets.wall = offsets.wall.checked_add(&by).unwrap_or(by);
     }
 
+    /// Lets the wall time run fast from now on, or slow if negative, in per mille.
+    pub fn drift(&self, per_mille: i32) {
+        let mut offsets = self.offsets();
+        offsets.wall = offsets.wall();
+        offsets.drift = Some((per_mille, Instant::now()));
+    }
+
     /// Lets the machine sleep: wall and boot time go on, Tokio's time does not.
     pub fn suspend(&self, duration: Duration) {
         let mut offsets = self.offsets();
@@ -102,7 +122,7 @@ impl Default for TestClock {
 #[async_trait]
 impl Clock for TestClock {
     fn wall(&self) -> DateTime<Utc> {
-        self.start + self.origin.elapsed() + self.offsets().wall
+        self.start + self.origin.elapsed() + self.offsets().wall()
     }
 
     fn boot(&self) -> Duration {
@@ -140,5 +160,19 @@ mod tests {
 
         assert_eq!(clock.wall() - wall, TimeDelta::seconds(45));
         assert_eq!(clock.boot(), boot + Duration::from_secs(105));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_drifts_keeps_what_it_has_drifted() {
+        let clock = TestClock::default();
+        let wall = clock.wall();
+        clock.drift(100);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        clock.drift(-100);
+        tokio::time::advance(Duration::from_secs(20)).await;
+        clock.drift(0);
+        tokio::time::advance(Duration::from_secs(70)).await;
+
+        assert_eq!(clock.wall() - wall, TimeDelta::seconds(99));
     }
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::Shared;
 use crate::{
     Brake, BrakeStore, Clock, Clocks, Event, Machine, MachineRecord, MachineState, StoreError,
@@ -13,8 +15,8 @@ const STALE: Duration = Duration::from_secs(30);
 pub(super) struct Judged {
     /// What the machine's clocks showed.
     pub(super) clocks: Clocks,
-    /// Whether the clocks may differ.
-    pub(super) tolerated: bool,
+    /// By how much the clocks may differ.
+    pub(super) tolerated: Option<TimeDelta>,
     /// Why nothing may be cut; empty if nothing is in the way.
     pub(super) brakes: Vec<Brake>,
 }

@@ -3,13 +3,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::WatcherConfig;
-use crate::{
-    Clock, Clocks,
-    brake::{Agreement, Apart},
-};
+use crate::{Clock, Clocks, brake::Apart};
 
 /// How long this watcher may believe that its routers are its own, and its clock right.
 ///
@@ -26,7 +23,7 @@ pub(super) struct Tenure {
 struct Held {
     until: Duration,
     judged: Clocks,
-    tolerated: bool,
+    tolerated: Option<TimeDelta>,
 }
 
 impl Tenure {
@@ -44,9 +41,13 @@ impl Tenure {
     }
 
     /// Notes that the heartbeat begun at `start` was taken, after the clock was judged to be right
-    /// at `judged`; `tolerated` if it may differ from the store's. Tells whether there was no
-    /// trust before.
-    pub(super) fn renew(&self, start: Duration, judged: Clocks, tolerated: bool) -> bool {
+    /// at `judged`, or off by what is `tolerated`. Tells whether there was no trust before.
+    pub(super) fn renew(
+        &self,
+        start: Duration,
+        judged: Clocks,
+        tolerated: Option<TimeDelta>,
+    ) -> bool {
         let is_new = !self.holds();
         *self.held() = Some(Held {
             until: start + self.good_for,
@@ -77,8 +78,8 @@ impl Tenure {
     /// Tells whether the store's clock, as read in a call that began at `before`, may be right.
     pub(super) fn agrees(&self, before: DateTime<Utc>, store: DateTime<Utc>) -> bool {
         let agreement = Apart::between(before, store, self.clock.wall()).agreement();
-        let tolerated = self.held().as_ref().is_some_and(|held| held.tolerated);
-        tolerated || !matches!(agreement, Agreement::Differ(_))
+        let tolerated = self.held().as_ref().and_then(|held| held.tolerated);
+        agreement.intolerable(tolerated).is_none()
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Held>> {

@@ -297,6 +297,9 @@ async fn r10_a_release_goes_on_at_once_although_the_clocks_differ() {
 
     sleep(10 * MINUTE).await;
     assert_eq!(world.events.count(is_braked), 1, "not again");
+
+    world.clock.step_wall(TimeDelta::seconds(-60));
+    world.events.wait_for(10 * SECOND, 2, is_braked).await;
     running.stop().await;
 }
 

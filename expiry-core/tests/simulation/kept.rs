@@ -2,7 +2,7 @@
 
 use crate::{
     fails,
-    plan::{Cast, Plan, Step},
+    plan::{Cast, OfRouter, Plan, Step},
 };
 
 /// A bypass binding that the operator gave a device was taken for the way in of the subscriber
@@ -13,7 +13,7 @@ fn r1_a_bypass_of_a_device_that_is_nobodys_is_left_alone() {
         (1, 1, 3),
         &[
             (4_620, Step::RemoveDevice(1, 1)),
-            (174_657, Step::Bypass(0, 1)),
+            (174_657, Step::Router(0, OfRouter::Bypass(1, true))),
             (239_404, Step::Pay(1, 49)),
         ],
     );
@@ -27,7 +27,7 @@ fn r3_what_is_disabled_by_hand_long_after_a_restore_stays_disabled() {
         &[
             (169_927, Step::Pay(0, 36)),
             (177_762, Step::SetDatabase(19)),
-            (235_000, Step::ByHand(0, 0, false)),
+            (235_000, Step::Router(0, OfRouter::ByHand(0, false))),
         ],
     );
 }
@@ -39,6 +39,8 @@ fn holds((routers, watchers, subscribers): (usize, usize, usize), steps: &[(u64,
             routers,
             watchers,
             subscribers,
+            twins: 0,
+            share_limit: 100,
         },
         steps: steps.to_vec(),
     };

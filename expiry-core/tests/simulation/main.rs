@@ -5,10 +5,16 @@
 //! runs more seeds than the tests do by themselves; a single number runs one. A seed that fails is
 //! told with its timeline and the shortest plan that still fails.
 
+mod end;
 mod kept;
+mod orders;
+mod owners;
+mod people;
 mod plan;
 mod ports;
+mod steps;
 mod truth;
+mod watching;
 mod world;
 
 use std::{

@@ -10,6 +10,23 @@ pub(crate) struct Cast {
     pub(crate) routers: usize,
     pub(crate) watchers: usize,
     pub(crate) subscribers: usize,
+    /// So many of the subscribers have a namesake, with the same device, in another tenant, which
+    /// has one router of its own.
+    pub(crate) twins: usize,
+    /// The watchers' share limit, in percent; 100 is none.
+    pub(crate) share_limit: u32,
+}
+
+impl Cast {
+    /// The subscribers of both tenants: namesakes come last.
+    pub(crate) fn people(&self) -> usize {
+        self.subscribers + self.twins
+    }
+
+    /// The routers of both tenants: the other's comes last.
+    pub(crate) fn boxes(&self) -> usize {
+        self.routers + usize::from(self.twins > 0)
+    }
 }
 
 /// A simulation from its beginning to the moment from which nothing happens any more.
@@ -40,31 +57,60 @@ pub(crate) enum Step {
     AddDevice(usize, usize),
     /// A device leaves, or comes back.
     Present(usize, bool),
-    /// The operator enables or disables an account by hand.
-    ByHand(usize, usize, bool),
-    /// A device gets a bypass binding.
-    Bypass(usize, usize),
-    Trial(usize, bool),
-    Router(usize, Fault),
-    /// A router starts anew, and gives out its ids again.
-    Restart(usize),
-    Enable(usize, bool),
+    Router(usize, OfRouter),
+    /// A new router comes into service. Some of the devices are in its range, too.
+    AddRouter,
     DatabaseDown(bool),
     /// In percent.
     LoseAnswers(u32),
     /// Calls of the database take at most so many milliseconds.
     Slow(u64),
-    Kill(usize),
-    Start(usize),
-    Stop(usize),
-    Freeze(usize, bool),
-    /// A machine's clock is stepped by seconds.
-    SetClock(usize, i64),
+    Watcher(usize, OfWatcher),
     /// The database's clock is stepped by seconds.
     SetDatabase(i64),
-    Suspend(usize, u64),
     /// An operator looks at the brakes and releases them.
     ReleaseBrakes,
+    /// What is older than a second is pruned.
+    Prune,
+}
+
+/// What happens to a router, or on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OfRouter {
+    /// The operator enables or disables an account by hand.
+    ByHand(usize, bool),
+    /// A device gets a bypass binding, or the operator enables or disables the one it has.
+    Bypass(usize, bool),
+    /// The same with an account that is named as a device: it logs in by its MAC.
+    MacAccount(usize, bool),
+    Trial(bool),
+    Fault(Fault),
+    /// Each flight to it takes so many milliseconds longer.
+    Delay(u64),
+    /// It starts anew, and gives out its ids again.
+    Restart,
+    Enable(bool),
+    /// Another box with the operator's set-up answers at its address.
+    Swap,
+    /// The operator accepts the box that answers.
+    Accept,
+    /// It gets another address.
+    Readdress,
+}
+
+/// What happens to a watcher, or to the machine it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OfWatcher {
+    Kill,
+    Start,
+    Stop,
+    Freeze(bool),
+    /// The clock is stepped by seconds.
+    SetClock(i64),
+    /// The clock runs fast or slow, in per mille.
+    Drift(i32),
+    /// The machine sleeps for seconds.
+    Suspend(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +134,12 @@ impl Plan {
             routers: rng.random_range(1..=3),
             watchers: rng.random_range(1..=3),
             subscribers: rng.random_range(2..=6),
+            twins: if rng.random_bool(0.3) {
+                rng.random_range(1..=2)
+            } else {
+                0
+            },
+            share_limit: if rng.random_bool(0.2) { 50 } else { 100 },
         };
         let count = rng.random_range(5..60);
         // A few kinds of trouble in each plan meet each other more often than all of them would.
@@ -95,7 +147,7 @@ impl Plan {
         for at in (1..kinds.len()).rev() {
             kinds.swap(at, rng.random_range(0..=at));
         }
-        kinds.truncate(rng.random_range(3..12));
+        kinds.truncate(rng.random_range(3..14));
         let mut steps: Vec<_> = (0..count)
             .map(|_| {
                 let kind = if rng.random_bool(0.5) {
@@ -116,13 +168,14 @@ impl Plan {
 
 /// The first kinds are what customers do.
 const EVERYDAY: u32 = 6;
-const KINDS: u32 = 27;
+const KINDS: u32 = 33;
 
 impl Step {
     fn draw(kind: u32, cast: &Cast, rng: &mut StdRng) -> Self {
-        let who = rng.random_range(0..cast.subscribers);
+        let who = rng.random_range(0..cast.people());
         let other = rng.random_range(0..cast.subscribers);
-        let router = rng.random_range(0..cast.routers);
+        // There may be one more later.
+        let router = rng.random_range(0..=cast.boxes());
         let watcher = rng.random_range(0..cast.watchers);
         let flip = rng.random_bool(0.5);
         match kind {
@@ -135,29 +188,42 @@ impl Step {
             7 => Self::AllEnd,
             8 => Self::Remove(who),
             9 => Self::Add(who, rng.random_range(1..60)),
-            10 => Self::Move(who, other),
+            10 => Self::Move(who, rng.random_range(0..cast.people())),
             11 => Self::RemoveDevice(who, other),
             12 => Self::AddDevice(who, other),
-            13 => Self::ByHand(router, who, flip),
-            14 => Self::Bypass(router, who),
-            15 => Self::Trial(router, flip),
-            16 | 17 => Self::Router(router, Fault::draw(rng)),
-            18 => Self::Restart(router),
-            19 => Self::Enable(router, flip),
+            13 => Self::Router(router, OfRouter::ByHand(who, flip)),
+            14 => Self::Router(router, OfRouter::Bypass(who, flip)),
+            15 => Self::Router(router, OfRouter::Trial(flip)),
+            16 | 17 => Self::Router(router, OfRouter::Fault(Fault::draw(rng))),
+            18 => Self::Router(router, OfRouter::Restart),
+            19 => Self::Router(router, OfRouter::Enable(flip)),
             20 => Self::DatabaseDown(flip),
             21 => Self::LoseAnswers(if flip { 0 } else { rng.random_range(1..40) }),
             22 => Self::Slow(rng.random_range(0..400)),
-            23 => Self::Kill(watcher),
-            24 => Self::Start(watcher),
+            23 => Self::Watcher(watcher, OfWatcher::Kill),
+            24 => Self::Watcher(watcher, OfWatcher::Start),
             25 => match rng.random_range(0..4) {
-                0 => Self::Stop(watcher),
-                _ => Self::Freeze(watcher, flip),
+                0 => Self::Watcher(watcher, OfWatcher::Stop),
+                _ => Self::Watcher(watcher, OfWatcher::Freeze(flip)),
             },
-            _ => match rng.random_range(0..5) {
+            26 => Self::Router(router, OfRouter::MacAccount(who, flip)),
+            27 => Self::Router(
+                router,
+                OfRouter::Delay(if flip { 0 } else { rng.random_range(1..4_000) }),
+            ),
+            28 => Self::AddRouter,
+            29 => match rng.random_range(0..4) {
+                0 => Self::Router(router, OfRouter::Readdress),
+                1 => Self::Router(router, OfRouter::Swap),
+                _ => Self::Router(router, OfRouter::Accept),
+            },
+            30 => Self::Prune,
+            31 => Self::ReleaseBrakes,
+            _ => match rng.random_range(0..6) {
                 0 => Self::SetDatabase(rng.random_range(-60..60)),
-                1 => Self::Suspend(watcher, rng.random_range(1..60)),
-                2 => Self::ReleaseBrakes,
-                _ => Self::SetClock(watcher, rng.random_range(-90..90)),
+                1 => Self::Watcher(watcher, OfWatcher::Suspend(rng.random_range(1..60))),
+                2 => Self::Watcher(watcher, OfWatcher::Drift(rng.random_range(-60..60))),
+                _ => Self::Watcher(watcher, OfWatcher::SetClock(rng.random_range(-90..90))),
             },
         }
     }

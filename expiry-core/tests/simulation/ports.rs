@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::truth::Truth;
+use crate::{orders::Orders, truth::Truth};
 
 /// The state of the database, for everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,19 +41,31 @@ pub(crate) struct Weather {
 
 /// Holds a watcher still at whatever port it comes to.
 #[derive(Clone)]
-pub(crate) struct Gate(watch::Sender<bool>);
+pub(crate) struct Gate {
+    frozen: watch::Sender<bool>,
+    /// Freezes when the next write comes through.
+    armed: Arc<AtomicBool>,
+}
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self {
+            frozen: watch::Sender::new(false),
+            armed: Arc::default(),
+        }
     }
 
     pub(crate) fn set(&self, frozen: bool) {
-        self.0.send_replace(frozen);
+        self.armed.store(false, Ordering::Relaxed);
+        self.frozen.send_replace(frozen);
+    }
+
+    pub(crate) fn freeze_at_the_next_write(&self) {
+        self.armed.store(true, Ordering::Relaxed);
     }
 
     async fn pass(&self) {
-        let mut frozen = self.0.subscribe();
+        let mut frozen = self.frozen.subscribe();
         // The sender lives in `self`.
         let _ = frozen.wait_for(|frozen| !frozen).await;
     }
@@ -62,6 +77,9 @@ pub(crate) struct Link {
     pub(crate) gate: Gate,
     pub(crate) weather: Arc<Mutex<Weather>>,
     pub(crate) rng: Mutex<StdRng>,
+    pub(crate) truth: Arc<Truth>,
+    /// Which watcher this is.
+    pub(crate) number: usize,
 }
 
 impl Link {
@@ -70,6 +88,7 @@ impl Link {
         gate: Gate,
         weather: Arc<Mutex<Weather>>,
         seed: u64,
+        (number, truth): (usize, Arc<Truth>),
     ) -> Self {
         let rng = Mutex::new(StdRng::seed_from_u64(seed));
         Self {
@@ -77,6 +96,8 @@ impl Link {
             gate,
             weather,
             rng,
+            truth,
+            number,
         }
     }
 
@@ -105,6 +126,18 @@ impl Link {
         Ok(back)
     }
 
+    /// Tells whether a task is about what stands in the store now.
+    fn stands(&self, task: &TaskRef) -> bool {
+        let row = self.store.row(task.id);
+        row.is_some_and(|row| row.revision == task.revision && row.want == task.want)
+    }
+
+    fn looked(&self, beat: &Heartbeat) {
+        if let Some((_, clocks)) = &beat.place {
+            self.truth.looked(self.number, clocks);
+        }
+    }
+
     async fn back(&self, back: Back) -> Result<(), StoreError> {
         sleep(back.after).await;
         self.gate.pass().await;
@@ -121,11 +154,18 @@ struct Back {
     is_lost: bool,
 }
 
-/// Makes one call through the weather.
+/// Makes one call through the weather. The truth sees what happened, whether or not the answer
+/// arrives.
 macro_rules! through {
-    ($link:ident, $method:ident($($argument:expr),*)) => {{
+    ($link:ident, $method:ident($($argument:expr),*)) => {
+        through!($link, $method($($argument),*), |_| {})
+    };
+    ($link:ident, $method:ident($($argument:expr),*), $seen:expr) => {{
         let back = $link.there().await?;
         let answer = $link.store.$method($($argument),*).await;
+        if let Ok(answer) = &answer {
+            ($seen)(answer);
+        }
         $link.back(back).await?;
         answer
     }};
@@ -138,15 +178,21 @@ impl EnforcementStore for Link {
     }
 
     async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
-        through!(self, own(beat))
+        through!(self, own(beat), |owned: &Vec<Ownership>| {
+            self.looked(beat);
+            self.truth.claimed(beat.watcher, owned);
+        })
     }
 
     async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError> {
-        through!(self, stand_by(beat))
+        through!(self, stand_by(beat), |&()| {
+            self.looked(beat);
+            self.truth.gave_up(beat.watcher);
+        })
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
-        through!(self, release(watcher))
+        through!(self, release(watcher), |&()| self.truth.gave_up(watcher))
     }
 
     async fn plan_due(&self, limit: u32) -> Result<Planned, StoreError> {
@@ -154,7 +200,9 @@ impl EnforcementStore for Link {
     }
 
     async fn work(&self, fence: &Fence, limit: u32, backlog: u32) -> Result<Work, StoreError> {
-        through!(self, work(fence, limit, backlog))
+        through!(self, work(fence, limit, backlog), |work| {
+            self.truth.handed_out(work);
+        })
     }
 
     async fn live(
@@ -183,7 +231,9 @@ impl EnforcementStore for Link {
         fence: &Fence,
         reconciliation: &Reconciliation,
     ) -> Result<Reconciled, StoreError> {
-        through!(self, reconciled(fence, reconciliation))
+        through!(self, reconciled(fence, reconciliation), |_| {
+            self.truth.recorded(fence, "a reading");
+        })
     }
 
     async fn intend(
@@ -191,7 +241,15 @@ impl EnforcementStore for Link {
         fence: &Fence,
         intents: &[Intent],
     ) -> Result<BTreeSet<TaskRef>, StoreError> {
-        through!(self, intend(fence, intents))
+        through!(self, intend(fence, intents), |standing: &BTreeSet<
+            TaskRef,
+        >| {
+            self.truth.recorded(fence, "an intent");
+            if !standing.iter().all(|task| self.stands(task)) {
+                self.truth
+                    .violate("an intent of an old revision stands (R3)");
+            }
+        })
     }
 
     async fn standing(
@@ -207,7 +265,21 @@ impl EnforcementStore for Link {
         fence: &Fence,
         settlements: &[Settlement],
     ) -> Result<Vec<Settled>, StoreError> {
-        through!(self, settle(fence, settlements))
+        let back = self.there().await?;
+        let stood = settlements.iter().map(|result| self.stands(&result.task));
+        let stood: Vec<_> = stood.collect();
+        let answer = self.store.settle(fence, settlements).await;
+        if let Ok(settled) = &answer {
+            self.truth.recorded(fence, "a result");
+            let is_old =
+                |(settled, stood): (&_, bool)| matches!(settled, &Settled::Recorded(_)) && !stood;
+            if settled.iter().zip(stood).any(is_old) {
+                self.truth
+                    .violate("a result of an old revision is recorded (R3)");
+            }
+        }
+        self.back(back).await?;
+        answer
     }
 
     async fn recheck(&self, router: RouterId, keys: &[UndoKey]) -> Result<(), StoreError> {
@@ -215,7 +287,9 @@ impl EnforcementStore for Link {
     }
 
     async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError> {
-        through!(self, router_state(fence, state))
+        through!(self, router_state(fence, state), |&()| {
+            self.truth.recorded(fence, "the state");
+        })
     }
 
     async fn nudge(&self) -> Result<(), StoreError> {
@@ -310,6 +384,9 @@ impl Wire {
     /// Has orders reach the router on the connection on which their ids were read, or not at all.
     async fn order(&self, router: &Router, order: &Orders<'_>) -> Result<(), GatewayError> {
         let decided = Instant::now();
+        if self.gate.armed.load(Ordering::Relaxed) {
+            self.gate.set(true);
+        }
         self.gate.pass().await;
         let start = self.truth.start_of(router.id);
         if lock(&self.connected).get(&router.id) != Some(&start) {
@@ -322,13 +399,6 @@ impl Wire {
         });
         Ok(())
     }
-}
-
-/// What is written in one flight.
-pub(crate) enum Orders<'a> {
-    Block(&'a BlockOrder),
-    Drop(&'a DropOrder),
-    Unblock(&'a UnblockOrder),
 }
 
 #[async_trait]

@@ -8,13 +8,18 @@ use std::{
 };
 
 use expiry_core::{
-    Clock, MacAddr, RouterId, Subscriber, Username,
-    brake::AGREED_FOR,
+    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, TenantId, Username, WatcherId,
+    Work,
     testing::{TestClock, gateway::Hotspot},
 };
 use tokio::time::Instant;
 
-use crate::ports::{Orders, lock};
+use crate::{
+    orders::{Orders, Target, Way, targets, ways},
+    owners::Owners,
+    ports::lock,
+    watching::Watching,
+};
 
 /// A payment that lands so shortly before a write may come too late to stop it: it is undone.
 pub(crate) const SLACK: Duration = Duration::from_millis(600);
@@ -22,10 +27,6 @@ pub(crate) const SLACK: Duration = Duration::from_millis(600);
 /// An operator and a watcher may write to one row at about the same time, and later looks of the
 /// watcher are at its own work: no one can tell who was first.
 const AT_ONCE: Duration = Duration::from_secs(45);
-
-/// How far a clock may be off, and for how long a heartbeat may not have seen it.
-const TOLERANCE: Duration = Duration::from_secs(5);
-const UNSEEN: Duration = Duration::from_secs(4);
 
 pub(crate) struct Truth {
     pub(crate) began: Instant,
@@ -35,30 +36,33 @@ pub(crate) struct Truth {
 
 #[derive(Default)]
 struct State {
+    /// Whose each router is.
+    routers: BTreeMap<RouterId, Option<TenantId>>,
     /// Everybody, with the moment since when they are live.
     subscribers: Vec<(Subscriber, Option<Instant>)>,
     /// All names that were ever known: rows of who was removed are nobody else's.
-    names: BTreeSet<Username>,
+    names: BTreeSet<(Option<TenantId>, Username)>,
     /// How often each router started.
     starts: BTreeMap<RouterId, u32>,
-    /// The clock of each watcher, and since when it is off.
     watchers: BTreeMap<usize, Watching>,
+    owners: Owners,
     frozen: BTreeMap<usize, Instant>,
     /// When each watcher was last set going again.
     thawed: BTreeMap<usize, Instant>,
-    /// From when to when watchers had accounts in hand.
-    in_hand: Vec<(RouterId, String, Instant, Instant)>,
+    /// From when to when watchers had ways in in hand.
+    in_hand: Vec<(RouterId, Way, Instant, Instant)>,
+    /// Changes have ended more than they may.
+    too_many: Option<Share>,
     violations: Vec<String>,
     lines: Vec<String>,
 }
 
-struct Watching {
-    clock: TestClock,
-    off: Option<Instant>,
-    agrees: Option<Instant>,
-    /// Somebody looked at the difference and released the brake: it may last until the clocks have
-    /// agreed for long enough.
-    tolerated: bool,
+/// Whether the store must have noticed that changes ended more than they may.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// Nobody has asked for anything since.
+    Unseen,
+    Seen,
 }
 
 impl Truth {
@@ -92,6 +96,10 @@ impl Truth {
         lock(&self.state).lines.clone()
     }
 
+    pub(crate) fn router(&self, router: RouterId, tenant: Option<TenantId>) {
+        lock(&self.state).routers.insert(router, tenant);
+    }
+
     pub(crate) fn start_of(&self, router: RouterId) -> u32 {
         *lock(&self.state).starts.entry(router).or_default()
     }
@@ -102,19 +110,58 @@ impl Truth {
     }
 
     pub(crate) fn watcher(&self, number: usize, clock: TestClock) {
-        let watching = Watching {
-            clock,
-            off: None,
-            agrees: None,
-            tolerated: false,
-        };
+        let watching = Watching::new(clock);
         lock(&self.state).watchers.insert(number, watching);
     }
 
-    /// Somebody accepts the clocks as they are.
-    pub(crate) fn tolerate(&self) {
-        for watching in lock(&self.state).watchers.values_mut() {
-            watching.tolerated = true;
+    pub(crate) fn stepped(&self, number: usize, seconds: i64) {
+        if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
+            watching.stepped(seconds);
+        }
+    }
+
+    /// A watcher's clock was read, and the store knows.
+    pub(crate) fn looked(&self, number: usize, clocks: &Clocks) {
+        if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
+            watching.looked(clocks);
+        }
+    }
+
+    pub(crate) fn database_stepped(&self) {
+        lock(&self.state).owners.forget_beats();
+    }
+
+    /// Somebody accepts everything as it is.
+    pub(crate) fn released(&self) {
+        let mut state = lock(&self.state);
+        state.too_many = None;
+        for watching in state.watchers.values_mut() {
+            watching.release();
+        }
+    }
+
+    /// Changes have ended more than they may.
+    pub(crate) fn too_many_ended(&self) {
+        lock(&self.state).too_many.get_or_insert(Share::Unseen);
+    }
+
+    /// Something is about to happen.
+    pub(crate) fn goes_on(&self) {
+        self.compare_clocks();
+        let mut state = lock(&self.state);
+        state.too_many = state.too_many.filter(|share| *share == Share::Seen);
+    }
+
+    /// Work was handed out.
+    pub(crate) fn handed_out(&self, work: &Work) {
+        let mut state = lock(&self.state);
+        if state.too_many.is_none() || !state.owners.are_alive() {
+            return;
+        }
+        state.too_many = Some(Share::Seen);
+        drop(state);
+        if !work.tasks.is_empty() {
+            self.violate("work is handed out although changes ended too many (R10)");
         }
     }
 
@@ -127,8 +174,51 @@ impl Truth {
         }
     }
 
+    /// Tells whether somebody was frozen within the last seconds, and may write late.
+    pub(crate) fn may_be_late(&self) -> bool {
+        let state = lock(&self.state);
+        let mut thawed = state.thawed.values();
+        !state.frozen.is_empty() || thawed.any(|at| at.elapsed() < Duration::from_secs(20))
+    }
+
+    pub(crate) fn claimed(&self, watcher: WatcherId, owned: &[Ownership]) {
+        let broken = {
+            let mut state = lock(&self.state);
+            state.too_many = state.too_many.map(|_| Share::Seen);
+            state.owners.claimed(watcher, owned)
+        };
+        for what in broken {
+            self.violate(what);
+        }
+    }
+
+    pub(crate) fn gave_up(&self, watcher: WatcherId) {
+        lock(&self.state).owners.released(watcher);
+    }
+
+    pub(crate) fn disowned(&self, router: RouterId) {
+        lock(&self.state).owners.disowned(router);
+    }
+
+    /// Holds what was recorded against who may record.
+    pub(crate) fn recorded(&self, fence: &Fence, what: &str) {
+        if !lock(&self.state).owners.may_record(fence) {
+            let router = fence.router;
+            self.violate(format!("{what} of r{router} by who does not own it (R8)"));
+        }
+    }
+
+    /// Takes in what the clocks show.
+    pub(crate) fn compare_clocks(&self) {
+        let now = self.database.wall();
+        for watching in lock(&self.state).watchers.values_mut() {
+            watching.compare(now);
+        }
+    }
+
     /// Takes in what was bought, and what the clocks show, after anything happened.
     pub(crate) fn update(&self, subscribers: Vec<Subscriber>) {
+        self.compare_clocks();
         let now = self.database.wall();
         let mut state = lock(&self.state);
         let before = std::mem::take(&mut state.subscribers);
@@ -143,7 +233,8 @@ impl Truth {
                 .filter(|(known, _)| was_same(known))
                 .and_then(|(_, since)| *since)
         };
-        let names = subscribers.iter().map(|one| one.username.clone());
+        let names = subscribers.iter();
+        let names = names.map(|one| (one.tenant, one.username.clone()));
         state.names.extend(names);
         state.subscribers = subscribers
             .into_iter()
@@ -153,17 +244,6 @@ impl Truth {
                 (subscriber, live)
             })
             .collect();
-        for watching in state.watchers.values_mut() {
-            let apart = watching.clock.wall() - now;
-            if apart.abs().to_std().unwrap_or_default() > TOLERANCE {
-                watching.off.get_or_insert_with(Instant::now);
-                let agreed = watching.agrees.take();
-                watching.tolerated &= agreed.is_none_or(|since| since.elapsed() < AGREED_FOR);
-            } else {
-                watching.off = None;
-                watching.agrees.get_or_insert_with(Instant::now);
-            }
-        }
     }
 
     /// Holds an order against what is true at the moment when it reaches the router.
@@ -176,66 +256,65 @@ impl Truth {
         decided: Instant,
     ) {
         let now = Instant::now();
-        let accounts = accounts(hotspot, order);
-        let in_hand = accounts.map(|name| (router, name.to_owned(), decided, now));
+        let ways = ways(hotspot, order).into_iter();
+        let in_hand = ways.map(|way| (router, way, decided, now));
         lock(&self.state).in_hand.extend(in_hand);
         let targets = targets(hotspot, order);
         if targets.is_empty() {
             return;
         }
-        let names: Vec<_> = targets.iter().map(|(what, ..)| what.as_str()).collect();
+        let names: Vec<_> = targets.iter().map(|target| target.what.as_str()).collect();
         self.tell(format!(
             "w{watcher} writes to r{router}: {}",
             names.join(", ")
         ));
-        let (off, was_frozen) = {
+        self.compare_clocks();
+        let (brake, was_frozen) = {
             let state = lock(&self.state);
             let watching = state.watchers.get(&watcher);
-            let off = watching
-                .filter(|one| !one.tolerated)
-                .and_then(|one| one.off);
+            let brake = watching.and_then(|one| one.brake_at(decided));
             let thawed = state.thawed.get(&watcher);
-            (off, thawed.is_some_and(|at| *at >= decided))
+            (brake, thawed.is_some_and(|at| *at >= decided))
         };
-        if let Some(off) = off
-            && decided.saturating_duration_since(off) > UNSEEN
-        {
-            self.violate(format!("w{watcher} cuts although its clock is off (R10)"));
+        if let Some(why) = brake {
+            self.violate(format!("w{watcher} cuts although {why} (R10)"));
         }
-        for (what, login, mac) in targets {
-            let Some((who, since)) = self.live_owner(router, login.as_deref(), mac) else {
+        for target in targets {
+            let Some((who, since)) = self.live_owner(router, &target) else {
                 continue;
             };
             if was_frozen {
                 self.tell(format!("a late write of a frozen watcher hits {who}"));
             } else if decided.saturating_duration_since(since) > SLACK {
+                let what = target.what;
                 self.violate(format!("{what} of {who}, who has paid, is taken (R1)"));
             }
         }
     }
 
     /// Returns the live subscriber who explains a row, and since when.
-    fn live_owner(
-        &self,
-        router: RouterId,
-        login: Option<&str>,
-        mac: Option<MacAddr>,
-    ) -> Option<(String, Instant)> {
+    fn live_owner(&self, router: RouterId, target: &Target) -> Option<(String, Instant)> {
         let now = self.database.wall();
         let state = lock(&self.state);
+        let tenant = state.routers.get(&router).copied().flatten();
         let mut live = state.subscribers.iter().filter(|(subscriber, _)| {
-            subscriber.access.is_live(now) && subscriber.router.is_none_or(|at| at == router)
+            let is_in_scope =
+                subscriber.tenant == tenant && subscriber.router.is_none_or(|at| at == router);
+            is_in_scope && subscriber.access.is_live(now)
         });
+        let login = target.login.as_deref();
         let named =
             |subscriber: &Subscriber| login.is_some_and(|login| subscriber.username.matches(login));
         let owns = |subscriber: &Subscriber| {
             let by_login = login.and_then(MacAddr::from_login);
             by_login
-                .or(mac)
+                .or(target.mac)
                 .is_some_and(|mac| subscriber.devices.contains(&mac))
         };
-        let is_somebodys =
-            login.is_some_and(|login| state.names.iter().any(|name| name.matches(login)));
+        let is_somebodys = login.is_some_and(|login| {
+            let mut known = state.names.iter().filter(|(of, _)| *of == tenant);
+            known.any(|(_, name)| name.matches(login))
+        });
         let found =
             live.find(|(subscriber, _)| named(subscriber) || !is_somebodys && owns(subscriber));
         found.map(|(subscriber, since)| {
@@ -244,91 +323,30 @@ impl Truth {
         })
     }
 
-    /// Tells whether a watcher had an account in hand at about this moment.
-    pub(crate) fn was_in_hand(&self, router: RouterId, account: &str, when: Instant) -> bool {
+    /// Tells whether a watcher had a way in in hand at about this moment.
+    pub(crate) fn was_in_hand(&self, router: RouterId, way: &Way, when: Instant) -> bool {
         let state = lock(&self.state);
         let mut in_hand = state.in_hand.iter();
-        in_hand.any(|(at, name, from, to)| {
-            *at == router && name == account && *from < when + AT_ONCE && *to + AT_ONCE > when
+        in_hand.any(|(at, of, from, to)| {
+            *at == router && of == way && *from < when + AT_ONCE && *to + AT_ONCE > when
         })
     }
 
+    /// Returns everybody in the scope of a router.
+    pub(crate) fn in_scope(&self, router: RouterId) -> Vec<Subscriber> {
+        let state = lock(&self.state);
+        let tenant = state.routers.get(&router).copied().flatten();
+        let all = state.subscribers.iter().map(|(subscriber, _)| subscriber);
+        let here = all.filter(|one| one.tenant == tenant);
+        here.filter(|one| one.router.is_none_or(|at| at == router))
+            .cloned()
+            .collect()
+    }
+
+    /// Returns everybody of all tenants.
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
         let state = lock(&self.state);
         let all = state.subscribers.iter();
         all.map(|(subscriber, _)| subscriber.clone()).collect()
     }
-}
-
-/// Returns the accounts that an order enables or disables.
-fn accounts<'a>(hotspot: &'a Hotspot, order: &'a Orders<'_>) -> impl Iterator<Item = &'a str> {
-    let ids = match order {
-        Orders::Block(block) => block.users.as_slice(),
-        Orders::Unblock(unblock) => unblock.users.as_slice(),
-        Orders::Drop(_) => &[],
-    };
-    let rows = ids.iter().filter_map(|id| hotspot.users.get(id));
-    rows.map(|row| row.name.as_str())
-}
-
-type Target = (String, Option<String>, Option<MacAddr>);
-
-/// Returns what an order takes from whom: a description, the login and the MAC that explain it.
-fn targets(hotspot: &Hotspot, order: &Orders<'_>) -> Vec<Target> {
-    let mut targets = Vec::new();
-    match order {
-        Orders::Block(block) => {
-            for row in block.users.iter().filter_map(|id| hotspot.users.get(id)) {
-                if !row.disabled {
-                    targets.push((
-                        format!("account {}", row.name),
-                        Some(row.name.clone()),
-                        None,
-                    ));
-                }
-            }
-            for row in block
-                .cookies
-                .iter()
-                .filter_map(|id| hotspot.cookies.get(id))
-            {
-                targets.push((
-                    format!("cookie of {}", row.user),
-                    Some(row.user.clone()),
-                    row.mac,
-                ));
-            }
-            for row in block
-                .bindings
-                .iter()
-                .filter_map(|id| hotspot.bindings.get(id))
-            {
-                if !row.disabled {
-                    let of = row.mac.map(|mac| mac.to_string()).unwrap_or_default();
-                    targets.push((format!("binding of {of}"), None, row.mac));
-                }
-            }
-        }
-        Orders::Drop(drop) => {
-            for row in drop.actives.iter().filter_map(|id| hotspot.actives.get(id)) {
-                targets.push((
-                    format!("session of {}", row.user),
-                    Some(row.user.clone()),
-                    row.mac,
-                ));
-            }
-            for row in drop.hosts.iter().filter_map(|id| hotspot.hosts.get(id)) {
-                let mut actives = hotspot.actives.values();
-                let active = actives.find(|active| active.mac == row.mac);
-                let login = active.map(|active| active.user.clone());
-                let of = row.mac.map(|mac| mac.to_string()).unwrap_or_default();
-                let moves = row.authorized || row.bypassed;
-                if moves {
-                    targets.push((format!("host {of}"), login, row.mac));
-                }
-            }
-        }
-        Orders::Unblock(_) => {}
-    }
-    targets
 }

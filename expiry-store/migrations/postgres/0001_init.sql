@@ -199,7 +199,8 @@ CREATE TABLE watcher (
 );
 
 -- What is known of a machine's clock. `boot_us` is the time since the start that `boot_id` names;
--- `agreed_us` the same when the machine's clock and the database's began to agree.
+-- `agreed_us` the same when the machine's clock and the database's began to agree; `tolerated_us`
+-- how far apart they were when somebody released the brake, until they agree again.
 CREATE TABLE machine (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -212,7 +213,7 @@ CREATE TABLE machine (
     apart_us BIGINT,
     jumped_us BIGINT,
     agreed_us BIGINT,
-    tolerated BOOLEAN NOT NULL
+    tolerated_us BIGINT
 );
 
 -- Whose access was ended by a change, lately or without being cut since.

@@ -196,7 +196,8 @@ CREATE TABLE watcher (
 ) STRICT, WITHOUT ROWID;
 
 -- What is known of a machine's clock. `boot_us` is the time since the start that `boot_id` names;
--- `agreed_us` the same when the machine's clock and the database's began to agree.
+-- `agreed_us` the same when the machine's clock and the database's began to agree; `tolerated_us`
+-- how far apart they were when somebody released the brake, until they agree again.
 CREATE TABLE machine (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -209,7 +210,7 @@ CREATE TABLE machine (
     apart_us INTEGER,
     jumped_us INTEGER,
     agreed_us INTEGER,
-    tolerated INTEGER NOT NULL CHECK (tolerated IN (0, 1))
+    tolerated_us INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Whose access was ended by a change, lately or without being cut since.

@@ -34,7 +34,7 @@ struct Row {
     apart_us: Option<i64>,
     jumped_us: Option<i64>,
     agreed_us: Option<i64>,
-    tolerated: bool,
+    tolerated_us: Option<i64>,
 }
 
 impl Row {
@@ -62,7 +62,7 @@ impl Row {
             },
             brake,
             agreed_since: agreed_since?,
-            tolerated: self.tolerated,
+            tolerated: self.tolerated_us.map(TimeDelta::microseconds),
         })
     }
 }
@@ -217,7 +217,7 @@ pub(super) async fn note_clocks(tx: &mut Tx, machine: &Machine, clocks: &Clocks)
 async fn find(tx: &mut Tx, id: &str) -> Result<Option<Row>> {
     Ok(sqlx::query_as(
         "SELECT name, version, boot_id, boot_us, wall_at, braked_at, apart_us, jumped_us, agreed_us,
-             tolerated
+             tolerated_us
          FROM machine WHERE id = $1",
     )
     .bind(id)
@@ -235,7 +235,7 @@ struct Named {
 async fn braked(tx: &mut Tx) -> Result<Vec<(String, Row)>> {
     let rows: Vec<Named> = sqlx::query_as(
         "SELECT id, name, version, boot_id, boot_us, wall_at, braked_at, apart_us, jumped_us,
-             agreed_us, tolerated
+             agreed_us, tolerated_us
          FROM machine WHERE braked_at IS NOT NULL ORDER BY braked_at, id",
     )
     .fetch_all(tx.conn())
@@ -252,13 +252,13 @@ async fn write(tx: &mut Tx, machine: &Machine, version: i64, state: &MachineStat
     let now = tx.now;
     sqlx::query(
         "INSERT INTO machine (id, name, version, seen_at, boot_id, boot_us, wall_at, braked_at,
-             apart_us, jumped_us, agreed_us, tolerated)
+             apart_us, jumped_us, agreed_us, tolerated_us)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version,
              seen_at = excluded.seen_at, boot_id = excluded.boot_id, boot_us = excluded.boot_us,
              wall_at = excluded.wall_at, braked_at = excluded.braked_at,
              apart_us = excluded.apart_us, jumped_us = excluded.jumped_us,
-             agreed_us = excluded.agreed_us, tolerated = excluded.tolerated",
+             agreed_us = excluded.agreed_us, tolerated_us = excluded.tolerated_us",
     )
     .bind(&machine.id)
     .bind(&machine.name)
@@ -271,7 +271,7 @@ async fn write(tx: &mut Tx, machine: &Machine, version: i64, state: &MachineStat
     .bind(brake.and_then(|brake| brake.apart).map(us))
     .bind(brake.and_then(|brake| brake.jumped).map(us))
     .bind(state.agreed_since.map(span))
-    .bind(state.tolerated)
+    .bind(state.tolerated.map(us))
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -172,6 +172,32 @@ impl Hotspot {
         self.admit();
     }
 
+    /// Enables or disables the bindings of a device, as the operator does by hand.
+    pub fn set_binding_disabled(&mut self, mac: MacAddr, disabled: bool) {
+        let rows = self.bindings.values_mut();
+        for row in rows.filter(|row| row.mac == Some(mac)) {
+            row.disabled = disabled;
+        }
+        self.admit();
+    }
+
+    /// Lets a login through that was under way when its account was checked: a device that has no
+    /// session gets one, whatever has become of the account since.
+    pub fn come_through(&mut self, mac: MacAddr, account: &str) {
+        let device = self.devices.get(&mac).filter(|device| device.present);
+        let Some(device) = device.cloned() else {
+            return;
+        };
+        if self.actives.values().any(|row| row.mac == Some(mac)) {
+            return;
+        }
+        self.log_in(mac, &device, account, "http-chap");
+        for host in self.hosts.values_mut().filter(|row| row.mac == Some(mac)) {
+            host.authorized = true;
+        }
+        self.admit();
+    }
+
     pub(super) fn disable_user(&mut self, id: &RowId, disabled: bool) {
         if let Some(row) = self.users.get_mut(id) {
             row.disabled = disabled;

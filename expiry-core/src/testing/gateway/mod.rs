@@ -71,6 +71,12 @@ struct SimHotspot {
     hotspot: Hotspot,
     fault: Fault,
     connected: bool,
+    /// What each flight takes beside the latency.
+    delay: Duration,
+    /// How often all connections were lost at once.
+    losses: u32,
+    /// How often another box took the place.
+    swaps: i64,
     flights: Vec<Flight>,
     hook: Option<Hook>,
 }
@@ -99,6 +105,28 @@ impl SimGateway {
         sim.connected &= fault != Fault::Down;
     }
 
+    /// Has each flight to a router take so much longer from now on.
+    pub fn set_delay(&self, router: RouterId, delay: Duration) {
+        self.lock().entry(router).or_default().delay = delay;
+    }
+
+    /// Starts a router anew. All connections are lost, with the flights under way.
+    pub fn restart(&self, router: RouterId) {
+        let mut routers = self.lock();
+        let sim = routers.entry(router).or_default();
+        sim.lose_connections();
+        sim.hotspot.reboot();
+    }
+
+    /// Puts another box in the place of a router: it answers with another serial number.
+    pub fn swap(&self, router: RouterId, hotspot: Hotspot) {
+        let mut routers = self.lock();
+        let sim = routers.entry(router).or_default();
+        sim.lose_connections();
+        sim.swaps += 1;
+        sim.hotspot = hotspot;
+    }
+
     /// Runs `hook` in the middle of every flight to a router, after its writes and before its
     /// reads.
     pub fn on_flight(
@@ -121,11 +149,21 @@ impl SimGateway {
         write: impl FnOnce(&mut Hotspot),
         read: impl FnOnce(&Hotspot) -> R,
     ) -> Result<(R, bool), GatewayError> {
-        sleep(self.latency / 2).await;
+        let (losses, latency) = {
+            let mut routers = self.lock();
+            let sim = routers.entry(router.id).or_default();
+            (sim.losses, self.latency + sim.delay)
+        };
+        sleep(latency / 2).await;
         let (result, fault) = {
             let mut routers = self.lock();
             let sim = routers.entry(router.id).or_default();
             sim.flights.push(flight);
+            if sim.losses != losses {
+                return Err(GatewayError::Disconnected {
+                    reason: "the connection was lost".into(),
+                });
+            }
             let dials = matches!(flight, Flight::Look | Flight::Sessions | Flight::Probe);
             match sim.fault {
                 Fault::Down => {
@@ -148,7 +186,7 @@ impl SimGateway {
                 }
                 Fault::BlackHole | Fault::Hang => (None, sim.fault),
                 Fault::None | Fault::LostAnswers | Fault::NoPermission => {
-                    let right_box = check_box(router);
+                    let right_box = check_box(router, sim.swaps);
                     if !dials && (!sim.connected || right_box.is_err()) {
                         sim.connected = false;
                         return Err(GatewayError::Disconnected {
@@ -170,7 +208,7 @@ impl SimGateway {
         if fault == Fault::Hang {
             std::future::pending::<()>().await;
         }
-        sleep(self.latency / 2).await;
+        sleep(latency / 2).await;
         if let (Some(result), Fault::None | Fault::NoPermission) = (result, fault) {
             return Ok((result, fault == Fault::NoPermission));
         }
@@ -186,16 +224,23 @@ impl SimGateway {
     }
 }
 
-fn hardware(router: &Router) -> Hardware {
+impl SimHotspot {
+    fn lose_connections(&mut self) {
+        self.connected = false;
+        self.losses += 1;
+    }
+}
+
+fn hardware(router: &Router, swaps: i64) -> Hardware {
     Hardware {
         identity: router.name.clone(),
-        serial: Some(format!("SIM{:06}", router.id.0)),
+        serial: Some(format!("SIM{:06}", router.id.0 + 1_000 * swaps)),
     }
 }
 
 /// Checks that the box on record answers.
-fn check_box(router: &Router) -> Result<(), GatewayError> {
-    let found = hardware(router);
+fn check_box(router: &Router, swaps: i64) -> Result<(), GatewayError> {
+    let found = hardware(router, swaps);
     let name = |h: &Hardware| format!("{} {}", h.identity, h.serial.as_deref().unwrap_or("-"));
     match &router.seen {
         Some(seen) if !seen.is_same_box(&found) => Err(GatewayError::WrongRouter {
@@ -318,8 +363,9 @@ impl RouterGateway for SimGateway {
 
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
+        let swaps = self.lock().entry(router.id).or_default().swaps;
         Ok(RouterFacts {
-            hardware: hardware(router),
+            hardware: hardware(router, swaps),
             version: Some("7.18.2 (stable)".into()),
             board: Some("simulated".into()),
             uptime: Some("1d02:03:04".into()),
