@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+pub mod http;
 pub mod pg;
 pub mod process;
 pub mod world;

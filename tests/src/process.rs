@@ -112,7 +112,18 @@ impl Expiry {
     /// # Panics
     /// If it cannot be started.
     pub fn service(&self, arguments: &[&str]) -> Service {
-        let mut command = self.command(arguments);
+        Self::start(self.command(arguments))
+    }
+
+    /// Starts the admin service.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn http(&self, arguments: &[&str]) -> Service {
+        Self::start(self.of(&http_binary(), arguments))
+    }
+
+    fn start(mut command: Command) -> Service {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let (sender, lines) = watch::channel(Vec::new());
@@ -142,7 +153,11 @@ impl Expiry {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.of(binary(), arguments)
+    }
+
+    fn of(&self, binary: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary);
         command
             .args(arguments)
             .env_clear()
@@ -250,7 +265,15 @@ fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(-1)
 }
 
-/// Builds the binary once, beside the tests, and returns where it is.
+/// Builds the binaries once, and returns where the admin service is.
+///
+/// # Panics
+/// If they cannot be built.
+pub fn http_binary() -> PathBuf {
+    binary().with_file_name("expiry-http")
+}
+
+/// Builds the binaries once, beside the tests, and returns where it is.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -273,6 +296,10 @@ pub fn binary() -> &'static Path {
             "expiry-cli",
             "--bin",
             "expiry",
+            "-p",
+            "expiry-http",
+            "--bin",
+            "expiry-http",
         ]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));

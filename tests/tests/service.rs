@@ -146,7 +146,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         fs::write(&copy, text).expect("written");
         files.push(copy);
     }
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 4);
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
         .args(&files)

@@ -18,6 +18,7 @@ pub(super) async fn run(args: &RouterSimArgs, out: &mut Output<'_>) -> Result<()
         identity: "router-sim".into(),
         delay: args.delay,
         shared_users: None,
+        wall_clock_start: u64::try_from(SystemClock.wall().timestamp()).unwrap_or_default(),
         ..SimConfig::new(args.username.clone(), password)
     };
     let listening = SimRouter::listen(args.listen, config).await;

@@ -31,6 +31,8 @@ pub(super) struct Lane {
     touched: Touched,
     /// Whether the router was told to the store as answering, in this ownership.
     reached: bool,
+    /// When the store was last told what the router says of itself.
+    told_at: Option<Instant>,
     /// Whether it was announced as lost. It is announced as reached again only when a turn came to
     /// its end: one that answers a probe and nothing else is still lost.
     is_lost: bool,
@@ -98,6 +100,7 @@ impl Lane {
             backoff: Backoff::default(),
             touched: Touched::default(),
             reached: false,
+            told_at: None,
             is_lost: false,
             proven_at: None,
             paced_until: Instant::now(),
@@ -315,7 +318,10 @@ impl Lane {
     async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
         let facts = self.shared.gateway.probe(router).await?;
         self.proven_at = Some(Instant::now());
-        if !self.reached {
+        let is_old = self
+            .told_at
+            .is_none_or(|at| at.elapsed() >= self.shared.config.reconcile);
+        if !self.reached || is_old {
             match self
                 .shared
                 .store
@@ -331,8 +337,8 @@ impl Lane {
                 }
                 Err(error) => return Err(TurnError::Store(error)),
             }
-            self.reached = true;
-            if !self.is_lost {
+            self.told_at = Some(Instant::now());
+            if !std::mem::replace(&mut self.reached, true) && !self.is_lost {
                 self.announce_reached();
             }
         }

@@ -25,12 +25,14 @@ mod status;
 mod store;
 mod stray;
 mod subscribers;
+mod summary;
 mod tenants;
 mod undo;
 pub(super) mod work;
 
 use super::{
-    Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, EVENTS_OF_FORMER, STEPS, count_anew, signal,
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, STEPS,
+    count_anew, signal,
 };
 use crate::error::Result;
 

@@ -74,6 +74,7 @@ impl Stage {
                 LoginMethod::Form,
             ]
             .into(),
+            wall_clock_start: u64::try_from(SystemClock.wall().timestamp()).unwrap_or_default(),
             ..SimConfig::new("expiry", password.clone())
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -225,6 +225,7 @@ async fn a_router_without_routerboard_menu_has_no_serial_number() {
         version: Some("7.18.2 (stable)".into()),
         board: None,
         uptime: Some("1d02:03:04".into()),
+        clock: None,
     };
     assert_eq!(probed, Ok(facts));
 }
@@ -256,7 +257,7 @@ async fn r1_a_router_that_does_not_say_its_name_is_known_by_its_serial_number(
     let play = async {
         let mut peer = office.accept().await;
         peer.login().await;
-        for command in peer.take(3).await {
+        for command in peer.take(4).await {
             match (command.command(), trap) {
                 (b"/system/routerboard/print", _) => {
                     peer.row(&command, &[("serial-number", serial)]).await;
@@ -295,7 +296,7 @@ async fn a_router_that_may_not_be_asked_who_it_is_refuses() {
     let play = async {
         let mut peer = office.accept().await;
         peer.login().await;
-        for command in peer.take(3).await {
+        for command in peer.take(4).await {
             peer.trap(&command, "not enough permissions (9)").await;
         }
         peer
@@ -313,11 +314,12 @@ async fn a_serial_number_that_may_not_be_read_is_no_missing_one() {
     let router = router();
     let mut peer = connected(&gateway, &mut office, &router).await;
     let play = async {
-        let commands = peer.take(3).await;
+        let commands = peer.take(4).await;
         peer.row(&commands[0], &[("name", peer::IDENTITY)]).await;
         peer.done(&commands[0]).await;
         peer.trap(&commands[1], "not enough permissions (9)").await;
         peer.done(&commands[2]).await;
+        peer.done(&commands[3]).await;
         peer.introduce(peer::IDENTITY, Some(SERIAL)).await;
     };
     let probes = async {

@@ -147,7 +147,7 @@ impl Peer {
     }
 
     pub(super) async fn introduce(&mut self, identity: &str, serial: Option<&str>) {
-        for command in self.take(3).await {
+        for command in self.take(4).await {
             match (command.command(), serial) {
                 (b"/system/identity/print", _) => {
                     self.row(&command, &[("name", identity)]).await;
@@ -157,7 +157,7 @@ impl Peer {
                     self.row(&command, &[("serial-number", serial)]).await;
                     self.done(&command).await;
                 }
-                (b"/system/routerboard/print", None) => {
+                (b"/system/routerboard/print", None) | (b"/system/clock/print", _) => {
                     self.trap(&command, "no such command prefix").await;
                 }
                 (b"/system/resource/print", _) => {

@@ -29,6 +29,7 @@ pub mod results;
 pub mod routers;
 pub mod share;
 pub mod status;
+pub mod summary;
 pub mod undo;
 pub mod walk;
 
@@ -325,6 +326,15 @@ macro_rules! store_conformance {
                 r5_what_gives_watchers_work_wakes_them
                 r7_records_and_reads_wake_nobody
                 a_refused_change_changes_nothing
+            }
+            summary {
+                r9_a_summary_counts_all_and_each_tenant
+                r9_who_is_owed_on_two_routers_is_one_with_both
+                r9_what_is_owed_is_read_in_pages_by_router_and_direction
+                subscribers_are_found_by_parts_of_names_devices_and_how_they_stand
+                the_latest_events_end_where_readers_go_on
+                r9_the_latest_lags_are_told_one_by_one
+                r9_what_a_router_says_of_itself_is_told_until_it_may_be_another
             }
             undo {
                 r3_the_first_finding_stands_and_later_ones_only_add

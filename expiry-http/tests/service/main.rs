@@ -1,0 +1,9 @@
+//! The whole service on a store in memory and simulated routers, as a client meets it.
+
+mod admin;
+mod description;
+mod security;
+mod streams;
+mod v1;
+mod watching;
+mod world;

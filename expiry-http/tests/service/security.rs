@@ -1,0 +1,122 @@
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+
+use crate::world::{TOKEN, World};
+
+const GUARDED: [&str; 4] = [
+    "/api/admin/expiry-watcher/",
+    "/api/v1/overview",
+    "/api/v1/nothing",
+    "/metrics",
+];
+
+#[tokio::test]
+async fn r11_missing_and_wrong_are_one_answer() {
+    for path in GUARDED {
+        let world = World::new();
+        let mut answers = Vec::new();
+        for token in [None, Some("wrong"), Some(&TOKEN[1..])] {
+            let mut request = Request::get(path);
+            if let Some(token) = token {
+                request = request.header("x-admin-token", token);
+            }
+            let answer = world
+                .send(request.body(Body::empty()).expect("a request"))
+                .await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+            let mut json = answer.json();
+            if let Some(id) = json.get_mut("request_id") {
+                *id = "".into();
+            }
+            answers.push(json);
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0], answers[2]);
+        if path.contains("admin") {
+            assert_eq!(answers[0]["success"], false);
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_three_ways_to_send_the_token_open_it() {
+    let world = World::new();
+    for (name, value) in [
+        ("X-Admin-Token", TOKEN.to_owned()),
+        ("X-Admin-Access", TOKEN.to_owned()),
+        ("Authorization", format!("Bearer {TOKEN}")),
+    ] {
+        let request = Request::get("/api/v1/overview").header(name, value);
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_guesses_has_to_wait_even_with_the_right_token() {
+    let world = World::new();
+    for _ in 0..10 {
+        let request = Request::get("/api/v1/overview").header("x-admin-token", "guess");
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.problem(), (401, "unauthorized".into()));
+    }
+    let answer = world.get("/api/v1/overview").await;
+    assert_eq!(answer.problem(), (429, "too_many_attempts".into()));
+    let wait: u64 = answer.headers["retry-after"]
+        .to_str()
+        .expect("text")
+        .parse()
+        .expect("seconds");
+    assert!((1..=61).contains(&wait));
+    let open = world.get("/healthz").await;
+    assert_eq!(open.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_answer_forbids_scripts_from_elsewhere_and_has_an_id() {
+    let world = World::new();
+    for path in [
+        "/",
+        "/docs",
+        "/app.js",
+        "/api/v1/overview",
+        "/nothing",
+        "/readyz",
+    ] {
+        let answer = world.get(path).await;
+        let policy = answer.headers["content-security-policy"]
+            .to_str()
+            .expect("text");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["x-frame-options"], "DENY");
+        assert!(answer.headers["x-request-id"].len() >= 32);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_not_read() {
+    let world = World::new();
+    let long = serde_json::json!({"username": "a".repeat(70_000)});
+    let answer = world.post("/api/v1/subscribers", long.clone()).await;
+    assert_eq!(answer.problem(), (413, "body_too_large".into()));
+    let answer = world
+        .post("/api/admin/mikrotik/test-connection/", long)
+        .await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let request = Request::post("/api/v1/subscribers").header("x-admin-token", TOKEN);
+    let answer = world
+        .send(request.body(Body::from("{}")).expect("a request"))
+        .await;
+    assert_eq!(answer.problem(), (415, "unsupported_media_type".into()));
+}

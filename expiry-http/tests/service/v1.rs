@@ -1,0 +1,363 @@
+use axum::http::{Method, StatusCode};
+use expiry_core::{Directory, testing::memory::Fault as StoreFault};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_subscriber_is_made_extended_and_revoked() {
+    let world = World::new();
+    let new = json!({
+        "username": "+255700000001", "devices": ["aa-bb-cc-dd-ee-ff"], "for_seconds": 3600
+    });
+    let made = world.post("/api/v1/subscribers", new.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let made = made.json();
+    assert_eq!(made["username"], "255700000001");
+    assert_eq!(
+        (&made["state"], &made["revision"]),
+        (&json!("live"), &json!(1))
+    );
+    assert_eq!(made["devices"], json!(["AA:BB:CC:DD:EE:FF"]));
+    let path = format!("/api/v1/subscribers/{}", made["id"]);
+    assert_eq!(world.get(&path).await.json(), made);
+
+    let longer = world
+        .post(&format!("{path}/extend"), json!({"seconds": 60}))
+        .await
+        .json();
+    assert!(longer["access"]["at"].as_str() > made["access"]["at"].as_str());
+    let until = json!({"until": "2999-01-01T00:00:00+03:00"});
+    let until = world.post(&format!("{path}/extend"), until).await.json();
+    assert_eq!(
+        until["access"],
+        json!({"kind": "until", "at": "2998-12-31T21:00:00Z"})
+    );
+    let revoked = world
+        .call(Method::POST, &format!("{path}/revoke"), None)
+        .await
+        .json();
+    assert_eq!(revoked["state"], "ended");
+
+    let again = world.post("/api/v1/subscribers", new).await;
+    assert_eq!(again.problem(), (409, "username_taken".into()));
+    let other = json!({"username": "x", "devices": ["AA:BB:CC:DD:EE:FF"]});
+    let other = world.post("/api/v1/subscribers", other).await;
+    assert_eq!(other.problem(), (409, "device_taken".into()));
+}
+
+#[tokio::test]
+async fn r12_what_is_wrong_with_a_body_is_said_and_nothing_is_done() {
+    let world = World::new();
+    let made = world
+        .post("/api/v1/subscribers", json!({"username": "a"}))
+        .await
+        .json();
+    assert_eq!(made["access"], json!({"kind": "none"}));
+    let extend = format!("/api/v1/subscribers/{}/extend", made["id"]);
+    for (path, body, part) in [
+        (extend.as_str(), json!({}), "either"),
+        (
+            &extend,
+            json!({"seconds": 1, "until": "2999-01-01T00:00:00Z"}),
+            "either",
+        ),
+        (&extend, json!({"seconds": 0}), "seconds"),
+        (&extend, json!({"seconds": -1}), "seconds"),
+        (
+            &extend,
+            json!({"until": "2000-01-01T00:00:00Z"}),
+            "not ahead",
+        ),
+        (&extend, json!({"until": "2999-01-01T00:00:00"}), "until"),
+        (&extend, json!({"minutes": 1}), "minutes"),
+        ("/api/v1/subscribers", json!({"username": ""}), "username"),
+        (
+            "/api/v1/subscribers",
+            json!({"username": "b", "devices": ["x"]}),
+            "MAC",
+        ),
+        (
+            "/api/v1/subscribers",
+            json!({"username": "b", "devices": ["020000000001", "02:00:00:00:00:01"]}),
+            "twice",
+        ),
+        (
+            "/api/v1/subscribers",
+            json!({"username": "b", "access": {"kind": "until"}}),
+            "at",
+        ),
+        (
+            "/api/v1/subscribers",
+            json!({"username": "b", "access": {"kind": "forever"}, "for_seconds": 1}),
+            "both",
+        ),
+        ("/api/v1/subscribers", json!({"name": "b"}), "name"),
+        (
+            "/api/v1/routers",
+            json!({"name": "r", "host": "a b", "username": "u", "password": "p"}),
+            "host",
+        ),
+        (
+            "/api/v1/routers",
+            json!({"name": "r", "host": "a", "username": "u", "password": ""}),
+            "password",
+        ),
+        (
+            "/api/v1/routers",
+            json!({"name": " r", "host": "a", "username": "u", "password": "p"}),
+            "name",
+        ),
+    ] {
+        let answer = world.post(path, body.clone()).await;
+        assert_eq!(answer.problem(), (400, "invalid_body".into()), "{body}");
+        let detail = answer.json()["detail"].as_str().expect("text").to_owned();
+        assert!(detail.contains(part), "{detail}");
+    }
+    let all = world.get("/api/v1/subscribers").await.json();
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn subscribers_are_searched_filtered_and_paged() {
+    let world = World::new();
+    world.store.add_tenant("acme", "Acme").await.expect("added");
+    for n in 0..5 {
+        let new = json!({"username": format!("25570000000{n}"), "for_seconds": 60});
+        world.post("/api/v1/subscribers", new).await;
+    }
+    let new =
+        json!({"username": "<img onerror=x>", "tenant": "acme", "devices": ["02:00:00:00:00:09"]});
+    world.post("/api/v1/subscribers", new).await;
+    let names = |json: &Value| -> Vec<String> {
+        let items = json["items"].as_array().expect("a list").iter();
+        items
+            .map(|one| one["username"].as_str().expect("text").into())
+            .collect()
+    };
+    let first = world.get("/api/v1/subscribers?limit=4").await.json();
+    let next = first["next"].as_str().expect("more");
+    let rest = world
+        .get(&format!("/api/v1/subscribers?limit=4&cursor={next}"))
+        .await
+        .json();
+    assert_eq!(rest["next"], Value::Null);
+    let all = [names(&first), names(&rest)].concat();
+    assert_eq!(all.len(), 6);
+    for (query, expected) in [
+        ("q=0003", vec!["255700000003"]),
+        ("q=ONERROR", vec!["<img onerror=x>"]),
+        ("q=02-00-00-00-00-09", vec!["<img onerror=x>"]),
+        ("tenant=acme", vec!["<img onerror=x>"]),
+        ("state=none", vec!["<img onerror=x>"]),
+        ("state=ended", vec![]),
+        ("state=live&q=0000004", vec!["255700000004"]),
+        ("router=7", vec![]),
+    ] {
+        let found = world
+            .get(&format!("/api/v1/subscribers?{query}"))
+            .await
+            .json();
+        assert_eq!(names(&found), expected, "{query}");
+    }
+    for (query, expected) in [
+        ("limit=0", (400, "invalid_parameter")),
+        ("limit=501", (400, "invalid_parameter")),
+        ("cursor=x", (400, "invalid_parameter")),
+        ("state=asleep", (400, "invalid_parameter")),
+        ("tenant=nobody", (404, "tenant_not_found")),
+    ] {
+        let answer = world.get(&format!("/api/v1/subscribers?{query}")).await;
+        assert_eq!(answer.problem(), (expected.0, expected.1.into()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_router_is_added_shown_disabled_and_enabled() {
+    let world = World::new();
+    let new = json!({"name": "tower", "host": "10.8.0.2", "username": "u", "password": "secret"});
+    let made = world.post("/api/v1/routers", new.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert!(!made.text.contains("secret"));
+    let made = made.json();
+    assert_eq!(
+        (&made["state"], &made["address"]),
+        (&json!("new"), &json!("10.8.0.2:8728"))
+    );
+    let path = format!("/api/v1/routers/{}", made["id"]);
+    let disabled = world
+        .call(Method::POST, &format!("{path}/disable"), None)
+        .await
+        .json();
+    assert_eq!(disabled["state"], "disabled");
+    assert_eq!(world.get(&path).await.json()["enabled"], false);
+    let enabled = world
+        .call(Method::POST, &format!("{path}/enable"), None)
+        .await
+        .json();
+    assert_eq!(enabled["state"], "new");
+    let strays = world.get(&format!("{path}/strays")).await.json();
+    assert_eq!(
+        (&strays["items"], &strays["read_at"]),
+        (&json!([]), &Value::Null)
+    );
+    let again = world.post("/api/v1/routers", new).await;
+    assert_eq!(again.problem(), (409, "router_name_taken".into()));
+    let moved = json!({"name": "other", "host": "10.8.0.2", "username": "u", "password": "p"});
+    let moved = world.post("/api/v1/routers", moved).await;
+    assert_eq!(moved.problem(), (409, "router_address_taken".into()));
+    let list = world.get("/api/v1/routers").await.json();
+    assert_eq!(list["next"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_a_code_of_its_own() {
+    let world = World::new();
+    for (method, path, expected) in [
+        (Method::GET, "/api/v1/nothing", (404, "not_found")),
+        (Method::GET, "/nothing", (404, "not_found")),
+        (Method::PUT, "/api/v1/overview", (405, "method_not_allowed")),
+        (
+            Method::GET,
+            "/api/v1/subscribers/9",
+            (404, "subscriber_not_found"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/subscribers/9/explain",
+            (404, "subscriber_not_found"),
+        ),
+        (
+            Method::POST,
+            "/api/v1/subscribers/9/revoke",
+            (404, "subscriber_not_found"),
+        ),
+        (Method::GET, "/api/v1/routers/9", (404, "router_not_found")),
+        (
+            Method::POST,
+            "/api/v1/routers/9/test",
+            (404, "router_not_found"),
+        ),
+        (
+            Method::POST,
+            "/api/v1/routers/9/enable",
+            (404, "router_not_found"),
+        ),
+        (
+            Method::POST,
+            "/api/v1/routers/9/disable",
+            (404, "router_not_found"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/routers/9/strays",
+            (404, "router_not_found"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/routers/nine",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/events?after=x",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/events?after=0-0&last=1",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/owed?want=more",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/owed?cursor=-1",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/upcoming?limit=501",
+            (400, "invalid_parameter"),
+        ),
+    ] {
+        let answer = world.call(method, path, None).await;
+        assert_eq!(answer.problem(), (expected.0, expected.1.into()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn r9_lists_say_what_is_ahead_owed_and_explained() {
+    let world = World::new();
+    world.router("tower").await;
+    let over = world.subscriber("over", -60).await;
+    let new = json!({"username": "next", "for_seconds": 60});
+    world.post("/api/v1/subscribers", new).await;
+    let overview = world.get("/api/v1/overview").await.json();
+    assert_eq!(overview["health"], "critical");
+    assert_eq!(overview["counts"]["owed_subscribers"], 1);
+    assert_eq!(overview["counts"]["live_subscribers"], 1);
+    assert_eq!(overview["routers"][0]["name"], "tower");
+    let ahead = world.get("/api/v1/upcoming").await.json();
+    assert_eq!(ahead["items"][0]["username"], "next");
+    let owed = world.get("/api/v1/owed?want=cut").await.json();
+    assert_eq!((&owed["total"], &owed["next"]), (&json!(1), &Value::Null));
+    let item = &owed["items"][0];
+    assert_eq!(
+        (&item["reason"], &item["router"]),
+        (&json!("unconfirmed"), &json!("tower"))
+    );
+    assert!(item["seconds_owed"].as_i64() >= Some(59));
+    let explained = world
+        .get(&format!("/api/v1/subscribers/{}/explain", over.id))
+        .await
+        .json();
+    assert_eq!(explained["summary"], json!(["over"]));
+    assert_eq!(explained["events"][0]["kind"], "subscriber_added");
+    let lag = world.get("/api/v1/lag").await.json();
+    assert_eq!(lag["all"]["cuts"]["count"], 0);
+    assert_eq!(
+        lag["all"]["cuts"]["buckets"].as_array().map(Vec::len),
+        Some(18)
+    );
+    let events = world.get("/api/v1/events?last=1").await.json();
+    assert_eq!(events["items"][0]["username"], "next");
+    let next = events["next"].as_str().expect("an id");
+    let after = world
+        .get(&format!("/api/v1/events?after={next}"))
+        .await
+        .json();
+    assert_eq!(
+        (&after["items"], &after["next"]),
+        (&json!([]), &json!(next))
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_a_503_for_each() {
+    let world = World::new();
+    world.store.fail_when(|_| StoreFault::Before);
+    for path in [
+        "/api/v1/overview",
+        "/api/v1/routers",
+        "/api/v1/routers/1",
+        "/api/v1/subscribers",
+        "/api/v1/subscribers/1",
+        "/api/v1/upcoming",
+        "/api/v1/owed",
+        "/api/v1/lag",
+        "/api/v1/events",
+        "/api/v1/events/stream",
+        "/metrics",
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(
+            answer.problem(),
+            (503, "database_unavailable".into()),
+            "{path}"
+        );
+    }
+}

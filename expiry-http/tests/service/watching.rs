@@ -1,0 +1,72 @@
+use axum::http::StatusCode;
+use expiry_core::{EnforcementStore, Heartbeat, WatcherId, testing::memory::Fault as StoreFault};
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_live_process_is_healthy_whatever_the_database_does() {
+    let world = World::new();
+    world.store.fail_when(|_| StoreFault::Before);
+    let answer = world.get("/healthz").await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (StatusCode::OK, "ok")
+    );
+}
+
+#[tokio::test]
+async fn r9_ready_is_who_has_a_database_and_a_living_watcher() {
+    let world = World::new();
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let expected = json!({"ready": false, "database": "ok", "watcher": "none"});
+    assert_eq!(answer.json(), expected);
+
+    let world = World::new();
+    let beat = Heartbeat::new(WatcherId::fresh(), std::time::Duration::from_secs(15));
+    world.store.own(&beat).await.expect("recorded");
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let expected = json!({"ready": true, "database": "ok", "watcher": "alive"});
+    assert_eq!(answer.json(), expected);
+
+    let world = World::new();
+    world.store.fail_when(|_| StoreFault::Before);
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let expected = json!({"ready": false, "database": "failed", "watcher": "unknown"});
+    assert_eq!(answer.json(), expected);
+}
+
+#[tokio::test]
+async fn r9_metrics_count_what_is_owed_and_name_nobody() {
+    let world = World::new();
+    let router = world.router("to\"wer").await;
+    let expired = world.subscriber("255700000001", -60).await;
+    world.online(router, &expired);
+    let text = world.get("/metrics").await.text;
+    for line in [
+        "expiry_subscribers{state=\"owed\"} 1",
+        "expiry_owed_cuts{router=\"to\\\"wer\"} 1",
+        "expiry_health 2",
+        "expiry_watchers 0",
+        "# TYPE expiry_cut_lag_seconds histogram",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(!text.contains("255700000001"));
+
+    let world = World::new();
+    let router = world.router("tower").await;
+    let expired = world.subscriber("255700000001", -60).await;
+    world.online(router, &expired);
+    world
+        .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
+        .await;
+    let text = world.get("/metrics").await.text;
+    let count = "expiry_cut_lag_seconds_count{router=\"tower\"} 1";
+    assert!(text.lines().any(|found| found == count), "{text}");
+    let all = "expiry_cut_lag_seconds_bucket{router=\"tower\",le=\"+Inf\"} 1";
+    assert!(text.lines().any(|found| found == all), "{text}");
+}

@@ -1,0 +1,277 @@
+//! The admin service as its clients meet it: the real binary, both databases, the simulator.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use expiry_core::MacAddr;
+use expiry_tests::{
+    http::{Admin, TOKEN, call},
+    pg,
+    world::{World, until},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+const STATUS: &str = "/api/admin/expiry-watcher/";
+
+const ALICE: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
+
+/// Somebody who is online, and whose access ended long ago.
+async fn expired(world: &World) -> expiry_mikrotik::sim::ClientId {
+    let device = World::device(&world.router, "alice", ALICE);
+    let mac = ALICE.to_string();
+    let add = [
+        "subscriber",
+        "add",
+        "alice",
+        "--expires-at",
+        "2026-01-01T00:00:00Z",
+    ];
+    world
+        .expiry
+        .ok(&[&add[..], &["--device", &mac]].concat())
+        .await;
+    device
+}
+
+async fn r9_the_old_endpoints_tell_the_truth_and_cut(world: World) {
+    let device = expired(&world).await;
+    let admin = Admin::start(&world.expiry, &[]).await;
+    let status = admin.call("GET", STATUS).await.json();
+    assert_eq!(status["watcher"]["running"], false);
+    assert_eq!(status["health"], "critical");
+    assert_eq!(
+        status["expired_not_disconnected"][0]["phone_number"],
+        "alice"
+    );
+    assert_eq!(admin.call("GET", "/readyz").await.status, 503);
+
+    // Nobody serves the routers, so the service does it itself.
+    let cleaned = admin
+        .call("POST", "/api/admin/cleanup-expired")
+        .await
+        .json();
+    let details = json!({
+        "users_disconnected": 1, "devices_deactivated": 1, "failed": 0, "total_checked": 1
+    });
+    assert_eq!(cleaned["details"], details, "{cleaned}");
+    let moved = world.router.with(|sim| sim.bytes_moved(device));
+    let later = world.router.with(|sim| {
+        sim.advance(sim.now() + Duration::from_mins(1));
+        sim.bytes_moved(device)
+    });
+    assert_eq!(moved, later, "alice is not cut off");
+    let tested = admin
+        .call("GET", "/api/admin/mikrotik/test-connection")
+        .await
+        .json();
+    assert_eq!(tested["router_info"]["identity"], "tower", "{tested}");
+
+    let mut watcher = world.expiry.service(&["run"]);
+    watcher.line("router is ours").await;
+    let running = async || {
+        let status = admin.call("GET", STATUS).await.json();
+        status["watcher"]["running"] == true
+    };
+    while !running().await {}
+    let status = admin.call("GET", STATUS).await.json();
+    assert_eq!(status["expired_not_disconnected"], json!([]));
+    assert_eq!(watcher.terminate().await, 0);
+    assert_eq!(admin.service.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn r9_the_old_endpoints_tell_the_truth_and_cut_on_sqlite() {
+    r9_the_old_endpoints_tell_the_truth_and_cut(World::new(None).await).await;
+}
+
+#[tokio::test]
+async fn r9_the_old_endpoints_tell_the_truth_and_cut_on_postgres() {
+    let database = pg::database().await;
+    r9_the_old_endpoints_tell_the_truth_and_cut(World::new(Some(&database)).await).await;
+}
+
+#[tokio::test]
+async fn a_watcher_inside_cuts_and_stops_with_the_service() {
+    let world = World::new(None).await;
+    let inside = world.expiry.clone().with("EXPIRY_WATCHER_ENABLED", "true");
+    let admin = Admin::start(&inside, &[]).await;
+    let device = expired(&world).await;
+    until(Duration::from_secs(30), "alice is off", || {
+        let moved = world.router.with(|sim| sim.bytes_moved(device));
+        world.router.with(|sim| {
+            sim.advance(sim.now() + Duration::from_secs(1));
+            sim.bytes_moved(device) == moved
+        })
+    })
+    .await;
+    let address = admin.address.clone();
+    // The router falls silent, so this check waits for it while the stop comes.
+    world.router.down().await;
+    let bob = [
+        "subscriber",
+        "add",
+        "bob",
+        "--expires-at",
+        "2026-01-01T00:00:00Z",
+    ];
+    world.expiry.ok(&bob).await;
+    let waiting = tokio::spawn(async move { call(&address, "POST", STATUS).await });
+    let stream = call(&admin.address, "GET", "/healthz").await;
+    assert_eq!(stream.body, "ok");
+    let began = Instant::now();
+    assert_eq!(admin.service.terminate().await, 0);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(waiting.await.expect("no panic").status, 200);
+    let status = world.expiry.json(&["status"]).await;
+    let watchers = status["watchers"].as_array().expect("a list");
+    assert!(
+        watchers.iter().all(|watcher| watcher["alive"] == false),
+        "{watchers:?}"
+    );
+}
+
+#[tokio::test]
+async fn r11_without_a_token_it_does_not_start_and_says_what_to_do() {
+    let world = World::new(None).await;
+    let cases = [
+        (vec![], "openssl rand"),
+        (vec![("EXPIRY_HTTP_TOKEN", "short")], "too short"),
+        (
+            vec![("EXPIRY_HTTP_TOKEN_FILE", "/no/such/file")],
+            "/no/such/file",
+        ),
+        (
+            vec![("EXPIRY_HTTP_TOKEN", TOKEN), ("EXPIRY_LISTEN", "here")],
+            "127.0.0.1:8080",
+        ),
+        (
+            vec![("EXPIRY_HTTP_TOKEN", TOKEN), ("EXPIRY_HTTP_LISTN", "x")],
+            "EXPIRY_HTTP_LISTEN",
+        ),
+    ];
+    for (variables, expected) in cases {
+        let mut expiry = world.expiry.clone();
+        for (name, value) in variables {
+            expiry = expiry.with(name, value);
+        }
+        let mut service = expiry.http(&[]);
+        assert_eq!(service.wait().await, 2, "{expected}");
+        let line = service.line(expected).await;
+        assert!(!line.contains(TOKEN), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_monitoring_reads_is_well_formed() {
+    let world = World::new(None).await;
+    let inside = world.expiry.clone().with("EXPIRY_WATCHER_ENABLED", "true");
+    let mut admin = Admin::start(&inside, &[]).await;
+    admin.service.line("router is ours").await;
+    let metrics = admin.call("GET", "/metrics").await;
+    assert_eq!(metrics.status, 200);
+    for (arguments, input) in [
+        (vec!["check", "metrics"], Some(metrics.body.as_str())),
+        (vec!["check", "rules", "docs/monitoring/alerts.yml"], None),
+    ] {
+        let mut promtool = Command::new("promtool");
+        promtool.args(&arguments).current_dir(repository());
+        promtool
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = promtool
+            .spawn()
+            .expect("this test needs promtool: on Debian `apt-get install prometheus`");
+        let mut stdin = child.stdin.take().expect("piped");
+        std::io::Write::write_all(&mut stdin, input.unwrap_or_default().as_bytes()).expect("sent");
+        drop(stdin);
+        let ended = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            ended.status.success() && said.is_empty(),
+            "{arguments:?}: {said}"
+        );
+    }
+    let rules = fs::read_to_string(repository().join("docs/monitoring/alerts.yml")).expect("text");
+    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    for name in words.filter(|word| word.starts_with("expiry_")) {
+        let is_there = metrics
+            .body
+            .contains(&format!("# TYPE {}", name.trim_end_matches("_bucket")));
+        assert!(is_there, "{name} is in no metrics");
+    }
+    assert_eq!(admin.service.terminate().await, 0);
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Makes a Python environment with schemathesis below `target`, once for each version of it.
+fn schemathesis() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lock = File::create(home.join("schemathesis.lock")).expect("target can be written");
+    lock.lock().expect("another test makes it, and ends");
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt");
+    let wanted = fs::read_to_string(&requirements).expect("it is in the repository");
+    let environment = home.join("schemathesis");
+    let program = environment.join("bin/st");
+    let installed = environment.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
+        return program;
+    }
+    let run = |command: &mut Command, hint: &str| {
+        let status = command.status().expect(hint);
+        assert!(status.success(), "{hint}");
+    };
+    run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment),
+        "This test needs Python 3 with venv and pip: on Debian `apt-get install python3-venv`.",
+    );
+    run(
+        Command::new(environment.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(&requirements),
+        "This test needs to reach PyPI once, or an index in PIP_INDEX_URL.",
+    );
+    fs::write(installed, wanted).expect("target can be written");
+    program
+}
+
+/// What cannot be said in a schema (that a text is a MAC, that one of two fields is given) is
+/// refused with 400, so that check is left out; so is the one that guesses tokens, which would make
+/// this address wait. The stream has no end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_that_the_description_allows_or_not_is_answered_otherwise() {
+    let world = World::new(None).await;
+    let inside = world.expiry.clone().with("EXPIRY_WATCHER_ENABLED", "true");
+    let admin = Admin::start(&inside, &[]).await;
+    let description = format!("http://{}/api/v1/openapi.json", admin.address);
+    let directory = world.path("");
+    let ended = tokio::task::spawn_blocking(move || {
+        Command::new(schemathesis())
+            .current_dir(directory)
+            .args(["run", &description, "--header"])
+            .arg(format!("X-Admin-Token: {TOKEN}"))
+            .args(["--exclude-path", "/api/v1/events/stream", "--checks", "all"])
+            .args(["--exclude-checks", "ignored_auth,positive_data_acceptance"])
+            .args(["--max-examples", "10", "--seed", "1", "--no-color"])
+            .output()
+            .expect("it runs")
+    });
+    let ended = ended.await.expect("no panic");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}");
+    assert_eq!(admin.service.terminate().await, 0);
+}
