@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{Json, extract::State};
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use super::{seconds, watcher};
 use crate::{
     problem::{Problem, Refusal},
-    state::{Inner, SOON},
+    state::Inner,
 };
 
 /// How it went.
@@ -55,7 +56,14 @@ pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleane
     let devices = devices(&*app.service.directory).await?;
     let report = watcher::check(&app).await?;
     let (after, now) = owed(status).await?;
-    let gone: Vec<_> = before.difference(&after).collect();
+    let mut gone = Vec::new();
+    for &id in before.difference(&after) {
+        // Who paid meanwhile is owed no cut either.
+        let found = app.service.directory.subscriber_by_id(id).await?;
+        if found.is_none_or(|found| found.access.has_ended(now)) {
+            gone.push(id);
+        }
+    }
     let failed = before.intersection(&after).count();
     let brake = report.as_ref().filter(|report| !report.brakes.is_empty());
     let message = match (brake, failed) {
@@ -67,7 +75,7 @@ pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleane
             people(failed)
         ),
     };
-    let of = |id: &&SubscriberId| devices.get(id).copied().unwrap_or_default();
+    let of = |id: &SubscriberId| devices.get(id).copied().unwrap_or_default();
     Ok(Json(Cleaned {
         success: brake.is_none(),
         message,
@@ -92,7 +100,7 @@ fn people(count: usize) -> String {
 async fn owed(
     status: &dyn StatusStore,
 ) -> Result<(BTreeSet<SubscriberId>, chrono::DateTime<chrono::Utc>), Problem> {
-    let summary = status.summary(SOON, u32::MAX).await?;
+    let summary = status.summary(Duration::ZERO, u32::MAX).await?;
     let ids = summary.unconfirmed.iter().map(|one| one.subscriber);
     Ok((ids.collect(), summary.status.now))
 }

@@ -162,7 +162,7 @@ impl WatcherAnswer {
             statistics: Statistics {
                 total_active_users: status.live_subscribers,
                 expiring_in_30_min: summary.expiring,
-                expired_but_still_active: status.owed_subscribers,
+                expired_but_still_active: summary.tenants.iter().map(|tenant| tenant.owed).sum(),
             },
             by_tenant: by_tenant(summary),
             expiring_soon: expiring.collect(),
@@ -202,9 +202,9 @@ impl Overdue {
             phone_number: one.username.as_str().into(),
             tenant: one.tenant.clone(),
             tenant_name,
-            expired_at: seconds(one.since),
-            expires_at: seconds(one.since),
-            minutes_expired: minutes(now - one.since),
+            expired_at: seconds(one.ended_at),
+            expires_at: seconds(one.ended_at),
+            minutes_expired: minutes(now - one.ended_at),
             reason: if is_online { "online" } else { "unconfirmed" },
             routers: on.collect(),
         }

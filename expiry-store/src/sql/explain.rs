@@ -21,14 +21,16 @@ use crate::{
 /// So many keys are asked for at once.
 const CHUNK: usize = 1000;
 
-pub(super) async fn upcoming(tx: &mut Tx, limit: u32) -> Result<Vec<Upcoming>> {
+/// Reads the next deadlines ahead, up to `until`.
+pub(super) async fn upcoming(tx: &mut Tx, until: i64, limit: u32) -> Result<Vec<Upcoming>> {
     let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
         "SELECT s.id, s.username, t.slug, s.ends_at
          FROM subscriber s JOIN tenant t ON t.id = s.tenant_id
-         WHERE s.planned_revision < s.revision AND s.ends_at > $1
-         ORDER BY s.ends_at, s.id LIMIT $2",
+         WHERE s.planned_revision < s.revision AND s.ends_at > $1 AND s.ends_at <= $2
+         ORDER BY s.ends_at, s.id LIMIT $3",
     )
     .bind(tx.now)
+    .bind(until)
     .bind(i64::from(limit))
     .fetch_all(tx.conn())
     .await?;

@@ -123,7 +123,7 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
 }
 
 /// Counts each once, on however many routers, planned or not.
-async fn owed_subscribers(tx: &mut Tx) -> Result<u64> {
+pub(super) async fn owed_subscribers(tx: &mut Tx) -> Result<u64> {
     let count: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM (
              SELECT e.subscriber_id FROM enforcement e

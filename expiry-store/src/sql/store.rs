@@ -550,7 +550,7 @@ impl AuditStore for Backend {
     async fn upcoming(&self, limit: u32) -> Result<Vec<Upcoming>> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Read).await?;
-            let upcoming = explain::upcoming(&mut tx, limit).await?;
+            let upcoming = explain::upcoming(&mut tx, i64::MAX, limit).await?;
             tx.commit().await?;
             Ok(upcoming)
         })

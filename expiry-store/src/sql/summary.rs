@@ -12,11 +12,12 @@ use crate::{
 
 macro_rules! owed_cuts {
     () => {
-        "SELECT e.subscriber_id, e.router_id, e.due_at AS since, e.online
+        "SELECT e.subscriber_id, e.router_id, e.due_at AS since, e.online, s.ends_at
          FROM enforcement e JOIN router r ON r.id = e.router_id AND r.enabled
+         JOIN subscriber s ON s.id = e.subscriber_id AND s.ends_at <= $1
          WHERE e.next_at IS NOT NULL AND e.state = 'owed' AND e.want = 'cut' AND e.due_at <= $1
          UNION ALL
-         SELECT s.id, r.id, s.ends_at, FALSE
+         SELECT s.id, r.id, s.ends_at, FALSE, s.ends_at
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
@@ -24,41 +25,39 @@ macro_rules! owed_cuts {
     };
 }
 
-/// How many subscribers of each tenant are owed a cut.
+/// How many subscribers of each tenant have ended and are owed a cut.
 const OWED_BY_TENANT: &str = concat!(
     "SELECT s.tenant_id, COUNT(DISTINCT o.subscriber_id) FROM (",
     owed_cuts!(),
     ") AS o JOIN subscriber s ON s.id = o.subscriber_id GROUP BY s.tenant_id"
 );
 
-/// Who is owed a cut for longest, with each router where it is.
+/// Who has ended first and is owed a cut, with each router where it is.
 const UNCONFIRMED: &str = concat!(
     "WITH o AS (",
     owed_cuts!(),
-    ") SELECT o.subscriber_id, s.username, t.slug, r.name, MIN(o.since),
+    ") SELECT o.subscriber_id, s.username, t.slug, o.ends_at, r.name, MIN(o.since),
            CAST(MAX(CASE WHEN o.online THEN 1 ELSE 0 END) AS BIGINT)
        FROM o
        JOIN subscriber s ON s.id = o.subscriber_id
        JOIN tenant t ON t.id = s.tenant_id
        JOIN router r ON r.id = o.router_id
        WHERE o.subscriber_id IN (SELECT x.subscriber_id FROM o x GROUP BY x.subscriber_id
-                                 ORDER BY MIN(x.since), x.subscriber_id LIMIT $2)
-       GROUP BY o.subscriber_id, s.username, t.slug, r.name
+                                 ORDER BY MIN(x.ends_at), x.subscriber_id LIMIT $2)
+       GROUP BY o.subscriber_id, s.username, t.slug, o.ends_at, r.name
        ORDER BY r.name"
 );
 
 pub(super) async fn summary(tx: &mut Tx, soon: Duration, limit: u32) -> Result<Summary> {
     let tenants = tenants(tx, soon).await?;
     let live = tenants.iter().map(|tenant| tenant.live).sum();
-    let owed = tenants.iter().map(|tenant| tenant.owed).sum();
-    let until = instant(tx.now.saturating_add(span(soon)))?;
-    let mut ahead = explain::upcoming(tx, limit).await?;
-    ahead.retain(|one| one.ends_at <= until);
+    let owed = status::owed_subscribers(tx).await?;
+    let until = tx.now.saturating_add(span(soon));
     Ok(Summary {
         status: status::of_counts(tx, live, owed, Vec::new()).await?,
         expiring: tenants.iter().map(|tenant| tenant.expiring).sum(),
         tenants,
-        soon: ahead,
+        soon: explain::upcoming(tx, until, limit).await?,
         unconfirmed: unconfirmed(tx, limit).await?,
     })
 }
@@ -111,13 +110,13 @@ async fn tenants(tx: &mut Tx, soon: Duration) -> Result<Vec<TenantSummary>> {
 }
 
 async fn unconfirmed(tx: &mut Tx, limit: u32) -> Result<Vec<Unconfirmed>> {
-    let rows: Vec<(i64, String, String, String, i64, i64)> = sqlx::query_as(UNCONFIRMED)
+    let rows: Vec<(i64, String, String, i64, String, i64, i64)> = sqlx::query_as(UNCONFIRMED)
         .bind(tx.now)
         .bind(i64::from(limit))
         .fetch_all(tx.conn())
         .await?;
     let mut found: BTreeMap<i64, Unconfirmed> = BTreeMap::new();
-    for (id, username, tenant, router, since, online) in rows {
+    for (id, username, tenant, ended_at, router, since, online) in rows {
         let cell = |column| Cell {
             table: "subscriber",
             column,
@@ -125,24 +124,23 @@ async fn unconfirmed(tx: &mut Tx, limit: u32) -> Result<Vec<Unconfirmed>> {
         };
         let on = UnconfirmedOn {
             router,
-            since: cell("ends_at").time(since)?,
+            since: instant(since)?,
             online: online != 0,
         };
         if let Some(one) = found.get_mut(&id) {
-            one.since = one.since.min(on.since);
             one.routers.push(on);
         } else {
             let one = Unconfirmed {
                 subscriber: SubscriberId(id),
                 username: cell("username").parse(&username)?,
                 tenant: status::slug(tenant),
-                since: on.since,
+                ended_at: cell("ends_at").time(ended_at)?,
                 routers: vec![on],
             };
             found.insert(id, one);
         }
     }
     let mut found: Vec<_> = found.into_values().collect();
-    found.sort_by_key(|one| (one.since, one.subscriber));
+    found.sort_by_key(|one| (one.ended_at, one.subscriber));
     Ok(found)
 }

@@ -176,7 +176,8 @@ pub struct Summary {
     pub tenants: Vec<TenantSummary>,
     /// Whose access ends soon, the next first.
     pub soon: Vec<Upcoming>,
-    /// Of whom a cut is owed on an enabled router, the oldest first.
+    /// Whose access has ended and of whom a cut is owed on an enabled router, the earliest end first.
+    /// Live subscribers who are owed the cut of a removed device are not among them.
     pub unconfirmed: Vec<Unconfirmed>,
 }
 
@@ -191,11 +192,11 @@ pub struct TenantSummary {
     pub live: u64,
     /// Of those, whose access ends soon.
     pub expiring: u64,
-    /// Subscribers of whom a cut is owed on an enabled router.
+    /// Subscribers whose access has ended and of whom a cut is owed on an enabled router.
     pub owed: u64,
 }
 
-/// A subscriber of whom a cut is owed.
+/// A subscriber whose access has ended and of whom a cut is owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unconfirmed {
     /// Whose.
@@ -204,8 +205,8 @@ pub struct Unconfirmed {
     pub username: Username,
     /// The tenant's slug.
     pub tenant: Option<String>,
-    /// Since when the oldest of its cuts is owed.
-    pub since: DateTime<Utc>,
+    /// When access ended.
+    pub ended_at: DateTime<Utc>,
     /// Where, by name.
     pub routers: Vec<UnconfirmedOn>,
 }

@@ -106,6 +106,11 @@ impl Tables {
         let owed = std::mem::take(&mut status.owed);
         let mut unconfirmed: Vec<Unconfirmed> = Vec::new();
         for item in owed.into_iter().filter(|item| item.want == Want::Cut) {
+            let owner = self.subscribers.get(&item.subscriber);
+            let owner = owner.filter(|owner| owner.has_ended(now) || owner.is_removed());
+            let Some(ended_at) = owner.and_then(|owner| owner.subscriber.access.end()) else {
+                continue;
+            };
             let on = UnconfirmedOn {
                 router: item.router,
                 since: item.since,
@@ -120,14 +125,17 @@ impl Tables {
                     .iter_mut()
                     .find(|known| known.router == on.router)
                 {
-                    Some(known) => known.online |= on.online,
+                    Some(known) => {
+                        known.online |= on.online;
+                        known.since = known.since.min(on.since);
+                    }
                     None => one.routers.push(on),
                 },
                 None => unconfirmed.push(Unconfirmed {
                     subscriber: item.subscriber,
                     username: item.username,
                     tenant: item.tenant,
-                    since: item.since,
+                    ended_at,
                     routers: vec![on],
                 }),
             }
@@ -135,7 +143,7 @@ impl Tables {
         for one in &mut unconfirmed {
             one.routers.sort_by(|a, b| a.router.cmp(&b.router));
         }
-        unconfirmed.sort_by_key(|one| (one.since, one.subscriber));
+        unconfirmed.sort_by_key(|one| (one.ended_at, one.subscriber));
         let mut ahead = self.upcoming(u32::MAX, now);
         ahead.retain(|one| one.ends_at <= now + soon);
         let nobodys = TenantSummary::default();

@@ -63,7 +63,7 @@ pub async fn r9_a_summary_counts_all_and_each_tenant(store: Arc<dyn Store>) {
         .collect();
     assert_eq!(owed, [over.id, unplanned.id]);
     let first = &summary.unconfirmed[0];
-    assert_eq!(first.since, now - TimeDelta::minutes(9));
+    assert_eq!(first.ended_at, now - TimeDelta::minutes(9));
     assert_eq!(
         (first.tenant.as_deref(), first.routers.len()),
         (Some("acme"), 1)
@@ -72,7 +72,8 @@ pub async fn r9_a_summary_counts_all_and_each_tenant(store: Arc<dyn Store>) {
         (first.routers[0].router.as_str(), first.routers[0].online),
         ("a", false)
     );
-    assert_eq!(status.routers[0].oldest_cut, Some(first.since));
+    assert_eq!(status.routers[0].oldest_cut, Some(first.ended_at));
+    assert_eq!(first.routers[0].since, first.ended_at);
 
     let short = ok(world.summary(SOON, 1).await);
     assert_eq!((short.soon.len(), short.unconfirmed.len()), (1, 1));
@@ -86,9 +87,16 @@ pub async fn r9_who_is_owed_on_two_routers_is_one_with_both(store: Arc<dyn Store
     let ended = world.ended("s", &[mac(1)]).await;
     world.plan().await;
     ok(world.remove_device(ended.id, mac(1)).await);
+    let live = world.live("live", &[mac(2)]).await;
+    ok(world.remove_device(live.id, mac(2)).await);
 
     let summary = ok(world.summary(SOON, 9).await);
-    assert_eq!(summary.unconfirmed.len(), 1);
+    assert_eq!(summary.unconfirmed.len(), 1, "who is live has not ended");
+    assert_eq!(Some(summary.unconfirmed[0].ended_at), ended.access.end());
+    assert_eq!(
+        (summary.tenants[0].owed, summary.status.owed_subscribers),
+        (1, 2)
+    );
     let on = summary.unconfirmed[0].routers.iter();
     let names: Vec<_> = on.map(|on| on.router.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
