@@ -28,7 +28,6 @@ const PARTS = [
     show(found) {
       health.show(found);
       routers.show(found);
-      byId("routers").setAttribute("aria-busy", "false");
     },
   },
   { path: `/upcoming?limit=${upcoming.ASKED}`, least: 700, most: 15_000, problem: "upcoming", show: upcoming.show },

@@ -76,7 +76,9 @@ export function follow(parent, items, keyOf, make, update) {
     after.set(key, row);
   }
   for (const [key, row] of before) if (!after.has(key)) row.remove();
-  let place = parent.firstElementChild;
+  // What else is in there, such as the head of a table, stands before all rows.
+  const rows = new Set(after.values());
+  let place = [...parent.children].find((child) => rows.has(child)) ?? null;
   for (const row of after.values()) {
     if (row === place) place = place.nextElementSibling;
     else parent.insertBefore(row, place);

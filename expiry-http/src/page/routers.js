@@ -40,25 +40,26 @@ export function show(overview) {
 /** Follows the time. */
 export function tick() {
   const at = now();
-  follow(byId("routers"), routers, (router) => router.id, row, (node, router) => fill(node, router, at));
+  follow(byId("routers-table"), routers, (router) => router.id, group, (node, router) => fill(node, router, at));
   byId("routers-table").hidden = routers.length === 0;
-  byId("routers-none").hidden = routers.length > 0 || byId("routers").getAttribute("aria-busy") === "true";
+  byId("routers-none").hidden = routers.length > 0;
   const enabled = routers.filter((router) => router.enabled);
   const up = enabled.filter((router) => router.state === "up").length;
   say(byId("routers-count"), enabled.length > 0 ? `${up} of ${enabled.length} up` : "");
   mark(byId("routers-count"), "data-state", up < enabled.length ? "warn" : "ok");
 }
 
-function row(router) {
-  const result = el("p", { class: "result", role: "status", hidden: true });
+function group(router) {
+  const result = el("p", { class: "result", role: "status" });
+  const told = el("tr", { role: "row", hidden: true }, el("td", { role: "cell", colspan: 8 }, result));
   const test = el("button", { class: "small", type: "button" }, "Test");
-  test.addEventListener("click", () => probe(router.id, test, result));
+  test.addEventListener("click", () => probe(router.id, test, told, result));
   const strays = el("button", { class: "name", type: "button", onclick: () => listStrays(router) });
   const cell = (name, label, ...children) => el("td", { role: "cell", class: name, "data-label": label }, ...children);
-  return el(
+  const row = el(
     "tr",
     { role: "row" },
-    el("th", { role: "rowheader", scope: "row" }, el("strong"), el("small"), result),
+    el("th", { role: "rowheader", scope: "row" }, el("strong"), el("small")),
     cell("state", null, el("span", { class: "pill" }), el("small")),
     cell("version", "RouterOS", el("span"), el("small")),
     cell("clock", "Clock", el("span")),
@@ -67,10 +68,11 @@ function row(router) {
     cell("owed", "Owed", el("span")),
     cell("act", null, test),
   );
+  return el("tbody", { role: "rowgroup" }, row, told);
 }
 
 function fill(node, router, at) {
-  const [who, state, version, clock, lag, strays, owed, act] = node.children;
+  const [who, state, version, clock, lag, strays, owed, act] = node.firstChild.children;
   const [name, place] = who.children;
   say(name, router.name);
   say(place, [router.tenant, router.address, identity(router)].filter(Boolean).join(" · "));
@@ -96,8 +98,8 @@ function fill(node, router, at) {
   mark(owed.firstChild, "data-state", all > 0 ? "bad" : null);
   mark(act.firstChild, "aria-label", `Test ${router.name}`);
   // A narrow screen leaves out what says nothing.
-  for (const cell of [version, clock, lag, owed]) mark(cell, "data-empty", cell.firstChild.textContent === "–" ? "" : null);
-  mark(strays, "data-empty", router.strays ? null : "");
+  const isEmpty = (cell) => ["–", "0", skew(0)].includes(cell.firstChild.textContent);
+  for (const cell of [version, clock, lag, strays, owed]) mark(cell, "data-empty", isEmpty(cell) ? "" : null);
 }
 
 /** Its own name for itself, where that is another than ours. */
@@ -105,9 +107,9 @@ function identity(router) {
   return router.identity && router.identity !== router.name ? `calls itself ${router.identity}` : null;
 }
 
-async function probe(id, button, result) {
+async function probe(id, button, told, result) {
   button.disabled = true;
-  result.hidden = false;
+  told.hidden = false;
   mark(result, "data-state", null);
   say(result, "Testing…");
   try {

@@ -19,9 +19,6 @@ export function start() {
     clearTimeout(timer);
     timer = setTimeout(ask, DELAY_MS);
   });
-  field.addEventListener("focus", () => {
-    if (byId("search-list").childElementCount > 0) setOpen(true);
-  });
   box.addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(timer);
@@ -33,6 +30,7 @@ export function start() {
       field.focus();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
+      if (byId("search-list").childElementCount > 0) setOpen(true);
       step(event.key === "ArrowDown" ? 1 : -1);
     }
   });
@@ -85,6 +83,8 @@ function setOpen(isOpen) {
 
 function row(subscriber) {
   const pick = () => {
+    // Where the focus goes back to from the dialog.
+    byId("search-field").focus();
     setOpen(false);
     open(subscriber.id, subscriber.username);
   };

@@ -38,6 +38,10 @@ export function start(onChange) {
 function closable(dialog) {
   for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => {
+    // The row that it was opened from may be gone.
+    if (document.activeElement === document.body) byId("content").focus();
+  });
 }
 
 /** Opens the dialog of one subscriber. */
@@ -179,6 +183,7 @@ async function change(button, done, make) {
     problem(`Not ${done}: ${error.message}`);
   }
   button.disabled = false;
+  byId("subscriber").scrollTop = 0;
   await load();
 }
 

@@ -1,0 +1,101 @@
+//! The service with a watcher inside, a simulated router, and somebody who looks at the page.
+
+use expiry_core::MacAddr;
+use expiry_mikrotik::sim::ClientId;
+use expiry_tests::{process::Service, world::World};
+
+use crate::browser::Browser;
+
+pub const TOKEN: &str = "token of this test";
+
+pub struct Stage {
+    pub world: World,
+    pub browser: Browser,
+    pub url: String,
+    service: Service,
+}
+
+impl Stage {
+    /// Starts all of it, with nobody signed in.
+    pub async fn new() -> Self {
+        let world = World::new(None).await;
+        let (service, address) = serve(&world, "127.0.0.1:0").await;
+        let url = format!("http://{address}/");
+        let browser = Browser::start(1440, 900).await;
+        browser.open(&url).await;
+        Self { world, browser, url, service }
+    }
+
+    /// The same, with somebody signed in and the page loaded.
+    pub async fn signed_in() -> Self {
+        let stage = Self::new().await;
+        stage.sign_in(TOKEN).await;
+        stage.browser.until_says("#connection", "Live").await;
+        stage.browser.until_says("#health-word", "Healthy").await;
+        stage
+    }
+
+    /// Types a token and sends it.
+    pub async fn sign_in(&self, token: &str) {
+        self.browser.until("document.activeElement.id === 'token'").await;
+        self.browser.press(format!("{token}\u{e007}")).await;
+    }
+
+    /// Adds a subscriber with access for so long, whose device is online and comes back if it can.
+    pub async fn subscriber(&self, name: &str, access: &str, mac: &str) -> ClientId {
+        let device = World::device(&self.world.router, name, mac.parse().expect("a MAC"));
+        self.world.expiry.ok(&["subscriber", "add", name, "--for", access, "--device", mac]).await;
+        device
+    }
+
+    /// Whether a device can move data: what the router lets through, not what it says.
+    pub fn is_moving(&self, device: ClientId) -> bool {
+        self.world.router.with(|sim| sim.is_moving(device))
+    }
+
+    /// Kills the service, as a power cut does.
+    pub async fn kill(self) -> Dark {
+        let Self { world, browser, url, service } = self;
+        service.kill().await;
+        Dark { world, browser, url }
+    }
+
+    pub async fn close(self) {
+        self.browser.close().await;
+        assert_eq!(self.service.terminate().await, 0);
+    }
+}
+
+/// A stage without the service.
+pub struct Dark {
+    pub world: World,
+    pub browser: Browser,
+    url: String,
+}
+
+impl Dark {
+    /// Starts the service again, where it was.
+    pub async fn serve(self) -> Stage {
+        let Self { world, browser, url } = self;
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let (service, _) = serve(&world, &address).await;
+        Stage { world, browser, url, service }
+    }
+}
+
+async fn serve(world: &World, listen: &str) -> (Service, String) {
+    let http = world
+        .expiry
+        .clone()
+        .with("EXPIRY_HTTP_TOKEN", TOKEN)
+        .with("EXPIRY_LISTEN", listen)
+        .with("EXPIRY_WATCHER_ENABLED", "true");
+    let mut service = http.http(&[]);
+    let line = service.line("listening").await;
+    let (_, address) = line.split_once("address=").expect("it says where");
+    (service, address.trim().to_owned())
+}
+
+pub fn mac(last: u8) -> MacAddr {
+    MacAddr::new([2, 0, 0, 0, 0, last])
+}
