@@ -134,6 +134,11 @@ pub(crate) enum CliError {
     DeviceTwice(MacAddr),
     #[error("the demo did not hold: {}", .0.broken())]
     Demo(Summary),
+    #[error("{source}")]
+    Program {
+        code: u8,
+        source: Box<dyn Error + Send + Sync>,
+    },
     #[error("the watcher ended by itself")]
     WatcherEnded,
     #[error("the watcher panicked")]
@@ -172,6 +177,7 @@ impl CliError {
             | Self::OneRouter(source)
             | Self::Store(source)
             | Self::Watch(WatchError::Store(source)) => store_exit_code(source),
+            Self::Program { code, .. } => *code,
             Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
             Self::Braked { owed, .. } if *owed > 0 => OWED,
             Self::Braked { .. }

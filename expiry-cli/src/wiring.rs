@@ -43,6 +43,14 @@ pub(crate) fn gateway(config: &GatewayConfig) -> Arc<dyn RouterGateway> {
 pub(crate) fn watcher(
     store: Arc<dyn Store>,
     events: Arc<dyn EventSink>,
+    settings: &Settings,
+) -> Watcher {
+    watcher_on(store, events, settings.watcher.clone(), &settings.gateway)
+}
+
+pub(crate) fn watcher_on(
+    store: Arc<dyn Store>,
+    events: Arc<dyn EventSink>,
     config: WatcherConfig,
     gateway: &GatewayConfig,
 ) -> Watcher {

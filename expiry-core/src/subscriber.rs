@@ -171,6 +171,8 @@ pub struct RouterFacts {
     pub board: Option<String>,
     /// Time since its start, as the router prints it (`1w2d03:04:05`).
     pub uptime: Option<String>,
+    /// What its clock showed, in whole seconds, if it says how far that is from UTC.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// A router that a watcher owns.

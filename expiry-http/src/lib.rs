@@ -1,28 +1,107 @@
-//! The admin service: tells load balancers and people whether cuts are being made.
+//! The admin service: tells people and programs what is true now and why, takes orders from who has
+//! the token, and answers the four endpoints of the system that was replaced.
 //!
 //! [`app`] is an ordinary [`axum::Router`] that may be nested into another service; [`serve()`] runs
-//! it until it is told to stop. The caller owns the listener and the signals.
+//! it until it is told to stop. The caller owns the listener and the signals. `docs/HTTP.md` shows
+//! all routes with examples.
 
 #![warn(missing_docs)]
+#![expect(
+    unused_qualifications,
+    reason = "the macros of utoipa write them wherever a handler takes parameters"
+)]
 
+mod admin;
+mod api;
+mod around;
+mod auth;
+mod cached;
+mod checks;
+mod client;
+mod config;
+mod extract;
+mod guard;
 mod health;
+mod metrics;
+mod pages;
+mod probe;
+mod problem;
 mod serve;
+mod state;
+mod v1;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
-use expiry_core::StatusStore;
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::{StatusCode, Uri},
+    middleware::from_fn_with_state,
+    routing::get,
+};
+use utoipa::openapi::OpenApi;
 
+pub use auth::check_token;
+pub use config::{HttpConfig, Network};
 pub use serve::serve;
+pub use state::{Service, Words};
 
-/// Puts the routes together:
-///
-/// - `GET /healthz` answers `200 ok` as long as the process is alive, whatever else is broken.
-/// - `GET /readyz` answers `200` when the database can be read and holds the heartbeat of a living
-///   watcher, else `503`; the body says which of the two is missing.
-pub fn app(store: Arc<dyn StatusStore>) -> Router {
+use problem::Problem;
+use state::Inner;
+
+/// The longest body that is read.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// Puts the routes together.
+pub fn app(service: Service) -> Router {
+    let app = Arc::new(Inner::new(service));
+    let (guarded, old, open) = (
+        from_fn_with_state(Arc::clone(&app), auth::guard),
+        from_fn_with_state(Arc::clone(&app), auth::guard_old),
+        from_fn_with_state(Arc::clone(&app), auth::guard_remote),
+    );
+    let (v1, _) = api::v1().split_for_parts();
+    let (admin, _) = api::admin().split_for_parts();
+    let (watching, _) = api::watching().split_for_parts();
+    let description = Arc::new(api::description());
+    let v1 = v1
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(guarded);
+    let v1 = v1.route(
+        "/openapi.json",
+        get(async move || Json(OpenApi::clone(&description))),
+    );
+    let admin = admin
+        .merge(admin::without_slash())
+        .fallback(admin::not_found)
+        .method_not_allowed_fallback(admin::wrong_method)
+        .layer(old);
+    let (metrics, _) = api::metrics().split_for_parts();
     Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .with_state(store)
+        .merge(pages::routes())
+        .merge(watching)
+        .merge(metrics.layer(open))
+        .nest("/api/v1", v1)
+        .nest("/api/admin", admin)
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn_with_state(Arc::clone(&app), around::every_request))
+        .with_state(app)
+}
+
+/// Describes the API as OpenAPI 3.1, generated from the handlers.
+pub fn description() -> OpenApi {
+    api::description()
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+async fn wrong_method() -> Problem {
+    let detail = "the path does not take this method; `Allow` says which it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

@@ -1,129 +1,223 @@
-//! `expiry-http`: the admin service by itself.
+//! `expiry-http`: the admin service by itself, with or without a watcher inside.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use expiry_core::{StatusStore, StoreError};
-use expiry_store::StoreConfig;
-use thiserror::Error as ThisError;
+use expiry_cli::host::{self, CommonArgs, Failure, Host, Told};
+use expiry_core::{
+    AuditEvent, Explanation, Store,
+    config::{Loader, Place},
+};
+use expiry_http::{HttpConfig, Network, Service, Words};
+use secrecy::SecretString;
+use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    time::{Duration, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::fmt::writer::MakeWriterExt;
 
-/// Serves /healthz and /readyz over HTTP.
+/// How long the watcher inside may take for a stop, on top of the requests in flight.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The admin service: status, orders, live page and metrics over HTTP.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Database: `sqlite://PATH` or `postgres://…`.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "EXPIRY_DATABASE",
-        hide_env_values = true
-    )]
-    database: String,
-    /// File of the key that seals router passwords.
-    #[arg(long, value_name = "FILE", env = "EXPIRY_KEY_FILE")]
-    key_file: Option<PathBuf>,
-    /// Where to listen.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "EXPIRY_LISTEN",
-        default_value = "127.0.0.1:8080"
-    )]
-    listen: SocketAddr,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Where to listen [env: `EXPIRY_HTTP_LISTEN`] [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// File that holds the token [env: `EXPIRY_HTTP_TOKEN_FILE`, or the token itself in
+    /// `EXPIRY_HTTP_TOKEN`, or the credential `admin-token`].
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses or networks, with commas between
+    /// [env: `EXPIRY_HTTP_TRUSTED_PROXIES`] [default: none].
+    #[arg(long, value_name = "ADDRESSES")]
+    trusted_proxies: Option<String>,
+    /// Run a watcher inside [env: `EXPIRY_WATCHER_ENABLED`] [default: no].
+    #[arg(long)]
+    watcher: bool,
 }
 
-#[derive(Debug, ThisError)]
-enum Failure {
-    #[error("cannot open the database")]
-    Store(#[from] StoreError),
+#[derive(Debug, Error)]
+enum Wrong {
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
     #[error("the server failed")]
     Serve(#[from] io::Error),
 }
 
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Store(error) if error.is_transient() => 1,
-            Self::Store(_) | Self::Listen(..) => 2,
-            Self::Serve(_) => 1,
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut flags: Vec<(&str, &str, OsString)> = Vec::new();
+    let mut set = |key, flag, value: Option<OsString>| {
+        flags.extend(value.map(|value| (key, flag, value)));
+    };
+    set("http.listen", "--listen", args.listen.map(Into::into));
+    let file = args.token_file.map(Into::into);
+    set("http.token_file", "--token-file", file);
+    let proxies = args.trusted_proxies.map(Into::into);
+    set("http.trusted_proxies", "--trusted-proxies", proxies);
+    let watcher = args.watcher.then(|| "true".into());
+    set("http.watcher_enabled", "--watcher", watcher);
+    let told = Told {
+        common: args.common,
+        flags,
+        credentials: &[("http.token", "admin-token")],
+    };
+    host::serve(told, Wanted::read, run)
+}
+
+/// What the section `http` comes to. Whatever is wrong with it is a fault, and nothing starts.
+struct Wanted {
+    address: SocketAddr,
+    token: SecretString,
+    proxies: Vec<Network>,
+    has_watcher: bool,
+}
+
+impl Wanted {
+    fn read(loader: &mut Loader) -> Self {
+        let config: HttpConfig = loader.section();
+        let address = config.address().unwrap_or_else(|wrong| {
+            let place = loader.place("http.listen").clone();
+            loader.fault(place, format!("http.listen: {wrong}"));
+            SocketAddr::from(([127, 0, 0, 1], 8080))
+        });
+        let proxies = config.proxies().unwrap_or_else(|wrong| {
+            let place = loader.place("http.trusted_proxies").clone();
+            loader.fault(place, format!("http.trusted_proxies: {wrong}"));
+            Vec::new()
+        });
+        Self {
+            address,
+            token: token(&config, loader),
+            proxies,
+            has_watcher: config.watcher_enabled,
         }
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let stdout = io::stdout.with_min_level(tracing::Level::INFO);
-    tracing_subscriber::fmt()
-        .with_writer(
-            io::stderr
-                .with_max_level(tracing::Level::WARN)
-                .or_else(stdout),
-        )
-        .with_ansi(false)
-        .init();
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Nobody is left to tell when stderr is closed.
-            let _ = writeln!(io::stderr(), "error: {}", chain(&failure));
-            ExitCode::from(failure.exit_code())
+/// Takes the token from the stronger of both keys.
+fn token(config: &HttpConfig, loader: &mut Loader) -> SecretString {
+    let plain = loader.place("http.token").clone();
+    let file = loader.place("http.token_file").clone();
+    let (token, place) = match (&config.token, &config.token_file) {
+        (plain_token, Some(path)) if plain_token.is_none() || file > plain => {
+            match host::secret_file(path) {
+                Ok(token) => (token, file),
+                Err(wrong) => {
+                    loader.fault(file, format!("http.token_file: {wrong}"));
+                    return SecretString::default();
+                }
+            }
         }
+        (Some(token), _) => (token.clone().into(), plain),
+        (None, _) => {
+            let wrong = "there is no token, and without one nobody could be let in: write a long \
+                         random one into a file (`openssl rand -hex 32`) and name it by \
+                         --token-file, http.token_file or EXPIRY_HTTP_TOKEN_FILE, or hand it over \
+                         in EXPIRY_HTTP_TOKEN or as credential admin-token";
+            loader.fault(Place::Default, format!("http.token: {wrong}"));
+            return SecretString::default();
+        }
+    };
+    if let Err(wrong) = expiry_http::check_token(&token) {
+        loader.fault(place, format!("http.token: {wrong}"));
     }
+    token
 }
 
-/// Joins an error and its causes to one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}
-
-async fn run(args: Args) -> Result<(), Failure> {
-    let mut config = StoreConfig::parse(&args.database)?;
-    if let Some(file) = args.key_file {
-        config.key_file = file;
-    }
-    let store: Arc<dyn StatusStore> = expiry_store::open(&config).await?;
-    let listener = TcpListener::bind(args.listen)
+async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), Failure> {
+    let listener = TcpListener::bind(wanted.address)
         .await
-        .map_err(|error| Failure::Listen(args.listen, error))?;
-    let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    expiry_http::serve(listener, expiry_http::app(store), stop).await?;
+        .map_err(|source| Failure::usage(Wrong::Listen(wanted.address, source)))?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let store = host.store().await?;
+    let host = Arc::new(host);
+    let service = service(&host, &store, wanted.token, wanted.proxies, &stop);
+    tracing::info!(%address, watcher = wanted.has_watcher, "listening");
+    if !wanted.address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "requests from other machines come in clear text: put a proxy with TLS in front"
+        );
+    }
+    let serve = expiry_http::serve(listener, expiry_http::app(service), stop.clone());
+    let serve = async {
+        serve
+            .await
+            .map_err(|error| Failure::failed(Wrong::Serve(error)))
+    };
+    if !wanted.has_watcher {
+        let line = format!("serving on {address}");
+        tokio::select! {
+            served = serve => served?,
+            () = host.attend(&line, &stop, PATIENCE) => {}
+        }
+        tracing::info!("stopped");
+        return Ok(());
+    }
+    let overdue = async {
+        stop.cancelled().await;
+        sleep(PATIENCE).await;
+    };
+    let watch = async {
+        tokio::select! {
+            ended = host.watch(store, &stop) => ended,
+            () = overdue => {
+                tracing::warn!("the watcher was cut off by the stop; what it did is looked at again");
+                Ok(())
+            }
+        }
+    };
+    // If one of the two ends by itself, the other is stopped.
+    let ended = async |part: &mut (dyn Future<Output = Result<(), Failure>> + Unpin)| {
+        let ended = part.await;
+        stop.cancel();
+        ended
+    };
+    let (mut serve, mut watch) = (Box::pin(serve), Box::pin(watch));
+    let (served, watched) = tokio::join!(ended(&mut serve), ended(&mut watch));
+    watched.and(served)?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT, and ends the process at the second.
-fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if stop.is_cancelled() {
-                std::process::exit(1);
-            }
-            stop.cancel();
-        }
-    });
-    Ok(())
+fn service(
+    host: &Arc<Host>,
+    store: &Arc<dyn Store>,
+    token: SecretString,
+    proxies: Vec<Network>,
+    stop: &CancellationToken,
+) -> Service {
+    let (gateways, watchers, of_watchers) = (Arc::clone(host), Arc::clone(host), Arc::clone(store));
+    Service {
+        status: Arc::clone(store) as _,
+        audit: Arc::clone(store) as _,
+        directory: Arc::clone(store) as _,
+        gateways: Box::new(move || gateways.gateway()),
+        watchers: Box::new(move || watchers.watcher(Arc::clone(&of_watchers))),
+        words: Arc::new(Spoken(Arc::clone(host))),
+        interval: host.interval(),
+        token,
+        proxies,
+        stop: stop.clone(),
+    }
+}
+
+/// The words of the command line.
+struct Spoken(Arc<Host>);
+
+impl Words for Spoken {
+    fn event(&self, event: &AuditEvent) -> String {
+        host::event_in_words(event)
+    }
+
+    fn explained(&self, explanation: &Explanation, tenant: Option<String>) -> Vec<Vec<String>> {
+        self.0.explanation_in_words(explanation, tenant.as_deref())
+    }
 }

@@ -1,82 +1,104 @@
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, time::sleep};
+use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::client::Peer;
 
 /// How long requests in flight may take once a stop was asked for.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(4);
+
+/// How long the head of a request may take, from the first look for it on.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The longest head of a request, and most of its lines.
+const LONGEST_HEAD: usize = 16 * 1024;
+const MOST_HEADERS: usize = 64;
+
+/// Most connections at once; others wait.
+const MOST_CONNECTIONS: usize = 4_096;
+
+/// The wait after a connection could not be taken, which is mostly for want of file descriptors.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves `app` until `stop` is cancelled, then takes no new connections and gives the requests in
-/// flight 10 s. Dropping the future closes the listener at once.
+/// flight 4 s. Dropping the future closes everything at once.
 ///
 /// # Errors
-/// Those of accepting connections.
+/// None at present: what fails is one connection, and it is logged.
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) -> io::Result<()> {
-    let asked = stop.clone().cancelled_owned();
-    let server = axum::serve(listener, app).with_graceful_shutdown(asked);
-    let overdue = async {
-        stop.cancelled().await;
-        sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = server => result,
-        () = overdue => {
-            tracing::warn!(after_s = GRACE.as_secs(), "connections were cut off by the stop");
-            Ok(())
-        }
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            _ = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let (stream, peer, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                sleep(AGAIN).await;
+                continue;
+            }
+        };
+        let app = app
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                request
+            });
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "a connection broke");
+            }
+            drop(permit);
+        });
     }
+    drop(listener);
+    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            after_s = GRACE.as_secs(),
+            "connections were cut off by the stop"
+        );
+    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use expiry_core::MockStatusStore;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
-
-    use super::*;
-    use crate::app;
-
-    #[tokio::test]
-    async fn it_answers_over_tcp_and_stops_when_asked() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let stop = CancellationToken::new();
-        let app = app(Arc::new(MockStatusStore::new()));
-        let server = tokio::spawn(serve(listener, app, stop.clone()));
-
-        let mut client = TcpStream::connect(address).await.expect("connected");
-        let request = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-        client.write_all(request).await.expect("sent");
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.expect("answered");
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-
-        stop.cancel();
-        server.await.expect("no panic").expect("a clean stop");
-        TcpStream::connect(address)
-            .await
-            .expect_err("nobody listens");
-    }
-
-    #[tokio::test]
-    async fn a_client_that_never_finishes_cannot_hold_up_the_stop() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let stop = CancellationToken::new();
-        let app = app(Arc::new(MockStatusStore::new()));
-        let server = tokio::spawn(serve(listener, app, stop.clone()));
-        let mut client = TcpStream::connect(address).await.expect("connected");
-        let one_and_a_half = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\nGET /healthz HTTP/1.1\r\n";
-        client.write_all(one_and_a_half).await.expect("sent");
-        client.read_u8().await.expect("the first is answered");
-
-        tokio::time::pause();
-        stop.cancel();
-        server.await.expect("no panic").expect("a stop in the end");
-    }
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(
+    tokio::net::TcpStream,
+    std::net::SocketAddr,
+    tokio::sync::OwnedSemaphorePermit,
+)> {
+    let permit = Arc::clone(room).acquire_owned().await;
+    let permit = permit.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    // Answers are written whole.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, peer, permit))
 }

@@ -1,5 +1,6 @@
 //! What a router says about itself.
 
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use expiry_core::{GatewayError, Hardware, RouterFacts, text::one_line};
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
 const IDENTITY: &str = "/system/identity/print";
 const ROUTERBOARD: &str = "/system/routerboard/print";
 const RESOURCE: &str = "/system/resource/print";
+const CLOCK: &str = "/system/clock/print";
 
 /// Asks all of it in one flight. The inner error is an answer and leaves the connection good.
 pub(crate) async fn read<S: Stream>(
@@ -21,11 +23,12 @@ pub(crate) async fn read<S: Stream>(
         (IDENTITY, "name"),
         (ROUTERBOARD, "serial-number"),
         (RESOURCE, "version,board-name,uptime"),
+        (CLOCK, "date,time,gmt-offset"),
     ];
     let commands = questions
         .map(|(command, columns)| Sentence::new(command).attribute(".proplist", columns))
         .to_vec();
-    let mut rows = [const { None }; 3];
+    let mut rows = [const { None }; 4];
     let keep_first = |at: usize, row| {
         if let Some(slot) = rows.get_mut(at) {
             let _: &mut Sentence = slot.get_or_insert(row);
@@ -55,7 +58,7 @@ fn check(answers: &[Answer]) -> Result<(), GatewayError> {
     Ok(())
 }
 
-fn facts([identity, routerboard, resource]: &[Option<Sentence>; 3]) -> RouterFacts {
+fn facts([identity, routerboard, resource, clock]: &[Option<Sentence>; 4]) -> RouterFacts {
     let field = |row: &Option<Sentence>, name| {
         let text = row.as_ref()?.get_text(name)?;
         (!text.is_empty()).then(|| one_line(&text).into_owned())
@@ -68,7 +71,34 @@ fn facts([identity, routerboard, resource]: &[Option<Sentence>; 3]) -> RouterFac
         version: field(resource, "version"),
         board: field(resource, "board-name"),
         uptime: field(resource, "uptime"),
+        clock: clock.as_ref().and_then(|row| {
+            let field = |name| row.get_text(name);
+            instant(&field("date")?, &field("time")?, &field("gmt-offset")?)
+        }),
     }
+}
+
+/// Reads a clock. RouterOS writes its date as `2026-11-24`, before 7.10 as `nov/24/2026`.
+fn instant(date: &str, time: &str, offset: &str) -> Option<DateTime<Utc>> {
+    let date = ["%Y-%m-%d", "%b/%d/%Y"]
+        .iter()
+        .find_map(|format| NaiveDate::parse_from_str(date, format).ok())?;
+    let time = NaiveTime::parse_from_str(time, "%H:%M:%S").ok()?;
+    let east = |text: &str| {
+        let (hours, minutes) = text.split_once(':')?;
+        let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+        FixedOffset::east_opt(
+            hours
+                .checked_mul(3600)?
+                .checked_add(minutes.checked_mul(60)?)?,
+        )
+    };
+    let offset = match offset.strip_prefix('-') {
+        Some(west) => east(west).map(|east| FixedOffset::east_opt(-east.local_minus_utc()))?,
+        None => east(offset.strip_prefix('+').unwrap_or(offset)),
+    };
+    let at = date.and_time(time).and_local_timezone(offset?).single()?;
+    Some(at.to_utc())
 }
 
 #[cfg(test)]
@@ -76,9 +106,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn r12_a_clock_is_read_in_both_spellings_and_taken_to_utc() {
+        let utc = "2026-11-24T18:00:05Z".parse().ok();
+        assert_eq!(instant("2026-11-24", "21:00:05", "+03:00"), utc);
+        assert_eq!(instant("nov/24/2026", "18:00:05", "+00:00"), utc);
+        assert_eq!(instant("2026-11-24", "14:30:05", "-03:30"), utc);
+        for (date, time, offset) in [
+            ("2026-13-01", "00:00:00", "+00:00"),
+            ("2026-11-24", "25:00:00", "+00:00"),
+            ("2026-11-24", "00:00:00", ""),
+            ("2026-11-24", "00:00:00", "+99999999:00"),
+        ] {
+            assert_eq!(instant(date, time, offset), None, "{date} {time} {offset}");
+        }
+    }
+
+    #[test]
     fn what_a_router_is_named_moves_no_cursor() {
         let row = Sentence::new("!re").attribute("name", "hill\u{1b}[2J\nx");
-        let facts = facts(&[Some(row), None, None]);
+        let facts = facts(&[Some(row), None, None, None]);
         assert_eq!(facts.hardware.identity, r"hill\u{1b}[2J\nx");
     }
 }

@@ -32,6 +32,17 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct GlobalArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What every program of this project understands on its command line.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct CommonArgs {
     /// Configuration file [env: `EXPIRY_CONFIG`] [default: /etc/expiry/expiry.toml, if it is
     /// there].
     #[arg(long, global = true, value_name = "FILE")]
@@ -50,9 +61,6 @@ pub(crate) struct GlobalArgs {
     /// How log lines are written [env: `EXPIRY_LOG_FORMAT`] [default: text].
     #[arg(long, global = true, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// Print results as JSON.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

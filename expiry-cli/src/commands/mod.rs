@@ -21,6 +21,8 @@ mod tenant;
 use std::io;
 
 pub(crate) use demo::Summary;
+pub(crate) use explain::{explained, told};
+pub(crate) use one_router::register;
 pub(crate) use subscriber::Faults;
 
 use crate::{

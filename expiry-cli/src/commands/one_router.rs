@@ -8,7 +8,7 @@ use crate::{error::CliError, settings::OneRouter};
 const NAME: &str = "mikrotik";
 
 /// Registers the router, or brings it up to date. One that is as it should be is not touched.
-pub(super) async fn register(
+pub(crate) async fn register(
     router: &OneRouter,
     directory: &dyn Directory,
 ) -> Result<(), CliError> {

@@ -1,23 +1,13 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use expiry_core::{Event, EventSink, Status, Store, watcher::OnceReport};
+use expiry_core::{Store, watcher::OnceReport};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::{brake, dry_run, one_router};
 use crate::{
-    args::RunArgs,
-    error::CliError,
-    lifecycle,
-    log::EventLog,
-    output::{Output, time},
-    service::{self, Manager, Serving},
-    settings::Settings,
-    wiring,
+    args::RunArgs, error::CliError, lifecycle, log::EventLog, output::Output, service,
+    settings::Settings, wiring,
 };
-
-/// Most routers that the first line names.
-const NAMED: usize = 20;
 
 pub(super) async fn run(
     args: &RunArgs,
@@ -32,63 +22,15 @@ pub(super) async fn run(
     if let Some(router) = &settings.one_router {
         one_router::register(router, &*store).await?;
     }
-    if !args.once {
-        announce(&store.status(0).await?, settings.watcher.interval);
-    }
-    let events = Arc::new(Listeners::default());
-    let config = settings.watcher.clone();
-    let patience = config.patience;
-    let watcher = wiring::watcher(store, Arc::clone(&events) as _, config, &settings.gateway);
     if args.once {
+        let events = Arc::new(EventLog::default());
+        let watcher = wiring::watcher(store, events, settings);
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(&report, out);
     }
-    let manager = Manager::from_environment(|name| std::env::var_os(name));
-    let progress = watcher.progress();
-    let serve = async |stop: CancellationToken| {
-        let told = service::tell(&manager, &progress, &events.serving, &stop, patience);
-        tokio::select! {
-            ended = watcher.run(stop.clone()) => ended,
-            never = told => match never {},
-        }
-    };
-    lifecycle::until_signal(serve).await??;
+    lifecycle::until_signal(async |stop| service::watch(store, settings, &stop).await).await??;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Hears of everything that the watcher does.
-#[derive(Debug, Default)]
-struct Listeners {
-    log: EventLog,
-    serving: Serving,
-}
-
-impl EventSink for Listeners {
-    fn record(&self, event: &Event) {
-        self.log.record(event);
-        self.serving.record(event);
-    }
-}
-
-fn announce(status: &Status, interval: Duration) {
-    let enabled = status.routers.iter().filter(|router| router.enabled);
-    let names: Vec<_> = enabled
-        .clone()
-        .take(NAMED)
-        .map(|router| router.name.as_str())
-        .collect();
-    let more = enabled.count() - names.len();
-    tracing::info!(
-        routers = names.join(", "),
-        more_routers = more,
-        live_subscribers = status.live_subscribers,
-        owed_cuts = status.owed_cuts,
-        owed_restores = status.owed_restores,
-        next_deadline = status.next_deadline.map(time),
-        interval_s = interval.as_secs_f64(),
-        "watching"
-    );
 }
 
 /// A brake is a failure even if nothing is owed yet: the next deadline would be missed.

@@ -2,6 +2,7 @@
 
 mod notify;
 mod serving;
+mod watching;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,7 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{notify::Manager, serving::Serving};
+pub(crate) use self::watching::watch;
+use self::{notify::Manager, serving::Serving};
 
 /// How often the line that people see is brought up to date.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -22,7 +24,7 @@ const TO_LET_GO: Duration = Duration::from_secs(5);
 
 /// Tells the service manager how the watcher does, until it is dropped: ready with the first
 /// heartbeat, alive for as long as the loops turn, and that it stops.
-pub(crate) async fn tell(
+async fn tell(
     manager: &Manager,
     progress: &Progress,
     serving: &Serving,
@@ -65,6 +67,27 @@ pub(crate) async fn tell(
             Beat::None => {}
             Beat::Taken => line.say(&serving.to_string()),
             Beat::Failed => line.say("the database does not answer; trying again"),
+        }
+    }
+}
+
+/// Tells the service manager that there is somebody to talk to, and that the process lives, until it
+/// stops: for a service without a watcher of its own.
+pub(crate) async fn attend(line: &str, stop: &CancellationToken, patience: Duration) -> Infallible {
+    let manager = Manager::from_environment(|name| std::env::var_os(name));
+    manager.ready();
+    manager.status(line);
+    let often = manager.watchdog().map_or(REFRESH, |watchdog| watchdog / 3);
+    let mut ticks = interval(often.clamp(Duration::from_millis(1), REFRESH));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                manager.stopping(patience + TO_LET_GO);
+            }
+            _ = ticks.tick() => manager.alive(),
         }
     }
 }

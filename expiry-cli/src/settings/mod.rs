@@ -15,7 +15,10 @@ use expiry_mikrotik::GatewayConfig;
 use expiry_store::StoreConfig;
 
 use self::{general::General, sources::Found};
-pub(crate) use self::{one_router::OneRouter, sources::Environment};
+pub(crate) use self::{
+    one_router::OneRouter,
+    sources::{Environment, Flag, common_flags},
+};
 use crate::{
     args::{Cli, Command, LogFormat, LogLevel},
     error::CliError,
@@ -79,29 +82,63 @@ impl Loaded {
     }
 }
 
+/// What a program asks of its configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The file that its command line names.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether no file has anything to say to it.
+    pub(crate) needs_no_file: bool,
+    /// What its command line sets.
+    pub(crate) flags: Vec<Flag>,
+    /// Keys that the service manager may hand over, and the names of the credentials.
+    pub(crate) credentials: &'static [(&'static str, &'static str)],
+    /// Whether the router that the environment names matters.
+    pub(crate) one_router: bool,
+}
+
 /// Reads everything that this command line is told by.
 pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
+    let asked = Asked {
+        config: cli.global.common.config.clone(),
+        needs_no_file: sources::needs_no_file(&cli.command),
+        flags: sources::flags(cli),
+        credentials: &[],
+        one_router: matches!(
+            cli.command,
+            Command::Run(_) | Command::Doctor | Command::CheckConfig
+        ),
+    };
+    let (loaded, ()) = read(asked, environment, |loader| {
+        loader.leave("http", &["EXPIRY_LISTEN", "EXPIRY_WATCHER_ENABLED"]);
+    });
+    loaded
+}
+
+/// Reads everything that a program is told by, and with `more` what only it knows.
+pub(crate) fn read<T>(
+    asked: Asked,
+    environment: &Environment,
+    more: impl FnOnce(&mut Loader) -> T,
+) -> (Loaded, T) {
+    let router_matters = asked.one_router;
     let Found {
         file,
         sources,
         faults,
-    } = sources::find(cli, environment);
+    } = sources::find(asked, environment);
     let mut loader = Loader::new(sources);
     for Fault { place, message } in faults {
         loader.fault(place, message);
     }
     // Known to this program, but its own business.
     let _ = loader.variable(sources::CONFIG);
-    loader.leave("http", &["EXPIRY_LISTEN", "EXPIRY_WATCHER_ENABLED"]);
+    let more = more(&mut loader);
     let general = loader.section::<General>();
     let watcher = loader.section();
     let gateway = loader.section();
     let database = general.database(&mut loader, environment);
     let store = check(&mut loader, &database, general.key_file.as_deref());
-    let router_matters = matches!(
-        cli.command,
-        Command::Run(_) | Command::Doctor | Command::CheckConfig
-    );
     let (one_router, mut of_router) = if router_matters {
         one_router::read(&mut loader, environment)
     } else {
@@ -136,12 +173,13 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
         gateway,
         one_router,
     };
-    Loaded {
+    let loaded = Loaded {
         file,
         listed,
         faults,
         settings,
-    }
+    };
+    (loaded, more)
 }
 
 /// Understands the database's URL, which nothing has opened yet.

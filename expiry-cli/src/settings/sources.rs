@@ -10,7 +10,8 @@ use std::{
 use clap::ValueEnum;
 use expiry_core::config::{Fault, Place, Sources};
 
-use crate::args::{Cli, Command};
+use super::Asked;
+use crate::args::{Cli, Command, CommonArgs};
 
 /// The variable that names the file.
 pub(super) const CONFIG: &str = "EXPIRY_CONFIG";
@@ -77,23 +78,25 @@ impl Environment {
     }
 }
 
-pub(super) fn find(cli: &Cli, environment: &Environment) -> Found {
+pub(super) fn find(asked: Asked, environment: &Environment) -> Found {
     let mut sources = Sources {
         variables: environment.variables.clone(),
-        flags: flags(cli),
+        flags: asked.flags,
         ..Sources::default()
     };
     let mut faults = Vec::new();
-    match environment.credential(DATABASE) {
-        Some(Ok(url)) => sources.credentials.push(("database", DATABASE, url)),
-        // It names a database, so no other may be opened in its place.
-        Some(Err(error)) => faults.push(unreadable_credential(DATABASE, &error)),
-        None => {}
+    for (key, name) in [("database", DATABASE)].iter().chain(asked.credentials) {
+        match environment.credential(name) {
+            Some(Ok(text)) => sources.credentials.push((key, name, text)),
+            // It names a database, or a secret, so no other may be taken in its place.
+            Some(Err(error)) => faults.push(unreadable_credential(name, &error)),
+            None => {}
+        }
     }
-    let read = if needs_no_file(&cli.command) {
+    let read = if asked.needs_no_file {
         Ok(None)
     } else {
-        read(cli, environment)
+        read(asked.config, environment)
     };
     let file = match read {
         Ok(Some((path, bytes))) => {
@@ -122,13 +125,15 @@ pub(super) fn unreadable_credential(name: &'static str, error: &io::Error) -> Fa
 }
 
 /// Tells whether a command has nothing to do with this machine's configuration.
-fn needs_no_file(command: &Command) -> bool {
+pub(super) fn needs_no_file(command: &Command) -> bool {
     matches!(command, Command::Demo(_) | Command::RouterSim(_))
 }
 
-fn read(cli: &Cli, environment: &Environment) -> Result<Option<(PathBuf, Vec<u8>)>, Fault> {
-    let by_flag = cli.global.config.clone();
-    let by_flag = by_flag.map(|path| (path, Place::Flag("--config")));
+fn read(
+    config: Option<PathBuf>,
+    environment: &Environment,
+) -> Result<Option<(PathBuf, Vec<u8>)>, Fault> {
+    let by_flag = config.map(|path| (path, Place::Flag("--config")));
     let by_variable = environment.get(CONFIG).map(PathBuf::from);
     let by_variable = by_variable.map(|path| (path, Place::Variable(CONFIG.into())));
     let default = (environment.default_file.clone(), Place::Default);
@@ -151,19 +156,31 @@ fn read(cli: &Cli, environment: &Environment) -> Result<Option<(PathBuf, Vec<u8>
     }
 }
 
+/// A key, the flag that sets it, and the value.
+pub(crate) type Flag = (&'static str, &'static str, OsString);
+
+/// What every command line can set, by key.
+pub(crate) fn common_flags(common: &CommonArgs) -> Vec<Flag> {
+    let database = common.database.as_ref().map(OsString::from);
+    let key_file = common.key_file.as_ref().map(OsString::from);
+    let given = [
+        ("database", "--database", database),
+        ("key_file", "--key-file", key_file),
+        ("log_level", "--log-level", word(common.log_level)),
+        ("log_format", "--log-format", word(common.log_format)),
+    ];
+    let given = given.into_iter();
+    given
+        .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+        .collect()
+}
+
 /// What the command line sets, by key.
-fn flags(cli: &Cli) -> Vec<(&'static str, &'static str, OsString)> {
-    let mut flags = Vec::new();
+pub(super) fn flags(cli: &Cli) -> Vec<Flag> {
+    let mut flags = common_flags(&cli.global.common);
     let mut set = |key, flag, value: Option<OsString>| {
         flags.extend(value.map(|value| (key, flag, value)));
     };
-    let global = &cli.global;
-    let database = global.database.as_ref().map(OsString::from);
-    set("database", "--database", database);
-    let key_file = global.key_file.as_ref().map(OsString::from);
-    set("key_file", "--key-file", key_file);
-    set("log_level", "--log-level", word(global.log_level));
-    set("log_format", "--log-format", word(global.log_format));
     if let Command::Run(run) = &cli.command {
         let seconds = |seconds: u64| format!("{seconds}s").into();
         set("watcher.interval", "--interval", run.interval.map(seconds));

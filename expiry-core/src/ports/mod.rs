@@ -12,10 +12,11 @@ pub use gateway::{
 };
 pub use store::{
     AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
-    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, Live,
-    MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedItem, Planned, Pruned, RouterChange,
-    RouterState, RouterStatus, Status, StatusStore, Store, StoreError, Tries, Try, Upcoming,
-    WatcherStatus, WatcherStore, Work,
+    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
+    MachineRecord, Missing, NewRouter, OpenWork, Outlook, OwedFilter, OwedItem, Planned, Pruned,
+    RouterChange, RouterSaid, RouterState, RouterStatus, Standing, Status, StatusStore, Store,
+    StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn,
+    Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

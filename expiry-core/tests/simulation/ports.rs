@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
     Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outlook,
-    Ownership, Planned, Pruned, Query, Reconciled, Reconciliation, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RouterState, Settled, Settlement, Sighting, Status, StatusStore,
-    StoreError, TaskRef, Tries, UnblockOrder, UndoKey, Username, WatcherId, Work,
+    OwedFilter, OwedItem, Ownership, Planned, Pruned, Query, Reconciled, Reconciliation, Refusal,
+    Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled, Settlement, Sighting,
+    Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder, UndoKey, Username,
+    WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -234,6 +235,19 @@ impl EnforcementStore for Link {
 impl StatusStore for Link {
     async fn status(&self, limit: u32) -> Result<Status, StoreError> {
         through!(self, status(limit))
+    }
+
+    async fn summary(&self, soon: Duration, limit: u32) -> Result<Summary, StoreError> {
+        through!(self, summary(soon, limit))
+    }
+
+    async fn owed(
+        &self,
+        filter: OwedFilter,
+        skip: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<OwedItem>), StoreError> {
+        through!(self, owed(filter, skip, limit))
     }
 
     async fn tries(&self) -> Result<Tries, StoreError> {

@@ -31,7 +31,11 @@ CREATE TABLE router (
     back_at BIGINT,
     attempted_at BIGINT,
     last_error TEXT,
-    reconciled_at BIGINT
+    reconciled_at BIGINT,
+    said_at BIGINT,
+    version TEXT,
+    board TEXT,
+    skew_us BIGINT
 );
 
 CREATE UNIQUE INDEX router_address ON router (lower(host), port);
@@ -168,6 +172,7 @@ CREATE TABLE event (
 
 CREATE INDEX event_order ON event (xid, id);
 CREATE INDEX event_age ON event (at);
+CREATE INDEX event_lag ON event (id) WHERE lag_us IS NOT NULL;
 CREATE INDEX event_subscriber ON event (subscriber_id, id) WHERE subscriber_id IS NOT NULL;
 
 -- How many first confirmations took longer than the bound below and up to `bound_us`. A row

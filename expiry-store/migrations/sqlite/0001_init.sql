@@ -31,7 +31,11 @@ CREATE TABLE router (
     back_at INTEGER,
     attempted_at INTEGER,
     last_error TEXT,
-    reconciled_at INTEGER
+    reconciled_at INTEGER,
+    said_at INTEGER,
+    version TEXT,
+    board TEXT,
+    skew_us INTEGER
 ) STRICT;
 
 CREATE UNIQUE INDEX router_address ON router (lower(host), port);
@@ -165,6 +169,7 @@ CREATE TABLE event (
 ) STRICT;
 
 CREATE INDEX event_age ON event (at);
+CREATE INDEX event_lag ON event (id) WHERE lag_us IS NOT NULL;
 CREATE INDEX event_subscriber ON event (subscriber_id, id) WHERE subscriber_id IS NOT NULL;
 
 -- How many first confirmations took longer than the bound below and up to `bound_us`. A row

@@ -40,6 +40,15 @@ const EVENTS_AFTER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detai
      WHERE (xid, id) > ($1::TEXT::XID8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY xid, id LIMIT $3";
 
+/// The latest events that are final in their order, latest first.
+const EVENTS_LATEST: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
+         subscriber_id, username, device, router_id, router, due_at, lag_us, outage
+     FROM event WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY xid DESC, id DESC LIMIT $1";
+
+/// Compares with a pattern, capitals or not.
+const LIKE: &str = "ILIKE";
+
 /// The latest events of a subscriber, latest first.
 const EVENTS_OF: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
          subscriber_id, username, device, router_id, router, due_at, lag_us, outage

@@ -7,12 +7,12 @@ use std::{
 };
 
 use expiry_core::{
-    AuditEntry, AuditEvent, AuditId, AuditKind, LagReport, RouterId, RouterLags, StoreError,
-    Subscriber, SubscriberId, Want,
+    AuditEntry, AuditEvent, AuditId, AuditKind, LagPoint, LagReport, RouterId, RouterLags,
+    StoreError, Subscriber, SubscriberId, Want,
 };
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{CHUNK, Db, EVENTS_AFTER, EVENTS_OF, Tx, keys::push_numbers};
+use super::{CHUNK, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, Tx, keys::push_numbers};
 use crate::{
     audit_row::{EventRow, bound, bound_column, kind_columns},
     error::Result,
@@ -204,6 +204,46 @@ pub(super) async fn latest_of(
         .await?;
     rows.reverse();
     decoded(rows)
+}
+
+/// Reads the latest events that are final in their order, oldest first.
+pub(super) async fn latest(tx: &mut Tx, limit: u32) -> Result<Vec<AuditEvent>> {
+    let mut rows: Vec<EventRow> = sqlx::query_as(EVENTS_LATEST)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await?;
+    rows.reverse();
+    decoded(rows)
+}
+
+/// Reads the latest first confirmations, oldest first.
+pub(super) async fn latest_lags(tx: &mut Tx, limit: u32) -> Result<Vec<LagPoint>> {
+    let rows: Vec<(i64, i64, i64, bool, String, Option<String>)> = sqlx::query_as(
+        "SELECT id, at, lag_us, outage, kind, router FROM event WHERE lag_us IS NOT NULL
+         ORDER BY id DESC LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await?;
+    let points = rows
+        .into_iter()
+        .rev()
+        .map(|(id, at, lag, outage, kind, router)| {
+            let cell = |column| Cell {
+                table: "event",
+                column,
+                key: id,
+            };
+            let restored = kind == "restore_confirmed";
+            Ok(LagPoint {
+                at: cell("at").time(at)?,
+                lag: Duration::from_micros(cell("lag_us").number(lag)?),
+                outage,
+                want: if restored { Want::Restore } else { Want::Cut },
+                router,
+            })
+        });
+    points.collect()
 }
 
 fn decoded(rows: Vec<EventRow>) -> Result<Vec<AuditEvent>> {

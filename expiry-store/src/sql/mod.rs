@@ -25,11 +25,14 @@ mod status;
 mod store;
 mod stray;
 mod subscribers;
+mod summary;
 mod tenants;
 mod undo;
 pub(super) mod work;
 
-use super::{Backend, Conn, Db, EVENTS_AFTER, EVENTS_OF, STEPS, count_anew, signal};
+use super::{
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, LIKE, STEPS, count_anew, signal,
+};
 use crate::error::Result;
 
 /// So many rows are written, or asked for, by one statement.

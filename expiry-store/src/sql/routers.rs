@@ -73,6 +73,7 @@ pub(super) async fn change(
         "UPDATE router SET host = $2, port = $3, username = $4, enabled = $5,
              identity = CASE WHEN $6 THEN NULL ELSE identity END,
              serial = CASE WHEN $6 THEN NULL ELSE serial END,
+             said_at = CASE WHEN $6 THEN NULL ELSE said_at END,
              epoch = CASE WHEN $6 THEN epoch + 1 ELSE epoch END,
              taken_over = taken_over OR NOT $5 AND owner IS NOT NULL,
              owner = CASE WHEN $5 THEN owner ELSE NULL END
@@ -111,7 +112,7 @@ pub(super) async fn change(
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     let row = require(tx, router).await?;
     sqlx::query(
-        "UPDATE router SET identity = NULL, serial = NULL, epoch = epoch + 1 WHERE id = $1",
+        "UPDATE router SET identity = NULL, serial = NULL, said_at = NULL, epoch = epoch + 1 WHERE id = $1",
     )
     .bind(router.0)
     .execute(tx.conn())

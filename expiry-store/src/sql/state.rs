@@ -14,11 +14,15 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
         RouterState::Reached(facts) => {
             sqlx::query(
                 "UPDATE router SET attempted_at = $2, last_error = NULL, down_since = NULL,
-                     back_at = CASE WHEN down_since IS NULL THEN back_at ELSE $2 END
+                     back_at = CASE WHEN down_since IS NULL THEN back_at ELSE $2 END,
+                     said_at = $2, version = $3, board = $4, skew_us = $5
                  WHERE id = $1",
             )
             .bind(fence.router.0)
             .bind(tx.now)
+            .bind(facts.version.as_deref().map(storable))
+            .bind(facts.board.as_deref().map(storable))
+            .bind(facts.clock.map(|clock| clock.timestamp_micros() - tx.now))
             .execute(tx.conn())
             .await?;
             recognise(tx, fence, facts).await

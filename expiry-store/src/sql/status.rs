@@ -3,21 +3,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId, RouterStatus, Status,
-    SubscriberId, TaskId, Tries, Try, Want, WatcherStatus,
+    OwedFilter, OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId, RouterSaid,
+    RouterStatus, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
 use super::{Tx, brake};
 use crate::{
     error::Result,
-    row::{Cell, hardware, instant, watcher_id},
+    row::{Cell, hardware, instant, want_word, watcher_id},
 };
 
-/// Cuts and restores owed on a router.
-type Owed = BTreeMap<i64, (u64, u64)>;
+/// What is owed on routers.
+type Owed = BTreeMap<i64, OwedOn>;
+
+#[derive(Clone, Copy, Default)]
+struct OwedOn {
+    cuts: u64,
+    restores: u64,
+    oldest_cut: Option<i64>,
+}
 
 pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
+    let live = live_subscribers(tx).await?;
+    let owed = owed_subscribers(tx).await?;
+    let items = owed_items(tx, OwedFilter::default(), limit).await?;
+    of_counts(tx, live, owed, items).await
+}
+
+/// Adds to what was counted and listed already what is still missing.
+pub(super) async fn of_counts(
+    tx: &mut Tx,
+    live_subscribers: u64,
+    owed_subscribers: u64,
+    items: Vec<OwedItem>,
+) -> Result<Status> {
     let owed = owed_by_router(tx).await?;
     let watchers = watchers(tx).await?;
     let routers = routers(tx, &owed, &watchers).await?;
@@ -28,14 +48,14 @@ pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
     Ok(Status {
         now: instant(tx.now)?,
         brakes: brake::brakes(tx).await?,
-        live_subscribers: live_subscribers(tx).await?,
+        live_subscribers,
         owed_cuts,
         owed_restores,
-        owed_subscribers: owed_subscribers(tx).await?,
+        owed_subscribers,
         next_deadline: next_deadline(tx).await?.map(instant).transpose()?,
         watchers,
         routers,
-        owed: owed_items(tx, limit).await?,
+        owed: items,
     })
 }
 
@@ -64,9 +84,9 @@ pub(super) async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
 /// Counts the rows that are owed, and the cuts that are owed since a deadline passed although
 /// nobody has planned them yet.
 async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
-    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(
         "SELECT router_id, COUNT(*) FILTER (WHERE want = 'cut'),
-             COUNT(*) FILTER (WHERE want = 'restore')
+             COUNT(*) FILTER (WHERE want = 'restore'), MIN(due_at) FILTER (WHERE want = 'cut')
          FROM enforcement WHERE next_at IS NOT NULL AND state = 'owed' AND due_at <= $1
          GROUP BY router_id",
     )
@@ -74,11 +94,17 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
     .fetch_all(tx.conn())
     .await?;
     let mut owed = Owed::new();
-    for (router, cuts, restores) in rows {
-        owed.insert(router, (count_of(cuts)?, count_of(restores)?));
+    for (router, cuts, restores, oldest_cut) in rows {
+        let (cuts, restores) = (count_of(cuts)?, count_of(restores)?);
+        let on = OwedOn {
+            cuts,
+            restores,
+            oldest_cut,
+        };
+        owed.insert(router, on);
     }
-    let unplanned: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT r.id, COUNT(*)
+    let unplanned: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT r.id, COUNT(*), MIN(s.ends_at)
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
@@ -88,8 +114,10 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
     .bind(tx.now)
     .fetch_all(tx.conn())
     .await?;
-    for (router, cuts) in unplanned {
-        owed.entry(router).or_default().0 += count_of(cuts)?;
+    for (router, cuts, oldest) in unplanned {
+        let on = owed.entry(router).or_default();
+        on.cuts += count_of(cuts)?;
+        on.oldest_cut = Some(on.oldest_cut.map_or(oldest, |known| known.min(oldest)));
     }
     Ok(owed)
 }
@@ -151,6 +179,10 @@ struct Row {
     last_error: Option<String>,
     reconciled_at: Option<i64>,
     strays: i64,
+    said_at: Option<i64>,
+    version: Option<String>,
+    board: Option<String>,
+    skew_us: Option<i64>,
 }
 
 async fn routers(
@@ -161,7 +193,8 @@ async fn routers(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT r.id, r.name, t.slug AS tenant, r.host, r.port, r.enabled, r.owner, r.identity,
              r.serial, r.down_since, r.attempted_at, r.last_error, r.reconciled_at,
-             (SELECT COUNT(*) FROM stray x WHERE x.router_id = r.id) AS strays
+             (SELECT COUNT(*) FROM stray x WHERE x.router_id = r.id) AS strays,
+             r.said_at, r.version, r.board, r.skew_us
          FROM router r JOIN tenant t ON t.id = r.tenant_id ORDER BY r.name",
     )
     .fetch_all(tx.conn())
@@ -171,15 +204,23 @@ async fn routers(
     let mut routers = Vec::with_capacity(rows.len());
     for row in rows {
         let owner = row.owner.as_deref().map(|id| watcher_id("router", id));
-        let (owed_cuts, owed_restores) = match owed.get(&row.id) {
+        let owed = match owed.get(&row.id) {
             Some(&owed) if row.enabled => owed,
-            _ => (0, 0),
+            _ => OwedOn::default(),
         };
         let cell = |column| Cell {
             table: "router",
             column,
             key: row.id,
         };
+        let said = row.said_at.map(|at| {
+            Ok::<_, StoreError>(RouterSaid {
+                at: cell("said_at").time(at)?,
+                version: row.version,
+                board: row.board,
+                clock_skew_ms: row.skew_us.map(|skew| skew / 1_000),
+            })
+        });
         routers.push(RouterStatus {
             id: RouterId(row.id),
             tenant: slug(row.tenant),
@@ -191,8 +232,10 @@ async fn routers(
             attempted_at: cell("attempted_at").maybe_time(row.attempted_at)?,
             last_error: row.last_error,
             name: row.name,
-            owed_cuts,
-            owed_restores,
+            owed_cuts: owed.cuts,
+            owed_restores: owed.restores,
+            oldest_cut: cell("due_at").maybe_time(owed.oldest_cut)?,
+            said: said.transpose()?,
             reconciled_at: cell("reconciled_at").maybe_time(row.reconciled_at)?,
             strays: count_of(row.strays)?,
         });
@@ -219,16 +262,44 @@ struct OwedRow {
     way_in: Option<String>,
 }
 
-async fn owed_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
-    let mut items = planned_items(tx, limit).await?;
-    items.extend(unplanned_items(tx, limit).await?);
+/// What passes the filter, and how much that is in all.
+pub(super) async fn owed(
+    tx: &mut Tx,
+    filter: OwedFilter,
+    skip: u32,
+    limit: u32,
+) -> Result<(u64, Vec<OwedItem>)> {
+    let routers: Vec<i64> = sqlx::query_scalar("SELECT id FROM router WHERE enabled")
+        .fetch_all(tx.conn())
+        .await?;
+    let by_router = owed_by_router(tx).await?.into_iter();
+    let passing = by_router.filter(|(router, _)| {
+        routers.contains(router) && filter.router.is_none_or(|only| only.0 == *router)
+    });
+    let count = passing.map(|(_, on)| match filter.want {
+        None => on.cuts + on.restores,
+        Some(Want::Cut) => on.cuts,
+        Some(Want::Restore) => on.restores,
+    });
+    let count = count.sum();
+    let mut items = owed_items(tx, filter, skip.saturating_add(limit)).await?;
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    items.drain(..skip.min(items.len()));
+    Ok((count, items))
+}
+
+async fn owed_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
+    let mut items = planned_items(tx, filter, limit).await?;
+    if filter.want != Some(Want::Restore) {
+        items.extend(unplanned_items(tx, filter, limit).await?);
+    }
     items.sort_by_key(|item| (item.since, item.task));
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(items)
 }
 
 /// A router that is down was tried for all that is owed there.
-async fn planned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
+async fn planned_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
     let rows: Vec<OwedRow> = sqlx::query_as(
         "SELECT e.id, e.subscriber_id, s.username, e.device, t.slug AS tenant, r.name AS router,
              e.want, e.due_at, e.online, e.attempts, e.attempted_at,
@@ -238,10 +309,14 @@ async fn planned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
          JOIN router r ON r.id = e.router_id AND r.enabled
          JOIN tenant t ON t.id = r.tenant_id
          JOIN subscriber s ON s.id = e.subscriber_id
-         WHERE e.state = 'owed' AND e.due_at <= $2 ORDER BY e.due_at, e.id LIMIT $1",
+         WHERE e.state = 'owed' AND e.due_at <= $2
+           AND ($3 = 0 OR e.router_id = $3) AND ($4 = '' OR e.want = $4)
+         ORDER BY e.due_at, e.id LIMIT $1",
     )
     .bind(i64::from(limit))
     .bind(tx.now)
+    .bind(filter.router.map_or(0, |router| router.0))
+    .bind(filter.want.map_or("", want_word))
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(owed_item).collect()
@@ -277,18 +352,19 @@ pub(super) async fn tries(tx: &mut Tx) -> Result<Tries> {
     })
 }
 
-async fn unplanned_items(tx: &mut Tx, limit: u32) -> Result<Vec<OwedItem>> {
+async fn unplanned_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
     let rows: Vec<(i64, String, String, String, i64)> = sqlx::query_as(
         "SELECT s.id, s.username, t.slug, r.name, s.ends_at
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
          JOIN tenant t ON t.id = s.tenant_id
-         WHERE s.planned_revision < s.revision AND s.ends_at <= $1
+         WHERE s.planned_revision < s.revision AND s.ends_at <= $1 AND ($3 = 0 OR r.id = $3)
          ORDER BY s.ends_at, s.id LIMIT $2",
     )
     .bind(tx.now)
     .bind(i64::from(limit))
+    .bind(filter.router.map_or(0, |router| router.0))
     .fetch_all(tx.conn())
     .await?;
     let items = rows.into_iter().map(|(id, username, tenant, router, end)| {
@@ -349,7 +425,7 @@ pub(super) fn slug(slug: String) -> Option<String> {
     (!slug.is_empty()).then_some(slug)
 }
 
-fn count_of(count: i64) -> Result<u64> {
+pub(super) fn count_of(count: i64) -> Result<u64> {
     let cell = Cell {
         table: "query result",
         column: "count",

@@ -6,16 +6,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
-    Explanation, Fence, Heartbeat, Intent, Known, LagReport, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Outlook, Ownership, Planned, Pruned, PutReport, PutSubscriber,
-    Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState, Settled, Settlement,
-    Status, StatusStore, StoreError, Strays, Subscriber, SubscriberId, TaskRef, Tenant, TenantId,
-    Tries, UndoKey, Upcoming, Username, WatcherId, Work,
+    Explanation, Fence, Heartbeat, Intent, Known, LagPoint, LagReport, Live, MacAddr, NewRouter,
+    NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, Ownership, Planned, Pruned, PutReport,
+    PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState,
+    Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber, SubscriberFilter,
+    SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries, UndoKey, Upcoming, Username,
+    WatcherId, Work,
 };
 
 use super::{
     Backend, audit, explain, intend, outlook, ownership, planning, prune, put, recheck, reconcile,
-    routers, settle, share, state, status, stray, subscribers, tenants, work,
+    routers, settle, share, state, status, stray, subscribers, summary, tenants, work,
 };
 use crate::{
     error,
@@ -181,6 +182,31 @@ impl Directory for Backend {
             let subscribers = subscribers::list(&mut tx, tenant, after, limit).await?;
             tx.commit().await?;
             Ok(subscribers)
+        })
+        .await
+    }
+
+    async fn subscriber_by_id(&self, id: SubscriberId) -> Result<Option<Subscriber>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let subscriber = subscribers::by_id(&mut tx, id).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn find_subscribers(
+        &self,
+        filter: &SubscriberFilter,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let found = subscribers::search(&mut tx, filter, after, limit).await?;
+            tx.commit().await?;
+            Ok(found)
         })
         .await
     }
@@ -423,6 +449,31 @@ impl StatusStore for Backend {
         .await
     }
 
+    async fn summary(&self, soon: Duration, limit: u32) -> Result<Summary> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let summary = summary::summary(&mut tx, soon, limit).await?;
+            tx.commit().await?;
+            Ok(summary)
+        })
+        .await
+    }
+
+    async fn owed(
+        &self,
+        filter: OwedFilter,
+        skip: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<OwedItem>)> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let owed = status::owed(&mut tx, filter, skip, limit).await?;
+            tx.commit().await?;
+            Ok(owed)
+        })
+        .await
+    }
+
     async fn tries(&self) -> Result<Tries> {
         within(LONG, async {
             let mut tx = self.begin(Mode::Read).await?;
@@ -452,6 +503,36 @@ impl AuditStore for Backend {
             let events = audit::after(&mut tx, after, limit).await?;
             tx.commit().await?;
             Ok(events)
+        })
+        .await
+    }
+
+    async fn latest_events(&self, limit: u32) -> Result<Vec<AuditEvent>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let events = audit::latest(&mut tx, limit).await?;
+            tx.commit().await?;
+            Ok(events)
+        })
+        .await
+    }
+
+    async fn event_at(&self, id: AuditId) -> Result<Option<DateTime<Utc>>> {
+        let before = AuditId {
+            number: id.number - 1,
+            ..id
+        };
+        let next = self.events(before, 1).await?;
+        let found = next.into_iter().find(|event| event.id == id);
+        Ok(found.map(|event| event.at))
+    }
+
+    async fn latest_lags(&self, limit: u32) -> Result<Vec<LagPoint>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let points = audit::latest_lags(&mut tx, limit).await?;
+            tx.commit().await?;
+            Ok(points)
         })
         .await
     }

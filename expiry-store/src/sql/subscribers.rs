@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use expiry_core::{
     AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber, Revision,
-    RouterId, Subscriber, SubscriberId, TenantId, Username,
+    RouterId, Standing, Subscriber, SubscriberFilter, SubscriberId, TenantId, Username,
 };
 use sqlx::QueryBuilder;
 
 use super::{
-    CHUNK, Db, Tx, audit,
+    CHUNK, Db, LIKE, Tx, audit,
     cut::{self, Due, Removed},
     planning, routers, share, signal, tenants,
 };
@@ -76,6 +76,95 @@ pub(super) async fn list(
     .await?;
     let subscribers = rows.into_iter().map(Subscriber::try_from);
     Ok(subscribers.collect::<std::result::Result<_, _>>()?)
+}
+
+pub(super) async fn by_id(tx: &mut Tx, id: SubscriberId) -> Result<Option<Subscriber>> {
+    let row: Option<SubscriberRow> = sqlx::query_as(
+        "SELECT id, tenant_id, username, service, access, ends_at, revision, router_id, macs
+         FROM subscriber WHERE id = $1 AND removed_at IS NULL",
+    )
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(Subscriber::try_from).transpose()?)
+}
+
+pub(super) async fn search(
+    tx: &mut Tx,
+    filter: &SubscriberFilter,
+    after: SubscriberId,
+    limit: u32,
+) -> Result<Vec<Subscriber>> {
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT id, tenant_id, username, service, access, ends_at, revision, router_id, macs
+         FROM subscriber WHERE removed_at IS NULL AND id > ",
+    );
+    query.push_bind(after.0);
+    if let Some(part) = &filter.name {
+        query.push(" AND username ").push(LIKE).push(" ");
+        query.push_bind(containing(part)).push(r" ESCAPE '\'");
+    }
+    if let Some(mac) = filter.device {
+        query.push(" AND id IN (SELECT subscriber_id FROM device WHERE mac = ");
+        query.push_bind(mac.to_string()).push(")");
+    }
+    if let Some(tenant) = filter.tenant {
+        query
+            .push(" AND tenant_id = ")
+            .push_bind(tenant_number(tenant));
+    }
+    if let Some(router) = filter.router {
+        query.push(" AND router_id = ").push_bind(router.0);
+    }
+    match filter.standing {
+        None => {}
+        Some(Standing::Live) => {
+            query.push(" AND (access = 'forever' OR ends_at > ");
+            query.push_bind(tx.now).push(")");
+        }
+        Some(Standing::Ended) => {
+            query.push(" AND ends_at <= ").push_bind(tx.now);
+        }
+        Some(Standing::Never) => {
+            query.push(" AND access = 'none'");
+        }
+        Some(Standing::Owed) => {
+            query.push(
+                " AND (id IN (SELECT e.subscriber_id FROM enforcement e
+                              JOIN router r ON r.id = e.router_id AND r.enabled
+                              WHERE e.next_at IS NOT NULL AND e.state = 'owed'
+                                AND e.want = 'cut' AND e.due_at <= ",
+            );
+            query.push_bind(tx.now);
+            query.push(") OR planned_revision < revision AND ends_at <= ");
+            query.push_bind(tx.now);
+            query.push(
+                " AND EXISTS (SELECT 1 FROM router r
+                              WHERE r.tenant_id = subscriber.tenant_id AND r.enabled
+                                AND (subscriber.router_id IS NULL
+                                     OR subscriber.router_id = r.id)))",
+            );
+        }
+    }
+    query
+        .push(" ORDER BY id LIMIT ")
+        .push_bind(i64::from(limit));
+    let rows: Vec<SubscriberRow> = query.build_query_as().fetch_all(tx.conn()).await?;
+    let subscribers = rows.into_iter().map(Subscriber::try_from);
+    Ok(subscribers.collect::<std::result::Result<_, _>>()?)
+}
+
+/// The pattern of texts that contain a part, whatever is in it.
+fn containing(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in part.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 pub(super) async fn change_access(

@@ -40,6 +40,14 @@ const EVENTS_AFTER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, su
          username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE $1 >= 0 AND id > $2 ORDER BY id LIMIT $3";
 
+/// The latest events, latest first.
+const EVENTS_LATEST: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
+         username, device, router_id, router, due_at, lag_us, outage
+     FROM event ORDER BY id DESC LIMIT $1";
+
+/// Compares with a pattern, capitals or not.
+const LIKE: &str = "LIKE";
+
 /// The latest events of a subscriber, latest first.
 const EVENTS_OF: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
          username, device, router_id, router, due_at, lag_us, outage

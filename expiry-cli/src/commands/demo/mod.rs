@@ -52,7 +52,7 @@ async fn play(
     let subscribers = usize::try_from(args.subscribers).unwrap_or(usize::MAX);
     let plan = Plan::new(args.length, routers, subscribers);
     let (told, events) = mpsc::unbounded_channel();
-    let watcher = wiring::watcher(
+    let watcher = wiring::watcher_on(
         Arc::clone(&store),
         Arc::new(Teller(told)),
         WatcherConfig::default(),

@@ -6,7 +6,7 @@ use crate::output::count;
 use crate::words::{span, utc};
 
 /// Says what happened to a subscriber.
-pub(super) fn told(event: &AuditEvent) -> String {
+pub(crate) fn told(event: &AuditEvent) -> String {
     let entry = &event.entry;
     let what = what(&entry.kind);
     let device = entry.device.map_or(String::new(), |mac| format!(" {mac}"));

@@ -1,5 +1,7 @@
 //! Why a subscriber is or is not online, and what happens next, in words that can be read aloud.
 
+pub(crate) use self::events::told;
+
 mod events;
 mod nearest;
 mod router;
@@ -63,28 +65,36 @@ struct Told {
     text: Vec<String>,
 }
 
+/// Says of each subscriber why it is or is not online, and what happens next.
+pub(crate) fn explained(
+    explanation: &Explanation,
+    tenant: Option<&str>,
+    retry: &RetryPolicy,
+) -> Vec<Vec<String>> {
+    let watch = Watch::of(&explanation.watchers, &explanation.brakes);
+    let cases = explanation.subscribers.iter().map(|of| Case {
+        of,
+        now: explanation.now,
+        watch: &watch,
+        retry,
+    });
+    cases.map(|case| case.paragraphs(tenant)).collect()
+}
+
 impl View {
     fn new(explanation: Explanation, tenant: Option<&str>, retry: &RetryPolicy) -> Self {
+        let texts = explained(&explanation, tenant, retry);
         let Explanation {
             now,
             brakes,
             watchers,
             subscribers,
         } = explanation;
-        let watch = Watch::of(&watchers, &brakes);
-        let told = subscribers.into_iter().map(|explained| {
-            let case = Case {
-                of: &explained,
-                now,
-                watch: &watch,
-                retry,
-            };
-            let text = case.paragraphs(tenant);
-            Told {
-                tenant: tenant.map(Into::into),
-                text,
-                explained,
-            }
+        let told = subscribers.into_iter().zip(texts);
+        let told = told.map(|(explained, text)| Told {
+            tenant: tenant.map(Into::into),
+            text,
+            explained,
         });
         Self {
             now,

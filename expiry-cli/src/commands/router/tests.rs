@@ -321,6 +321,7 @@ async fn a_test_that_succeeds_says_what_answered() {
         version: Some("7.18.2 (stable)".into()),
         board: None,
         uptime: None,
+        clock: None,
     };
     let mut gateway = MockRouterGateway::new();
     gateway.expect_probe().return_once(|_| Ok(facts));

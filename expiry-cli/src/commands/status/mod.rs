@@ -314,6 +314,8 @@ mod tests {
             owed_restores: 0,
             reconciled_at: None,
             strays: 0,
+            oldest_cut: None,
+            said: None,
         }
     }
 

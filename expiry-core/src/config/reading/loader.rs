@@ -102,6 +102,8 @@ impl Loader {
                 secret: key.secret,
             });
             self.variables.push(variable);
+            let also = key.also.iter().filter(|name| name.starts_with(PREFIX));
+            self.variables.extend(also.map(ToString::to_string));
         }
         self.sections.push(S::NAME.into());
         for contradiction in section.contradictions() {

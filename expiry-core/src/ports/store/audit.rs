@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -23,6 +25,16 @@ pub trait AuditStore: Send + Sync {
     /// older transactions of the database are open.
     async fn events(&self, after: AuditId, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
 
+    /// Returns the latest events that are final in their order, at most `limit`, oldest first: whoever
+    /// goes on after the last of them skips none.
+    async fn latest_events(&self, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Returns when an event was recorded; `None` if there is none with this id, or none any more.
+    async fn event_at(&self, id: AuditId) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+    /// Returns the latest first confirmations, at most `limit`, oldest first.
+    async fn latest_lags(&self, limit: u32) -> Result<Vec<LagPoint>, StoreError>;
+
     /// Returns how long first confirmations took, of all times.
     async fn lag(&self) -> Result<LagReport, StoreError>;
 
@@ -38,6 +50,21 @@ pub trait AuditStore: Send + Sync {
         username: &Username,
         events: u32,
     ) -> Result<Explanation, StoreError>;
+}
+
+/// One first confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LagPoint {
+    /// When it was confirmed.
+    pub at: DateTime<Utc>,
+    /// From the deadline until then.
+    pub lag: Duration,
+    /// Whether the router was down meanwhile.
+    pub outage: bool,
+    /// The direction.
+    pub want: Want,
+    /// The router's name then.
+    pub router: Option<String>,
 }
 
 /// A deadline ahead.

@@ -120,6 +120,18 @@ pub trait Directory: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Subscriber>, StoreError>;
 
+    /// Finds a subscriber by number.
+    async fn subscriber_by_id(&self, id: SubscriberId) -> Result<Option<Subscriber>, StoreError>;
+
+    /// Lists the subscribers of all tenants that pass a filter in order of id, after `after`, at most
+    /// `limit`.
+    async fn find_subscribers(
+        &self,
+        filter: &SubscriberFilter,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>, StoreError>;
+
     /// Changes access.
     ///
     /// # Errors
@@ -156,6 +168,34 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// [`StoreError::Missing`].
     async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<(), StoreError>;
+}
+
+/// Which subscribers are asked for: those that pass everything that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriberFilter {
+    /// A part of the name; capitals from A to Z or not.
+    pub name: Option<String>,
+    /// One of the devices.
+    pub device: Option<MacAddr>,
+    /// The tenant; `Some(None)` for those who belong to none.
+    pub tenant: Option<Option<TenantId>>,
+    /// The router they are bound to.
+    pub router: Option<RouterId>,
+    /// How they stand.
+    pub standing: Option<Standing>,
+}
+
+/// How a subscriber stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its access is live.
+    Live,
+    /// Its access has ended.
+    Ended,
+    /// It never had access.
+    Never,
+    /// A cut of it is owed on an enabled router.
+    Owed,
 }
 
 /// A router to be made.

@@ -6,15 +6,19 @@ mod error;
 mod status;
 
 pub use audit::{
-    AuditStore, Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Upcoming,
+    AuditStore, Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, LagPoint,
+    Upcoming,
 };
 pub use brake::{BrakeStore, MachineRecord};
-pub use directory::{Directory, NewRouter, OpenWork, RouterChange};
+pub use directory::{Directory, NewRouter, OpenWork, RouterChange, Standing, SubscriberFilter};
 pub use enforcement::{
     ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, Pruned, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
-pub use status::{Outlook, OwedItem, RouterStatus, Status, StatusStore, Tries, Try, WatcherStatus};
+pub use status::{
+    Outlook, OwedFilter, OwedItem, RouterSaid, RouterStatus, Status, StatusStore, Summary,
+    TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
+};
 #[cfg(feature = "mock")]
 pub use {
     audit::MockAuditStore, brake::MockBrakeStore, directory::MockDirectory,

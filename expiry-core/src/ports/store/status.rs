@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::StoreError;
+use super::{StoreError, Upcoming};
 use crate::{
     Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
     WayIn,
@@ -14,6 +16,19 @@ use crate::{
 pub trait StatusStore: Send + Sync {
     /// Returns the state of everything, with at most `limit` owed items, oldest first.
     async fn status(&self, limit: u32) -> Result<Status, StoreError>;
+
+    /// Returns counts of everything, of each tenant, and the next `limit` of those whose access ends
+    /// within `soon`, and the `limit` who are owed a cut for longest.
+    async fn summary(&self, soon: Duration, limit: u32) -> Result<Summary, StoreError>;
+
+    /// Returns what of everything owed on enabled routers passes the filter, oldest first, without
+    /// the first `skip`, at most `limit`; and how much that is in all.
+    async fn owed(
+        &self,
+        filter: OwedFilter,
+        skip: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<OwedItem>), StoreError>;
 
     /// Returns of everything that is planned and owed on enabled routers only what tells whether
     /// it was tried: however much that is, it fits into memory.
@@ -131,6 +146,88 @@ pub struct RouterStatus {
     pub reconciled_at: Option<DateTime<Utc>>,
     /// How much was seen there then that belongs to nobody we know.
     pub strays: u64,
+    /// Since when the oldest cut is owed there.
+    pub oldest_cut: Option<DateTime<Utc>>,
+    /// What it said about itself when it was last asked.
+    pub said: Option<RouterSaid>,
+}
+
+/// What a router said about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouterSaid {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its RouterOS version.
+    pub version: Option<String>,
+    /// The name of its board.
+    pub board: Option<String>,
+    /// How far its clock was ahead of the store's, in milliseconds; it shows whole seconds.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// Counts and lists for a page that shows all at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The state of everything, without a list of what is owed.
+    pub status: Status,
+    /// Subscribers whose live access ends soon.
+    pub expiring: u64,
+    /// The tenants by slug; first, without a slug, those subscribers who belong to none.
+    pub tenants: Vec<TenantSummary>,
+    /// Whose access ends soon, the next first.
+    pub soon: Vec<Upcoming>,
+    /// Of whom a cut is owed on an enabled router, the oldest first.
+    pub unconfirmed: Vec<Unconfirmed>,
+}
+
+/// The counts of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantSummary {
+    /// Its slug; `None` for those who belong to none.
+    pub slug: Option<String>,
+    /// Its name; empty for those who belong to none.
+    pub name: String,
+    /// Subscribers with live access.
+    pub live: u64,
+    /// Of those, whose access ends soon.
+    pub expiring: u64,
+    /// Subscribers of whom a cut is owed on an enabled router.
+    pub owed: u64,
+}
+
+/// A subscriber of whom a cut is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// The name.
+    pub username: Username,
+    /// The tenant's slug.
+    pub tenant: Option<String>,
+    /// Since when the oldest of its cuts is owed.
+    pub since: DateTime<Utc>,
+    /// Where, by name.
+    pub routers: Vec<UnconfirmedOn>,
+}
+
+/// A router where a subscriber is not confirmed off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnconfirmedOn {
+    /// The router's name.
+    pub router: String,
+    /// Since when the cut is owed.
+    pub since: DateTime<Utc>,
+    /// Whether the last reading showed the subscriber online.
+    pub online: bool,
+}
+
+/// Which of what is owed is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwedFilter {
+    /// On this router only.
+    pub router: Option<RouterId>,
+    /// In this direction only.
+    pub want: Option<Want>,
 }
 
 /// One thing owed. A cut is owed from the instant its deadline passes, planned or not.

@@ -323,6 +323,7 @@ impl RouterGateway for SimGateway {
             version: Some("7.18.2 (stable)".into()),
             board: Some("simulated".into()),
             uptime: Some("1d02:03:04".into()),
+            clock: None,
         })
     }
 

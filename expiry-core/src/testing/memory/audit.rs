@@ -8,9 +8,9 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables, UndoRow},
 };
 use crate::{
-    AuditEvent, AuditId, AuditStore, Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo,
-    Explanation, LagReport, Pruned, RouterLags, StoreError, TenantId, UndoKey, Upcoming, Username,
-    Want,
+    AuditEvent, AuditId, AuditKind, AuditStore, Explained, ExplainedRouter, ExplainedTarget,
+    ExplainedUndo, Explanation, LagPoint, LagReport, Pruned, RouterLags, StoreError, TenantId,
+    UndoKey, Upcoming, Username, Want,
 };
 
 #[async_trait]
@@ -19,6 +19,29 @@ impl AuditStore for MemoryStore {
         self.transaction("events", |tables, _| {
             let later = tables.events.iter().filter(|event| event.id > after);
             Ok(later.take(limit as usize).cloned().collect())
+        })
+    }
+
+    async fn latest_events(&self, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        self.transaction("latest_events", |tables, _| {
+            let skipped = tables.events.len().saturating_sub(limit as usize);
+            Ok(tables.events.iter().skip(skipped).cloned().collect())
+        })
+    }
+
+    async fn event_at(&self, id: AuditId) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.transaction("event_at", |tables, _| {
+            let found = tables.events.iter().find(|event| event.id == id);
+            Ok(found.map(|event| event.at))
+        })
+    }
+
+    async fn latest_lags(&self, limit: u32) -> Result<Vec<LagPoint>, StoreError> {
+        self.transaction("latest_lags", |tables, _| {
+            let points = tables.events.iter().rev().filter_map(lag_point);
+            let mut points: Vec<_> = points.take(limit as usize).collect();
+            points.reverse();
+            Ok(points)
         })
     }
 
@@ -40,6 +63,20 @@ impl AuditStore for MemoryStore {
             Ok(tables.explain(tenant, username, events, now))
         })
     }
+}
+
+fn lag_point(event: &AuditEvent) -> Option<LagPoint> {
+    let want = match event.entry.kind {
+        AuditKind::RestoreConfirmed => Want::Restore,
+        _ => Want::Cut,
+    };
+    Some(LagPoint {
+        at: event.at,
+        lag: event.entry.lag?,
+        outage: event.entry.outage,
+        want,
+        router: event.entry.router_name.clone(),
+    })
 }
 
 impl Tables {
@@ -66,7 +103,7 @@ impl Tables {
         LagReport::new(routers)
     }
 
-    fn upcoming(&self, limit: u32, now: DateTime<Utc>) -> Vec<Upcoming> {
+    pub(super) fn upcoming(&self, limit: u32, now: DateTime<Utc>) -> Vec<Upcoming> {
         let live = self.subscribers.values().filter(|row| row.is_live(now));
         let mut ahead: Vec<_> = live
             .filter_map(|row| {

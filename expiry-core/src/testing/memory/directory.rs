@@ -3,8 +3,8 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PutReport, PutSubscriber,
-    Router, RouterChange, RouterId, StoreError, Strays, Subscriber, SubscriberId, Tenant, TenantId,
-    UndoKey, Username,
+    Router, RouterChange, RouterId, StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId,
+    Tenant, TenantId, UndoKey, Username,
 };
 
 #[async_trait]
@@ -115,6 +115,28 @@ impl Directory for MemoryStore {
                 .filter(|row| row.subscriber.tenant == tenant);
             let listed = rows.map(|row| row.subscriber.clone());
             Ok(listed.take(limit as usize).collect())
+        })
+    }
+
+    async fn subscriber_by_id(&self, id: SubscriberId) -> Result<Option<Subscriber>, StoreError> {
+        self.transaction("subscriber_by_id", |tables, _| {
+            let row = tables.subscribers.get(&id).filter(|row| !row.is_removed());
+            Ok(row.map(|row| row.subscriber.clone()))
+        })
+    }
+
+    async fn find_subscribers(
+        &self,
+        filter: &SubscriberFilter,
+        after: SubscriberId,
+        limit: u32,
+    ) -> Result<Vec<Subscriber>, StoreError> {
+        self.transaction("find_subscribers", |tables, now| {
+            let rows = tables.subscribers.values();
+            let rows = rows.filter(|row| row.subscriber.id > after && !row.is_removed());
+            let rows = rows.filter(|row| tables.passes(row, filter, now));
+            let found = rows.map(|row| row.subscriber.clone());
+            Ok(found.take(limit as usize).collect())
         })
     }
 

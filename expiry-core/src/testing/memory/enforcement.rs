@@ -11,8 +11,8 @@ use super::{
 use crate::{
     AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Known,
     Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation, RouterFacts, RouterId,
-    RouterState, Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want,
-    WatcherId, Work,
+    RouterSaid, RouterState, Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey,
+    Username, Want, WatcherId, Work,
 };
 
 #[async_trait]
@@ -312,6 +312,12 @@ impl Tables {
             }
             row.attempted_at = Some(now);
             row.last_error = None;
+            row.said = Some(RouterSaid {
+                at: now,
+                version: facts.version.clone(),
+                board: facts.board.clone(),
+                clock_skew_ms: facts.clock.map(|clock| (clock - now).num_milliseconds()),
+            });
             if let Some(since) = row.down_since.take() {
                 row.back_at = Some(now);
                 let down_for = (now - since).to_std().unwrap_or_default();

@@ -210,6 +210,7 @@ impl Tables {
     fn expect_another_box(&mut self, id: RouterId) {
         if let Some(row) = self.routers.get_mut(&id) {
             row.router.seen = None;
+            row.said = None;
             row.epoch.0 += 1;
         }
     }

@@ -1,4 +1,4 @@
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,14 +10,44 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    Outlook, OwedItem, Progress, RouterAddress, RouterStatus, Status, StatusStore, StoreError,
-    Task, TaskId, TenantId, Trace, Tries, Try, Want, WatcherId, WatcherStatus,
+    Access, Outlook, OwedFilter, OwedItem, Progress, RouterAddress, RouterStatus, Standing, Status,
+    StatusStore, StoreError, SubscriberFilter, Summary, Task, TaskId, Tenant, TenantId,
+    TenantSummary, Trace, Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId, WatcherStatus,
 };
 
 #[async_trait]
 impl StatusStore for MemoryStore {
     async fn status(&self, limit: u32) -> Result<Status, StoreError> {
         self.transaction("status", |tables, now| Ok(tables.status(limit, now)))
+    }
+
+    async fn summary(&self, soon: Duration, limit: u32) -> Result<Summary, StoreError> {
+        self.transaction(
+            "summary",
+            |tables, now| Ok(tables.summary(soon, limit, now)),
+        )
+    }
+
+    async fn owed(
+        &self,
+        filter: OwedFilter,
+        skip: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<OwedItem>), StoreError> {
+        self.transaction("owed", |tables, now| {
+            let name = |id| Some(tables.routers.get(&id)?.router.name.clone());
+            let router = filter.router.map(name);
+            let mut items = tables.status(u32::MAX, now).owed;
+            items.retain(|item| {
+                let here = router
+                    .as_ref()
+                    .is_none_or(|name| *name == Some(item.router.clone()));
+                here && filter.want.is_none_or(|want| want == item.want)
+            });
+            let all = items.len() as u64;
+            let items = items.into_iter().skip(skip as usize).take(limit as usize);
+            Ok((all, items.collect()))
+        })
     }
 
     async fn tries(&self) -> Result<Tries, StoreError> {
@@ -68,6 +98,73 @@ impl Tables {
             watchers: self.watcher_list(now),
             routers,
             owed: owed.into_iter().take(limit as usize).collect(),
+        }
+    }
+
+    fn summary(&self, soon: Duration, limit: u32, now: DateTime<Utc>) -> Summary {
+        let mut status = self.status(u32::MAX, now);
+        let owed = std::mem::take(&mut status.owed);
+        let mut unconfirmed: Vec<Unconfirmed> = Vec::new();
+        for item in owed.into_iter().filter(|item| item.want == Want::Cut) {
+            let on = UnconfirmedOn {
+                router: item.router,
+                since: item.since,
+                online: item.online,
+            };
+            match unconfirmed
+                .iter_mut()
+                .find(|one| one.subscriber == item.subscriber)
+            {
+                Some(one) => match one
+                    .routers
+                    .iter_mut()
+                    .find(|known| known.router == on.router)
+                {
+                    Some(known) => known.online |= on.online,
+                    None => one.routers.push(on),
+                },
+                None => unconfirmed.push(Unconfirmed {
+                    subscriber: item.subscriber,
+                    username: item.username,
+                    tenant: item.tenant,
+                    since: item.since,
+                    routers: vec![on],
+                }),
+            }
+        }
+        for one in &mut unconfirmed {
+            one.routers.sort_by(|a, b| a.router.cmp(&b.router));
+        }
+        unconfirmed.sort_by_key(|one| (one.since, one.subscriber));
+        let mut ahead = self.upcoming(u32::MAX, now);
+        ahead.retain(|one| one.ends_at <= now + soon);
+        let nobodys = TenantSummary::default();
+        let of = |tenant: &Tenant| TenantSummary {
+            slug: Some(tenant.slug.clone()),
+            name: tenant.name.clone(),
+            ..TenantSummary::default()
+        };
+        let mut tenants: Vec<_> = std::iter::once(nobodys)
+            .chain(self.tenants.values().map(of))
+            .collect();
+        tenants.sort_by(|a, b| a.slug.cmp(&b.slug));
+        for tenant in &mut tenants {
+            let live = self.subscribers.values().filter(|row| row.is_live(now));
+            let here = |row: &&SubscriberRow| self.slug(row.subscriber.tenant) == tenant.slug;
+            tenant.live = live.filter(here).count() as u64;
+            let ours = |slug: &Option<String>| *slug == tenant.slug;
+            tenant.expiring = ahead.iter().filter(|one| ours(&one.tenant)).count() as u64;
+            tenant.owed = unconfirmed.iter().filter(|one| ours(&one.tenant)).count() as u64;
+        }
+        let expiring = ahead.len() as u64;
+        ahead.truncate(limit as usize);
+        unconfirmed.truncate(limit as usize);
+        Summary {
+            status,
+            expiring,
+            tenants,
+            soon: ahead,
+            unconfirmed,
         }
     }
 
@@ -160,6 +257,7 @@ impl Tables {
     ) -> RouterStatus {
         let here = |item: &&OwedItem| item.router == row.router.name;
         let owed: Vec<_> = owed.iter().filter(here).collect();
+        let cuts = owed.iter().filter(|item| item.want == Want::Cut);
         let address = &row.router.address;
         RouterStatus {
             id: row.router.id,
@@ -179,6 +277,8 @@ impl Tables {
                 .strays
                 .get(&row.router.id)
                 .map_or(0, |s| s.len() as u64),
+            oldest_cut: cuts.map(|item| item.since).min(),
+            said: row.said.clone(),
         }
     }
 
@@ -211,6 +311,34 @@ impl Tables {
 
     pub(super) fn slug(&self, tenant: Option<TenantId>) -> Option<String> {
         Some(self.tenants.get(&tenant?)?.slug.clone())
+    }
+}
+
+impl Tables {
+    /// Tells whether a subscriber is asked for.
+    pub(super) fn passes(
+        &self,
+        row: &SubscriberRow,
+        filter: &SubscriberFilter,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let of = &row.subscriber;
+        let is_owed = || {
+            let owed = self.status(u32::MAX, now).owed;
+            let mut cuts = owed.iter().filter(|item| item.want == Want::Cut);
+            cuts.any(|item| item.subscriber == of.id)
+        };
+        let name = filter.name.as_ref().map(|part| part.to_ascii_lowercase());
+        name.is_none_or(|part| of.username.as_str().to_ascii_lowercase().contains(&part))
+            && filter.device.is_none_or(|mac| of.devices.contains(&mac))
+            && filter.tenant.is_none_or(|tenant| of.tenant == tenant)
+            && filter.router.is_none_or(|router| of.router == Some(router))
+            && filter.standing.is_none_or(|standing| match standing {
+                Standing::Live => of.access.is_live(now),
+                Standing::Ended => of.access.has_ended(now),
+                Standing::Never => of.access == Access::None,
+                Standing::Owed => is_owed(),
+            })
     }
 }
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::brake::MachineRow;
 use crate::{
     AuditEntry, AuditEvent, AuditId, AuditKind, Brake, Epoch, Lags, MacAddr, Progress, Revision,
-    Router, RouterId, State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId,
-    Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant,
+    TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -130,6 +130,7 @@ pub(super) struct RouterRow {
     pub(super) attempted_at: Option<DateTime<Utc>>,
     pub(super) last_error: Option<String>,
     pub(super) reconciled_at: Option<DateTime<Utc>>,
+    pub(super) said: Option<RouterSaid>,
 }
 
 impl RouterRow {
@@ -146,6 +147,7 @@ impl RouterRow {
             attempted_at: None,
             last_error: None,
             reconciled_at: None,
+            said: None,
         }
     }
 }

@@ -225,6 +225,7 @@ async fn a_router_without_routerboard_menu_has_no_serial_number() {
         version: Some("7.18.2 (stable)".into()),
         board: None,
         uptime: Some("1d02:03:04".into()),
+        clock: None,
     };
     assert_eq!(probed, Ok(facts));
 }
@@ -256,7 +257,7 @@ async fn r1_a_router_that_does_not_say_its_name_is_known_by_its_serial_number(
     let play = async {
         let mut peer = office.accept().await;
         peer.login().await;
-        for command in peer.take(3).await {
+        for command in peer.take(4).await {
             match (command.command(), trap) {
                 (b"/system/routerboard/print", _) => {
                     peer.row(&command, &[("serial-number", serial)]).await;

@@ -147,7 +147,7 @@ impl Peer {
     }
 
     pub(super) async fn introduce(&mut self, identity: &str, serial: Option<&str>) {
-        for command in self.take(3).await {
+        for command in self.take(4).await {
             match (command.command(), serial) {
                 (b"/system/identity/print", _) => {
                     self.row(&command, &[("name", identity)]).await;
@@ -164,6 +164,9 @@ impl Peer {
                     let fields = [("version", "7.18.2 (stable)"), ("uptime", "1d02:03:04")];
                     self.row(&command, &fields).await;
                     self.done(&command).await;
+                }
+                (b"/system/clock/print", _) => {
+                    self.trap(&command, "no such command prefix").await;
                 }
                 _ => panic!("unexpected {command:?}"),
             }

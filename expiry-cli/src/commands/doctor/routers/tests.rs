@@ -28,6 +28,7 @@ fn facts() -> RouterFacts {
         version: Some("7.18.2 (stable)".into()),
         board: Some("hAP".into()),
         uptime: None,
+        clock: None,
     }
 }
 

@@ -45,6 +45,8 @@ fn router(number: usize) -> RouterStatus {
         owed_restores: 0,
         reconciled_at: None,
         strays: 2 * u64::from(number == 2),
+        oldest_cut: None,
+        said: None,
     }
 }
 

@@ -345,6 +345,7 @@ pub(super) fn facts(identity: &str, serial: Option<&str>) -> RouterFacts {
         version: Some("7.18.2 (stable)".into()),
         board: None,
         uptime: None,
+        clock: None,
     }
 }
 

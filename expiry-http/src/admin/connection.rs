@@ -1,0 +1,257 @@
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, header},
+};
+use expiry_core::{Router, RouterAddress, RouterId};
+use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    probe::{Probed, Step, probe},
+    problem::{Problem, Refusal},
+    state::Inner,
+};
+
+/// So many routers are tried at once.
+const AT_ONCE: usize = 16;
+
+/// Whether a router can be reached and lets us in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Tested {
+    /// Whether all routers answered.
+    success: bool,
+    message: String,
+    /// The first router; `null` if there is none.
+    router_info: Option<Info>,
+    /// What failed at the first router that failed, and what to do.
+    error: Option<String>,
+    /// All routers that were tried.
+    routers: Vec<Info>,
+}
+
+#[derive(Clone, Serialize, ToSchema)]
+struct Info {
+    /// The router's name; of one that is not saved, none.
+    name: Option<String>,
+    ip: String,
+    port: u16,
+    /// `reachable` or `unreachable`.
+    status: &'static str,
+    /// `api_ok`, `login_failed`, `permission_denied`, `wrong_router`, `api_error` or `unreachable`.
+    api_status: &'static str,
+    /// The step that failed.
+    step: Option<Step>,
+    error: Option<String>,
+    identity: Option<String>,
+    version: Option<String>,
+    board: Option<String>,
+    uptime: Option<String>,
+    clock_skew_seconds: Option<f64>,
+    rtt_ms: Option<u64>,
+}
+
+/// A router that is not saved yet.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RouterToTest)]
+pub(crate) struct Given {
+    /// Name or IP address.
+    #[schema(min_length = 1)]
+    router_ip: String,
+    username: String,
+    #[schema(format = "password")]
+    password: String,
+    /// By default 8728.
+    #[schema(minimum = 1, maximum = 65535)]
+    api_port: Option<u16>,
+}
+
+/// Tries the saved routers.
+#[utoipa::path(
+    get,
+    path = "/mikrotik/test-connection/",
+    operation_id = "test_saved_routers",
+    tag = "admin",
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "What came of it, good or bad.", body = Tested),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+    )
+)]
+pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>, Refusal> {
+    let mut routers = app.service.directory.routers().await?;
+    routers.retain(|router| router.enabled);
+    let tried = stream::iter(routers).map(|router| {
+        let app = Arc::clone(&app);
+        async move {
+            let name = Some(router.name.clone());
+            test(&app, &router, name).await
+        }
+    });
+    let tried = tried.buffered(AT_ONCE).collect().await;
+    Ok(Json(Tested::of(tried)))
+}
+
+/// Tries a router that is not saved yet; without a body the saved ones.
+#[utoipa::path(
+    post,
+    path = "/mikrotik/test-connection/",
+    operation_id = "test_router",
+    tag = "admin",
+    request_body(content = Option<Given>, content_type = "application/json"),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "What came of it, good or bad.", body = Tested),
+        (status = BAD_REQUEST, description = "The body is wrong.", body = Refusal),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
+        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Refusal),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Refusal),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+    )
+)]
+pub(crate) async fn given(
+    State(app): State<Arc<Inner>>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Json<Tested>, Refusal> {
+    let body = body.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            let detail = "the body is longer than 64 KiB";
+            Problem::new(rejection.status(), "body_too_large", detail)
+        } else {
+            Problem::body(rejection.body_text())
+        }
+    })?;
+    if body.is_empty() {
+        return saved(State(app)).await;
+    }
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.to_ascii_lowercase().starts_with("application/json") {
+        let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let detail = "the body must be application/json";
+        return Err(Problem::new(status, "unsupported_media_type", detail).into());
+    }
+    let given: Option<Given> =
+        serde_json::from_slice(&body).map_err(|error| Problem::body(error.to_string()))?;
+    let Some(given) = given else {
+        return saved(State(app)).await;
+    };
+    let port = given.api_port.unwrap_or(8728);
+    check(&given.router_ip, port)?;
+    let router = Router {
+        id: RouterId(0),
+        name: given.router_ip.clone(),
+        tenant: None,
+        address: RouterAddress {
+            host: given.router_ip,
+            port,
+            username: given.username,
+            password: given.password.into(),
+        },
+        enabled: true,
+        seen: None,
+    };
+    Ok(Json(Tested::of(vec![test(&app, &router, None).await])))
+}
+
+/// Tells whether this can be the address of a router.
+pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let is_host = !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed);
+    if !is_host && host.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err(Problem::body(
+            "the host is not a host name or an IP address",
+        ));
+    }
+    if port == 0 {
+        return Err(Problem::body("the port must be from 1 to 65535"));
+    }
+    Ok(())
+}
+
+async fn test(app: &Inner, router: &Router, name: Option<String>) -> Info {
+    let gateway = (app.service.gateways)();
+    let Probed { result } = probe(&*gateway, router).await;
+    let address = RouterAddress::place(&router.address.host, router.address.port);
+    let success = result.is_ok();
+    tracing::info!(address, router = name, success, "router tested");
+    let (ip, port) = (router.address.host.clone(), router.address.port);
+    let nothing = Info {
+        name,
+        ip,
+        port,
+        status: "reachable",
+        api_status: "api_ok",
+        step: None,
+        error: None,
+        identity: None,
+        version: None,
+        board: None,
+        uptime: None,
+        clock_skew_seconds: None,
+        rtt_ms: None,
+    };
+    match result {
+        Ok(answered) => Info {
+            identity: Some(answered.facts.hardware.identity),
+            version: answered.facts.version,
+            board: answered.facts.board,
+            uptime: answered.facts.uptime,
+            clock_skew_seconds: answered.clock_skew_seconds,
+            rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
+            ..nothing
+        },
+        Err((step, error)) => {
+            let (status, api_status) = match step {
+                Step::NameLookup | Step::TcpConnect => ("unreachable", "unreachable"),
+                Step::Login => ("reachable", "login_failed"),
+                Step::Permission => ("reachable", "permission_denied"),
+                Step::WrongRouter => ("reachable", "wrong_router"),
+                Step::Protocol => ("reachable", "api_error"),
+            };
+            Info {
+                status,
+                api_status,
+                step: Some(step),
+                error: Some(error),
+                ..nothing
+            }
+        }
+    }
+}
+
+impl Tested {
+    fn of(routers: Vec<Info>) -> Self {
+        let failed = routers.iter().filter(|info| info.error.is_some()).count();
+        let error = routers.iter().find_map(|info| info.error.clone());
+        let (success, message, error) = match (routers.len(), failed) {
+            (0, _) => {
+                let todo = "no router is saved and enabled: add one, or send router_ip, username \
+                            and password";
+                (false, "No router to test".into(), Some(todo.into()))
+            }
+            (_, 0) => (true, "Connection successful".into(), None),
+            (1, _) => (false, "Connection failed".into(), error),
+            (all, failed) => (
+                false,
+                format!("Connection failed to {failed} of {all} routers"),
+                error,
+            ),
+        };
+        Self {
+            success,
+            message,
+            router_info: routers.first().cloned(),
+            error,
+            routers,
+        }
+    }
+}

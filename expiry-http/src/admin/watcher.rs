@@ -1,0 +1,293 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use expiry_core::{Health, HealthReport, Summary, Unconfirmed, watcher::OnceReport};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::seconds;
+use crate::{
+    extract::Params,
+    problem::{Problem, Refusal},
+    state::{Inner, MOST},
+};
+
+/// How the watcher does, and who is about to go or should be gone.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WatcherAnswer {
+    success: bool,
+    watcher: Running,
+    statistics: Statistics,
+    by_tenant: BTreeMap<String, OfTenant>,
+    expiring_soon: Vec<Expiring>,
+    expired_not_disconnected: Vec<Expired>,
+    /// `healthy`, `needs_attention` or `critical`.
+    health: String,
+    /// Why it is not healthy, a sentence each.
+    health_reasons: Vec<String>,
+    timestamp: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Running {
+    /// Whether any watcher is alive, in whatever process.
+    running: bool,
+    check_interval_seconds: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Statistics {
+    total_active_users: u64,
+    expiring_in_30_min: u64,
+    expired_but_still_active: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OfTenant {
+    tenant_name: String,
+    active_users: u64,
+    expiring_soon: u64,
+    expired_not_disconnected: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Expiring {
+    id: i64,
+    phone_number: String,
+    tenant: Option<String>,
+    tenant_name: Option<String>,
+    expires_at: String,
+    remaining_minutes: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Expired {
+    id: i64,
+    phone_number: String,
+    tenant: Option<String>,
+    tenant_name: Option<String>,
+    expired_at: String,
+    expires_at: String,
+    minutes_expired: i64,
+    /// `online` or `unconfirmed`.
+    reason: &'static str,
+    routers: Vec<On>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct On {
+    name: String,
+    since: String,
+}
+
+/// How long the lists may be.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Limit {
+    /// Most entries of each list, 0 to 1000.
+    #[param(minimum = 0, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// Tells how the watcher does, and who is about to go or should be gone.
+#[utoipa::path(
+    get,
+    path = "/expiry-watcher/",
+    operation_id = "watcher_status",
+    tag = "admin",
+    params(Limit),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "What is true, at most a second old.", body = WatcherAnswer),
+        (status = BAD_REQUEST, description = "The limit is wrong.", body = Refusal),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<Inner>>,
+    params: Result<Params<Limit>, Problem>,
+) -> Result<Response, Refusal> {
+    let limit = params?.0.limit.unwrap_or(100);
+    if limit > MOST {
+        let detail = format!("limit: at most {MOST}");
+        return Err(Problem::parameter(detail).into());
+    }
+    let snapshot = app.snapshot().await?;
+    let interval = app.service.interval.as_secs();
+    let body = snapshot.answer(limit, |summary| {
+        let answer = WatcherAnswer::new(summary, limit as usize, interval);
+        serde_json::to_vec(&answer).map_or_else(|_| Bytes::new(), Bytes::from)
+    });
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+impl WatcherAnswer {
+    fn new(summary: &Summary, limit: usize, interval: u64) -> Self {
+        let status = &summary.status;
+        let HealthReport { health, reasons } = HealthReport::of(status);
+        let names: BTreeMap<_, _> = summary
+            .tenants
+            .iter()
+            .map(|tenant| (tenant.slug.as_deref(), tenant.name.as_str()))
+            .collect();
+        let name = |slug: &Option<String>| {
+            let slug = slug.as_deref()?;
+            names.get(&Some(slug)).map(|name| (*name).to_owned())
+        };
+        let expiring = summary.soon.iter().take(limit).map(|one| Expiring {
+            id: one.subscriber.0,
+            phone_number: one.username.as_str().into(),
+            tenant_name: name(&one.tenant),
+            tenant: one.tenant.clone(),
+            expires_at: seconds(one.ends_at),
+            remaining_minutes: minutes(one.ends_at - status.now),
+        });
+        let expired = summary.unconfirmed.iter().take(limit);
+        Self {
+            success: true,
+            watcher: Running {
+                running: status.watchers.iter().any(|watcher| watcher.alive),
+                check_interval_seconds: interval,
+            },
+            statistics: Statistics {
+                total_active_users: status.live_subscribers,
+                expiring_in_30_min: summary.expiring,
+                expired_but_still_active: status.owed_subscribers,
+            },
+            by_tenant: by_tenant(summary),
+            expiring_soon: expiring.collect(),
+            expired_not_disconnected: expired
+                .map(|one| Expired::new(one, name(&one.tenant), status.now))
+                .collect(),
+            health: word(health).into(),
+            health_reasons: reasons,
+            timestamp: seconds(status.now),
+        }
+    }
+}
+
+fn by_tenant(summary: &Summary) -> BTreeMap<String, OfTenant> {
+    let tenants = summary.tenants.iter();
+    let tenants = tenants.filter_map(|tenant| {
+        let of = OfTenant {
+            tenant_name: tenant.name.clone(),
+            active_users: tenant.live,
+            expiring_soon: tenant.expiring,
+            expired_not_disconnected: tenant.owed,
+        };
+        Some((tenant.slug.clone()?, of))
+    });
+    tenants.collect()
+}
+
+impl Expired {
+    fn new(one: &Unconfirmed, tenant_name: Option<String>, now: DateTime<Utc>) -> Self {
+        let is_online = one.routers.iter().any(|on| on.online);
+        let on = one.routers.iter().map(|on| On {
+            name: on.router.clone(),
+            since: seconds(on.since),
+        });
+        Self {
+            id: one.subscriber.0,
+            phone_number: one.username.as_str().into(),
+            tenant: one.tenant.clone(),
+            tenant_name,
+            expired_at: seconds(one.since),
+            expires_at: seconds(one.since),
+            minutes_expired: minutes(now - one.since),
+            reason: if is_online { "online" } else { "unconfirmed" },
+            routers: on.collect(),
+        }
+    }
+}
+
+fn minutes(span: TimeDelta) -> i64 {
+    span.num_minutes().max(0)
+}
+
+pub(crate) fn word(health: Health) -> &'static str {
+    match health {
+        Health::Healthy => "healthy",
+        Health::NeedsAttention => "needs_attention",
+        Health::Critical => "critical",
+    }
+}
+
+/// What a check came to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Triggered {
+    /// Whether the check ran.
+    success: bool,
+    message: String,
+    timestamp: String,
+}
+
+/// Runs one check now: whatever is owed is tried once. Answers after at most 20 s.
+#[utoipa::path(
+    post,
+    path = "/expiry-watcher/",
+    operation_id = "watcher_trigger",
+    tag = "admin",
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "Each cut that was owed was tried, or 20 s have passed, or a brake holds.", body = Triggered),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+    )
+)]
+pub(crate) async fn trigger(State(app): State<Arc<Inner>>) -> Result<Json<Triggered>, Refusal> {
+    let report = check(&app).await?;
+    let (success, message) = match &report {
+        Some(report) if report.brakes.is_empty() => {
+            (true, "Expiry check triggered successfully".into())
+        }
+        Some(report) => (false, braked(report)),
+        None => (
+            true,
+            "Expiry check triggered successfully; not everything was tried within 20 s".into(),
+        ),
+    };
+    Ok(Json(Triggered {
+        success,
+        message,
+        timestamp: seconds(app.snapshot().await?.summary.status.now),
+    }))
+}
+
+pub(super) fn braked(report: &OnceReport) -> String {
+    let why: Vec<_> = report.brakes.iter().map(ToString::to_string).collect();
+    format!(
+        "nothing is cut: {}; `expiry brake` says what to do",
+        why.join("; ")
+    )
+}
+
+/// Runs a check. `None`: it is not through yet.
+pub(super) async fn check(app: &Inner) -> Result<Option<OnceReport>, Problem> {
+    let Some(done) = app
+        .checks
+        .run(&app.service.watchers, &app.service.stop)
+        .await
+    else {
+        return Ok(None);
+    };
+    match &*done {
+        Ok(report) => Ok(report.clone()),
+        Err(expiry_core::watcher::WatchError::Store(error)) => Err(Problem::of_store(error)),
+        Err(error) => {
+            tracing::error!(error = error as &dyn std::error::Error, "a check failed");
+            Err(Problem::internal())
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{Extensions, HeaderMap};
+
+use crate::Network;
+
+/// The other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// Its address; of a caller that named none, the one that stands for all such.
+    pub(crate) address: IpAddr,
+    /// Whether it is on this machine, by itself and not through a proxy.
+    pub(crate) is_local: bool,
+}
+
+impl Client {
+    /// Takes the word of trusted proxies for where the request was before, from the nearest on.
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Self {
+        let Some(Peer(peer)) = extensions.get::<Peer>() else {
+            return Self {
+                address: IpAddr::from([0, 0, 0, 0]),
+                is_local: false,
+            };
+        };
+        let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+        let mut address = peer.ip().to_canonical();
+        let forwarded = headers.get_all("x-forwarded-for").iter();
+        let mut hops: Vec<_> = forwarded
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let came_through = !hops.is_empty() || headers.contains_key("forwarded");
+        while is_trusted(address) {
+            let Some(hop) = hops.pop() else { break };
+            match hop.trim().parse::<IpAddr>() {
+                Ok(hop) => address = hop.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        Self {
+            address,
+            is_local: !came_through && address.is_loopback(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("127.0.0.1", "", "127.0.0.1", true)]
+    #[case("::1", "", "::1", true)]
+    #[case("192.0.2.1", "", "192.0.2.1", false)]
+    // A stranger may claim anything.
+    #[case("192.0.2.1", "127.0.0.1", "192.0.2.1", false)]
+    #[case("10.8.0.1", "198.51.100.7", "198.51.100.7", false)]
+    #[case("10.8.0.1", "1.1.1.1, 198.51.100.7, 10.8.0.2", "198.51.100.7", false)]
+    #[case("10.8.0.1", "nonsense", "10.8.0.1", false)]
+    // A proxy on this machine that nobody declared is no reason to trust the whole world.
+    #[case("127.0.0.1", "198.51.100.7", "127.0.0.1", false)]
+    #[case("10.8.0.1", "127.0.0.1", "127.0.0.1", false)]
+    fn the_nearest_stranger_is_the_client(
+        #[case] peer: &str,
+        #[case] forwarded: &str,
+        #[case] address: &str,
+        #[case] is_local: bool,
+    ) {
+        let trusted = ["10.8.0.0/24".parse().expect("a network")];
+        let mut extensions = Extensions::new();
+        extensions.insert(Peer(SocketAddr::new(peer.parse().expect("an address"), 1)));
+        let mut headers = HeaderMap::new();
+        if !forwarded.is_empty() {
+            headers.insert("x-forwarded-for", forwarded.parse().expect("a value"));
+        }
+        let address = address.parse().expect("an address");
+        let client = Client::of(&extensions, &headers, &trusted);
+        assert_eq!(client, Client { address, is_local });
+    }
+}

@@ -1,0 +1,89 @@
+//! The pages and what they load, all from inside the binary: no request leaves for another host.
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+/// What pages may do: load from here, and nothing else. Markup cannot be made from text.
+pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+     frame-ancestors 'none'; require-trusted-types-for 'script'",
+);
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+const FILES: &[(&str, &str, &str)] = &[
+    ("/", HTML, include_str!("page/index.html")),
+    ("/app.css", CSS, include_str!("page/app.css")),
+    ("/app.js", SCRIPT, include_str!("page/app.js")),
+    ("/api.js", SCRIPT, include_str!("page/api.js")),
+    ("/clock.js", SCRIPT, include_str!("page/clock.js")),
+    ("/dom.js", SCRIPT, include_str!("page/dom.js")),
+    ("/feed.js", SCRIPT, include_str!("page/feed.js")),
+    ("/health.js", SCRIPT, include_str!("page/health.js")),
+    ("/lag.js", SCRIPT, include_str!("page/lag.js")),
+    ("/owed.js", SCRIPT, include_str!("page/owed.js")),
+    ("/plots.js", SCRIPT, include_str!("page/plots.js")),
+    ("/routers.js", SCRIPT, include_str!("page/routers.js")),
+    ("/search.js", SCRIPT, include_str!("page/search.js")),
+    ("/signin.js", SCRIPT, include_str!("page/signin.js")),
+    ("/stream.js", SCRIPT, include_str!("page/stream.js")),
+    ("/subscriber.js", SCRIPT, include_str!("page/subscriber.js")),
+    ("/upcoming.js", SCRIPT, include_str!("page/upcoming.js")),
+    ("/words.js", SCRIPT, include_str!("page/words.js")),
+    ("/icon.svg", SVG, include_str!("page/icon.svg")),
+    ("/docs", HTML, include_str!("docs_page/index.html")),
+    ("/docs.css", CSS, include_str!("docs_page/docs.css")),
+    ("/docs.js", SCRIPT, include_str!("docs_page/docs.js")),
+];
+
+/// Serves them. They hold no data, so they ask for no token.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let mut routes = Router::new();
+    for (path, kind, text) in FILES {
+        routes = routes.route(path, get(async || file(kind, text)));
+    }
+    routes
+}
+
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_page_has_a_script_or_a_style_within_itself_or_loads_from_elsewhere() {
+        for (path, kind, text) in FILES {
+            assert!(!text.contains("https://"), "{path}");
+            if *kind != HTML {
+                continue;
+            }
+            for forbidden in [
+                "<style",
+                " style=",
+                " onclick=",
+                " onload=",
+                " onerror=",
+                "http:",
+            ] {
+                assert!(!text.contains(forbidden), "{path}: {forbidden}");
+            }
+            let scripts = text.matches("<script").count();
+            assert_eq!(scripts, text.matches("<script src=").count(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What is answered when a request cannot be served.
+
+use axum::{
+    Json,
+    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use expiry_core::{Conflict, Missing, StoreError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+tokio::task_local! {
+    /// The id of the request that is being served.
+    pub(crate) static REQUEST: String;
+}
+
+/// A failure as `application/problem+json` (RFC 9457). Programs act on `code`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Always `about:blank`: the code says more.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The words for the status.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What went wrong, for programs: never changes its meaning.
+    code: &'static str,
+    /// What went wrong, for people.
+    pub(crate) detail: String,
+    /// The id under which the log tells more.
+    request_id: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Failure"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            request_id: REQUEST.try_with(Clone::clone).ok(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(crate) fn parameter(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+    }
+
+    pub(crate) fn body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
+    }
+
+    pub(crate) fn no_subscriber(id: i64) -> Self {
+        let detail = format!("no subscriber {id}");
+        Self::new(StatusCode::NOT_FOUND, "subscriber_not_found", detail)
+    }
+
+    pub(crate) fn no_router(id: i64) -> Self {
+        let detail = format!("no router {id}");
+        Self::new(StatusCode::NOT_FOUND, "router_not_found", detail)
+    }
+
+    pub(crate) fn no_tenant(slug: &str) -> Self {
+        let detail = format!("no tenant `{slug}`");
+        Self::new(StatusCode::NOT_FOUND, "tenant_not_found", detail)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "the token is missing or wrong";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "the log of the service says what went wrong";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// Logs what a store said where it is no answer to the caller.
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::Missing(missing) => {
+                let code = match missing {
+                    Missing::Tenant => "tenant_not_found",
+                    Missing::Router => "router_not_found",
+                    Missing::Subscriber | Missing::Device(_) | _ => "subscriber_not_found",
+                };
+                Self::new(StatusCode::NOT_FOUND, code, missing.to_string())
+            }
+            StoreError::Conflict(conflict) => {
+                let code = match conflict {
+                    Conflict::Username(_) => "username_taken",
+                    Conflict::Device { .. } => "device_taken",
+                    Conflict::RouterName(_) => "router_name_taken",
+                    Conflict::RouterAddress { .. } | Conflict::RouterSerial { .. } => {
+                        "router_address_taken"
+                    }
+                    Conflict::RouterTenant(_) => "other_tenant",
+                    Conflict::Tenant(_)
+                    | Conflict::TenantInUse
+                    | Conflict::RouterBusy
+                    | Conflict::HasAccess(_)
+                    | _ => "conflict",
+                };
+                Self::new(StatusCode::CONFLICT, code, conflict.to_string())
+            }
+            StoreError::Unavailable(_) => {
+                tracing::warn!(error = error as &dyn std::error::Error, "no answer");
+                let detail = "the database cannot be reached; try again";
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "database_unavailable",
+                    detail,
+                )
+            }
+            StoreError::Corrupt { .. }
+            | StoreError::SchemaTooNew { .. }
+            | StoreError::SchemaTooOld { .. }
+            | StoreError::Open { .. }
+            | StoreError::Key(_)
+            | StoreError::Rows(_)
+            | StoreError::NotOwner(_)
+            | _ => {
+                tracing::error!(error = error as &dyn std::error::Error, "no answer");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::of_store(&error)
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = "the body is longer than 64 KiB";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be application/json",
+            ),
+            _ => Self::body(rejection.body_text()),
+        }
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::parameter(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::parameter(rejection.body_text())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/problem+json");
+        (self.status(), [(header::CONTENT_TYPE, kind)], Json(self)).into_response()
+    }
+}
+
+/// A failure as the four old endpoints tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Refusal {
+    /// Always false.
+    success: bool,
+    /// What went wrong.
+    message: String,
+    #[serde(skip)]
+    status: StatusCode,
+}
+
+impl<P: Into<Problem>> From<P> for Refusal {
+    fn from(problem: P) -> Self {
+        let problem = problem.into();
+        Self {
+            success: false,
+            status: problem.status(),
+            message: problem.detail,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self)).into_response()
+    }
+}

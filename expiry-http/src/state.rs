@@ -1,0 +1,121 @@
+//! What all requests share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use expiry_core::{
+    AuditEvent, AuditStore, Directory, Explanation, LagReport, RouterGateway, StatusStore, Summary,
+    watcher::Watcher,
+};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Network, auth::Token, cached::Cached, checks::Checks, guard::Guard, problem::Problem,
+    v1::stream::Feed,
+};
+
+/// Access that ends within this is about to end.
+pub(crate) const SOON: Duration = Duration::from_mins(30);
+
+/// Most entries of a list in a summary.
+pub(crate) const MOST: u32 = 1_000;
+
+/// Everything the service needs.
+pub struct Service {
+    /// What is true now.
+    pub status: Arc<dyn StatusStore>,
+    /// What happened.
+    pub audit: Arc<dyn AuditStore>,
+    /// Tenants, routers, subscribers.
+    pub directory: Arc<dyn Directory>,
+    /// Makes a gateway with connections of its own, to test a router.
+    pub gateways: Box<dyn Fn() -> Arc<dyn RouterGateway> + Send + Sync>,
+    /// Makes a watcher, to run one check.
+    pub watchers: Box<dyn Fn() -> Watcher + Send + Sync>,
+    /// Says in words what happened and why.
+    pub words: Arc<dyn Words>,
+    /// The token that opens it.
+    pub token: SecretString,
+    /// Proxies whose word for where a request comes from is taken.
+    pub proxies: Vec<Network>,
+    /// The longest time between two looks of a watcher at the database.
+    pub interval: Duration,
+    /// Ends streams and checks when it is cancelled.
+    pub stop: CancellationToken,
+}
+
+/// Puts into words what the store tells.
+pub trait Words: Send + Sync {
+    /// Says what happened, in a line.
+    fn event(&self, event: &AuditEvent) -> String;
+
+    /// Says of each subscriber of an explanation why it is or is not online, a sentence each.
+    fn explained(&self, explanation: &Explanation, tenant: Option<String>) -> Vec<Vec<String>>;
+}
+
+pub(crate) struct Inner {
+    pub(crate) service: Service,
+    pub(crate) token: Token,
+    pub(crate) guard: Guard,
+    pub(crate) summary: Cached<Snapshot>,
+    pub(crate) lag: Cached<LagReport>,
+    pub(crate) checks: Checks,
+    pub(crate) feed: Arc<Feed>,
+}
+
+pub(crate) type App = Arc<Inner>;
+
+/// A summary, and the answers that were made of it.
+pub(crate) struct Snapshot {
+    pub(crate) summary: Summary,
+    answers: Mutex<BTreeMap<u32, Bytes>>,
+}
+
+impl Snapshot {
+    /// Returns the answer with so long lists; it is made once.
+    pub(crate) fn answer(&self, limit: u32, make: impl FnOnce(&Summary) -> Bytes) -> Bytes {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = answers.entry(limit).or_insert_with(|| make(&self.summary));
+        made.clone()
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(service: Service) -> Self {
+        let status = Arc::clone(&service.status);
+        let summary = Cached::new(move || {
+            let status = Arc::clone(&status);
+            async move {
+                Ok(Snapshot {
+                    summary: status.summary(SOON, MOST).await?,
+                    answers: Mutex::default(),
+                })
+            }
+        });
+        let audit = Arc::clone(&service.audit);
+        let lag = Cached::new(move || {
+            let audit = Arc::clone(&audit);
+            async move { audit.lag().await }
+        });
+        Self {
+            token: Token::new(&service.token),
+            guard: Guard::default(),
+            checks: Checks::default(),
+            feed: Feed::new(&service),
+            summary,
+            lag,
+            service,
+        }
+    }
+
+    /// Returns what is true now, at most a second old.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
+        let got = self.summary.get().await;
+        got.map_err(|error| Problem::of_store(&error))
+    }
+}

@@ -1,0 +1,20 @@
+//! `/api/v1`: one file for each part, with the handlers and the shapes of their answers.
+
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod lag;
+pub(crate) mod lists;
+pub(crate) mod overview;
+pub(crate) mod routers;
+pub(crate) mod stream;
+pub(crate) mod subscribers;
+
+use crate::problem::Problem;
+
+/// Reads how long a list may be: 1 to 500, by default 100.
+fn limit(given: Option<u32>) -> Result<u32, Problem> {
+    match given.unwrap_or(100) {
+        limit @ 1..=500 => Ok(limit),
+        _ => Err(Problem::parameter("limit: from 1 to 500")),
+    }
+}

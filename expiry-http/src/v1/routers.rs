@@ -1,0 +1,456 @@
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use expiry_core::{NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    admin::connection::check,
+    extract::{Body, Id},
+    probe::{Probed, Step, probe},
+    problem::Problem,
+    state::Inner,
+    v1::subscribers::tenant,
+};
+
+/// A router, as it stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Router)]
+pub(crate) struct RouterView {
+    id: i64,
+    name: String,
+    /// The tenant's slug.
+    tenant: Option<String>,
+    /// Host and port.
+    address: String,
+    enabled: bool,
+    /// The watcher that serves it.
+    owner: Option<String>,
+    /// `up`, `down`, `new` (never tried) or `disabled`.
+    state: &'static str,
+    down_since: Option<DateTime<Utc>>,
+    attempted_at: Option<DateTime<Utc>>,
+    /// Why it does not answer.
+    last_error: Option<String>,
+    identity: Option<String>,
+    serial: Option<String>,
+    version: Option<String>,
+    board: Option<String>,
+    /// How far its clock is ahead; it shows whole seconds.
+    clock_skew_seconds: Option<f64>,
+    /// When it last said so.
+    seen_at: Option<DateTime<Utc>>,
+    owed_cuts: u64,
+    owed_restores: u64,
+    /// When it was last read whole.
+    reconciled_at: Option<DateTime<Utc>>,
+    /// How much was seen there then that belongs to nobody we know.
+    strays: u64,
+}
+
+impl RouterView {
+    pub(crate) fn new(router: &RouterStatus) -> Self {
+        let said = router.said.as_ref();
+        let skew = said.and_then(|said| said.clock_skew_ms);
+        Self {
+            id: router.id.0,
+            name: router.name.clone(),
+            tenant: router.tenant.clone(),
+            address: router.address.clone(),
+            enabled: router.enabled,
+            owner: router.owner.map(|owner| owner.to_string()),
+            state: match (router.enabled, router.down_since, router.attempted_at) {
+                (false, ..) => "disabled",
+                (true, Some(_), _) => "down",
+                (true, None, Some(_)) => "up",
+                (true, None, None) => "new",
+            },
+            down_since: router.down_since,
+            attempted_at: router.attempted_at,
+            last_error: router.last_error.clone(),
+            identity: router.seen.as_ref().map(|seen| seen.identity.clone()),
+            serial: router.seen.as_ref().and_then(|seen| seen.serial.clone()),
+            version: said.and_then(|said| said.version.clone()),
+            board: said.and_then(|said| said.board.clone()),
+            clock_skew_seconds: skew.map(seconds),
+            seen_at: said.map(|said| said.at),
+            owed_cuts: router.owed_cuts,
+            owed_restores: router.owed_restores,
+            reconciled_at: router.reconciled_at,
+            strays: router.strays,
+        }
+    }
+}
+
+/// Milliseconds as seconds, exact for as long as a clock may be wrong by.
+pub(crate) fn seconds(ms: i64) -> f64 {
+    let bounded = i32::try_from(ms).unwrap_or(if ms < 0 { i32::MIN } else { i32::MAX });
+    f64::from(bounded) / 1_000.0
+}
+
+/// All routers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Routers {
+    items: Vec<RouterView>,
+    /// Always null: all are there.
+    next: Option<String>,
+}
+
+/// Lists all routers by name.
+#[utoipa::path(
+    get,
+    path = "/routers",
+    operation_id = "list_routers",
+    tag = "v1",
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "All routers, at most a second old.", body = Routers),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(State(app): State<Arc<Inner>>) -> Result<Json<Routers>, Problem> {
+    let snapshot = app.snapshot().await?;
+    let routers = snapshot.summary.status.routers.iter();
+    Ok(Json(Routers {
+        items: routers.map(RouterView::new).collect(),
+        next: None,
+    }))
+}
+
+/// A router to be made.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewRouter)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    /// Unique among all routers.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The tenant's slug.
+    tenant: Option<String>,
+    /// Name or IP address.
+    #[schema(min_length = 1, max_length = 253)]
+    host: String,
+    /// By default 8728.
+    #[schema(minimum = 1, maximum = 65535)]
+    port: Option<u16>,
+    /// The account on the router.
+    #[schema(min_length = 1)]
+    username: String,
+    #[schema(format = "password", min_length = 1)]
+    password: String,
+}
+
+/// Adds a router, enabled.
+#[utoipa::path(
+    post,
+    path = "/routers",
+    operation_id = "add_router",
+    tag = "v1",
+    request_body = New,
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = CREATED, description = "It was added.", body = RouterView),
+        (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such tenant.", body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, description = "The name or the address is taken.", body = Problem, content_type = "application/problem+json"),
+        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Problem, content_type = "application/problem+json"),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn add(
+    State(app): State<Arc<Inner>>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<RouterView>), Problem> {
+    let port = new.port.unwrap_or(8728);
+    check(&new.host, port)?;
+    name(&new.name)?;
+    for (field, text) in [("username", &new.username), ("password", &new.password)] {
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err(Problem::body(format!("{field}: a line of text is needed")));
+        }
+    }
+    let directory = &*app.service.directory;
+    let new = NewRouter {
+        name: new.name,
+        tenant: tenant(directory, new.tenant.as_deref())
+            .await?
+            .map(|tenant| tenant.id),
+        address: RouterAddress {
+            host: new.host,
+            port,
+            username: new.username,
+            password: new.password.into(),
+        },
+    };
+    let router = directory.add_router(&new).await?;
+    Ok((StatusCode::CREATED, Json(fresh(&app, router.id).await?)))
+}
+
+fn name(name: &str) -> Result<(), Problem> {
+    if name.is_empty()
+        || name.chars().count() > 200
+        || name.trim() != name
+        || name.contains(char::is_control)
+    {
+        return Err(Problem::body(
+            "name: not empty, at most 200 characters, no control character, no space at an end",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a router as it stands now, not a second ago.
+async fn fresh(app: &Inner, id: RouterId) -> Result<RouterView, Problem> {
+    let status = app.service.status.status(0).await?;
+    let router = status.routers.iter().find(|router| router.id == id);
+    router
+        .map(RouterView::new)
+        .ok_or_else(|| Problem::no_router(id.0))
+}
+
+/// Shows a router.
+#[utoipa::path(
+    get,
+    path = "/routers/{id}",
+    operation_id = "show_router",
+    tag = "v1",
+    params(("id" = i64, Path, description = "The router's number")),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "The router.", body = RouterView),
+        (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<Inner>>,
+    Id(id): Id,
+) -> Result<Json<RouterView>, Problem> {
+    Ok(Json(fresh(&app, RouterId(id)).await?))
+}
+
+/// Takes a router into service.
+#[utoipa::path(
+    post,
+    path = "/routers/{id}/enable",
+    operation_id = "enable_router",
+    tag = "v1",
+    params(("id" = i64, Path, description = "The router's number")),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "The router.", body = RouterView),
+        (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn enable(
+    State(app): State<Arc<Inner>>,
+    Id(id): Id,
+) -> Result<Json<RouterView>, Problem> {
+    set_enabled(&app, RouterId(id), true).await
+}
+
+/// Takes a router out of service.
+#[utoipa::path(
+    post,
+    path = "/routers/{id}/disable",
+    operation_id = "disable_router",
+    tag = "v1",
+    params(("id" = i64, Path, description = "The router's number")),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "The router.", body = RouterView),
+        (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn disable(
+    State(app): State<Arc<Inner>>,
+    Id(id): Id,
+) -> Result<Json<RouterView>, Problem> {
+    set_enabled(&app, RouterId(id), false).await
+}
+
+async fn set_enabled(
+    app: &Inner,
+    id: RouterId,
+    enabled: bool,
+) -> Result<Json<RouterView>, Problem> {
+    let change = RouterChange {
+        enabled: Some(enabled),
+        ..RouterChange::default()
+    };
+    app.service.directory.change_router(id, &change).await?;
+    Ok(Json(fresh(app, id).await?))
+}
+
+async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {
+    let routers = app.service.directory.routers().await?;
+    let found = routers.into_iter().find(|router| router.id.0 == id);
+    found.ok_or_else(|| Problem::no_router(id))
+}
+
+/// What came of a test.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RouterTest {
+    success: bool,
+    /// The step that failed.
+    step: Option<Step>,
+    /// What failed, and what to do.
+    error: Option<String>,
+    rtt_ms: Option<u64>,
+    identity: Option<String>,
+    serial: Option<String>,
+    version: Option<String>,
+    board: Option<String>,
+    uptime: Option<String>,
+    clock_skew_seconds: Option<f64>,
+}
+
+/// Connects to a router, logs in and reads, and says which step fails.
+#[utoipa::path(
+    post,
+    path = "/routers/{id}/test",
+    operation_id = "test_one_router",
+    tag = "v1",
+    params(("id" = i64, Path, description = "The router's number")),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "What came of it, good or bad.", body = RouterTest),
+        (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn test(
+    State(app): State<Arc<Inner>>,
+    Id(id): Id,
+) -> Result<Json<RouterTest>, Problem> {
+    let router = find(&app, id).await?;
+    let gateway = (app.service.gateways)();
+    let Probed { result } = probe(&*gateway, &router).await;
+    tracing::info!(
+        router = router.name,
+        success = result.is_ok(),
+        "router tested"
+    );
+    Ok(Json(match result {
+        Ok(answered) => RouterTest {
+            success: true,
+            step: None,
+            error: None,
+            rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
+            identity: Some(answered.facts.hardware.identity),
+            serial: answered.facts.hardware.serial,
+            version: answered.facts.version,
+            board: answered.facts.board,
+            uptime: answered.facts.uptime,
+            clock_skew_seconds: answered.clock_skew_seconds,
+        },
+        Err((step, error)) => RouterTest {
+            success: false,
+            step: Some(step),
+            error: Some(error),
+            rtt_ms: None,
+            identity: None,
+            serial: None,
+            version: None,
+            board: None,
+            uptime: None,
+            clock_skew_seconds: None,
+        },
+    }))
+}
+
+/// Somebody or something on a router that belongs to nobody we know.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stray)]
+pub(crate) struct StrayView {
+    /// `session`, `host` or `binding`.
+    kind: &'static str,
+    /// The user of the session.
+    user: Option<String>,
+    mac: Option<String>,
+    address: Option<String>,
+    /// How it was let in.
+    way_in: &'static str,
+    online: bool,
+    /// The operator's comment on the binding.
+    comment: Option<String>,
+    first_seen: DateTime<Utc>,
+    last_seen: DateTime<Utc>,
+}
+
+/// The strays of a router.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StrayList {
+    items: Vec<StrayView>,
+    /// Always null: all are there.
+    next: Option<String>,
+    /// When the router was read.
+    read_at: Option<DateTime<Utc>>,
+}
+
+/// Lists what a router lets through that belongs to nobody we know.
+#[utoipa::path(
+    get,
+    path = "/routers/{id}/strays",
+    operation_id = "list_strays",
+    tag = "v1",
+    params(("id" = i64, Path, description = "The router's number")),
+    security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
+    responses(
+        (status = OK, description = "The strays, longest known first.", body = StrayList),
+        (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
+        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn strays(
+    State(app): State<Arc<Inner>>,
+    Id(id): Id,
+) -> Result<Json<StrayList>, Problem> {
+    let found = app.service.directory.strays(RouterId(id)).await?;
+    Ok(Json(StrayList {
+        items: found.strays.into_iter().map(StrayView::new).collect(),
+        next: None,
+        read_at: found.reconciled_at,
+    }))
+}
+
+impl StrayView {
+    fn new(stray: Stray) -> Self {
+        let presence = stray.presence;
+        Self {
+            kind: presence.kind.as_str(),
+            user: presence.login,
+            mac: presence.mac.map(|mac| mac.to_string()),
+            address: presence.address,
+            way_in: presence.way_in.as_str(),
+            online: presence.online,
+            comment: presence.comment,
+            first_seen: stray.first_seen,
+            last_seen: stray.last_seen,
+        }
+    }
+}
