@@ -17,7 +17,6 @@ const STATES = {
 const STEPS = {
   name_lookup: "finding its address",
   tcp_connect: "connecting",
-  tls: "agreeing on encryption",
   login: "logging in",
   permission: "reading",
   protocol: "talking the RouterOS API",

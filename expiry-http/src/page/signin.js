@@ -4,6 +4,7 @@ import { ApiError, get, token } from "./api.js";
 import { byId, say } from "./dom.js";
 
 const REASON = "expiry.reason";
+const WRONG = "This token is wrong.";
 
 /** Waits until somebody gave a token that the service accepts. */
 export async function signIn() {
@@ -19,6 +20,8 @@ export async function signIn() {
       event.preventDefault();
       const given = field.value.trim();
       if (given === "") return problem("Please give the token.");
+      // No header could carry another one.
+      if (!/^[!-~]+$/.test(given)) return problem(WRONG);
       byId("sign-in-do").disabled = true;
       try {
         await get("/overview", { as: given });
@@ -49,7 +52,7 @@ export function signOut(reason = "") {
 
 function words(error) {
   if (!(error instanceof ApiError)) return `This did not work: ${error.message}`;
-  if (error.isUnauthorized) return "This token is wrong.";
+  if (error.isUnauthorized) return WRONG;
   if (error.status === 429) return `Too many wrong tokens came from here. Please wait ${error.retryAfter} seconds.`;
   return `This did not work: ${error.message}.`;
 }
