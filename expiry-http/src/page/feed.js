@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, el, follow, mark, say } from "./dom.js";
-import { bothClocks, count, span, timeOfDay } from "./words.js";
+import { bothClocks, count, timeOfDay } from "./words.js";
 import { open } from "./subscriber.js";
 
 const KEPT = 200;
@@ -82,11 +82,6 @@ function row(event) {
     {},
     el("time", { datetime: at, title: bothClocks(at) }, timeOfDay(at)),
     el("span", { class: "lamp", "data-state": colour }),
-    el("p", {}, who, who && " ", event.text, lag(event)),
+    el("p", {}, who, who && " ", event.text),
   );
-}
-
-function lag({ lag_ms, outage }) {
-  if (typeof lag_ms !== "number") return null;
-  return el("span", { class: "lag-chip", "data-state": outage ? "warn" : "ok" }, span(lag_ms));
 }

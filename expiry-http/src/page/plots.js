@@ -56,7 +56,7 @@ export function overTime(lags, { width, height, now, p99 }) {
     );
   }
   for (let part = parts; part >= 0; part -= width < NARROW ? 2 : 1) {
-    const ago = window * (1 - part / parts);
+    const ago = Math.round(window * (1 - part / parts));
     const anchor = part === 0 ? "start" : part === parts ? "end" : "middle";
     const words = part === parts ? "now" : `${span(ago)} ago`;
     const place = { x: x(now - ago), y: height - 6, "text-anchor": anchor };

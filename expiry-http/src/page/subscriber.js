@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { announce, byId, el, follow, mark, say } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, countdown, relative, span, timeOfDay, utc } from "./words.js";
+import { bothClocks, countdown, relative, timeOfDay, utc } from "./words.js";
 
 const UNITS = { minutes: 60, hours: 3600, days: 86_400 };
 const RELOAD_MS = 400;
@@ -101,9 +101,8 @@ function draw() {
 
 function eventRow(event) {
   const day = event.at.slice(5, 10);
-  const lag = typeof event.lag_ms === "number" ? ` (${span(event.lag_ms)})` : "";
   const time = el("time", { datetime: event.at, title: bothClocks(event.at) }, `${day} ${timeOfDay(event.at)}`);
-  return el("li", {}, time, el("span", {}, event.text + lag));
+  return el("li", {}, time, el("span", {}, event.text));
 }
 
 /** Follows the time. */

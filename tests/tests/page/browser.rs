@@ -2,52 +2,63 @@
 
 use std::{
     io::{BufRead, BufReader},
+    mem::ManuallyDrop,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use thirtyfour::{ChromiumLikeCapabilities, prelude::*};
+use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, prelude::*};
 use tokio::time::{interval, timeout};
 
 /// The longest that anything is waited for before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Chromium with one tab.
-pub struct Browser {
-    tab: WebDriver,
-    // Ends after the tab.
+pub(crate) struct Browser {
+    // Dropped by a test that failed, it would wait for answers on a runtime that has ended.
+    tab: ManuallyDrop<WebDriver>,
     _driver: Driver,
 }
 
 impl Browser {
     /// Starts it with a window of that size.
-    pub async fn start(width: u32, height: u32) -> Self {
+    pub(crate) async fn start(width: u32, height: u32) -> Self {
         let driver = Driver::start();
         let mut options = DesiredCapabilities::chrome();
         let size = format!("--window-size={width},{height}");
         // Its sandbox does not work for root, nor in most containers; only our own page is loaded.
-        for argument in ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", &size] {
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            &size,
+        ] {
             options.add_arg(argument).expect("an argument");
         }
-        options.set_base_capability("goog:loggingPrefs", json!({"browser": "ALL"})).expect("a wish");
+        let logs = options.set_logging_prefs("browser", LoggingPrefsLogLevel::All);
+        logs.expect("a wish");
         let tab = WebDriver::new(&driver.url, options).await;
-        let browser = Self { tab: tab.expect("Chromium starts"), _driver: driver };
+        let browser = Self {
+            tab: ManuallyDrop::new(tab.expect("Chromium starts")),
+            _driver: driver,
+        };
         browser.resize(width, height).await;
         browser
     }
 
     /// Makes the tab as large as a screen.
-    pub async fn resize(&self, width: u32, height: u32) {
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
         let screen = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
         });
-        self.tell("Emulation.setDeviceMetricsOverride", screen).await;
+        self.tell("Emulation.setDeviceMetricsOverride", screen)
+            .await;
     }
 
     /// Wishes for `light` or `dark` pages.
-    pub async fn prefer(&self, scheme: &str) {
+    pub(crate) async fn prefer(&self, scheme: &str) {
         let wish = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.tell("Emulation.setEmulatedMedia", wish).await;
     }
@@ -57,29 +68,32 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
-    pub async fn open(&self, url: &str) {
+    pub(crate) async fn open(&self, url: &str) {
         self.tab.goto(url).await.expect("the page loads");
     }
 
-    pub async fn reload(&self) {
+    pub(crate) async fn reload(&self) {
         self.tab.refresh().await.expect("the page loads");
     }
 
     /// Clicks on what `selector` finds.
-    pub async fn click(&self, selector: &str) {
+    pub(crate) async fn click(&self, selector: &str) {
         let found = self.tab.find(By::Css(selector)).await;
-        let clicked = found.unwrap_or_else(|_| panic!("no {selector}")).click().await;
+        let clicked = found
+            .unwrap_or_else(|_| panic!("no {selector}"))
+            .click()
+            .await;
         clicked.unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
     }
 
     /// Presses keys, wherever the focus is.
-    pub async fn press(&self, keys: impl Into<TypingData>) {
+    pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
         let keys = self.tab.action_chain().send_keys(keys);
         keys.perform().await.expect("pressed");
     }
 
     /// Evaluates an expression in the page.
-    pub async fn eval(&self, expression: &str) -> Value {
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
         let script = format!("return ({expression});");
         let found = self.tab.execute(script, Vec::new()).await;
         let found = found.unwrap_or_else(|error| panic!("{expression}: {error}"));
@@ -87,14 +101,18 @@ impl Browser {
     }
 
     /// The text of what `selector` finds, as it is seen; empty if there is none.
-    pub async fn text(&self, selector: &str) -> String {
+    pub(crate) async fn text(&self, selector: &str) -> String {
         let selector = json!(selector);
-        let text = self.eval(&format!("document.querySelector({selector})?.innerText ?? ''")).await;
+        let text = self
+            .eval(&format!(
+                "(e => e?.checkVisibility() ? e.innerText : '')(document.querySelector({selector}))"
+            ))
+            .await;
         text.as_str().expect("a text").to_owned()
     }
 
     /// Waits until an expression is true.
-    pub async fn until(&self, expression: &str) {
+    pub(crate) async fn until(&self, expression: &str) {
         let mut ticks = interval(Duration::from_millis(20));
         let holds = async {
             while self.eval(expression).await != Value::Bool(true) {
@@ -108,52 +126,67 @@ impl Browser {
     }
 
     /// Waits until what `selector` finds is seen and says `text`, among other things.
-    pub async fn until_says(&self, selector: &str, text: &str) {
+    pub(crate) async fn until_says(&self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));
         self.until(&format!(
-            "[...document.querySelectorAll({selector})].some((e) => e.innerText.includes({text}))"
+            "[...document.querySelectorAll({selector})].some((e) => e.checkVisibility() && e.innerText.includes({text}))"
         ))
         .await;
     }
 
     /// Waits until nothing that `selector` finds says `text`.
-    pub async fn until_silent(&self, selector: &str, text: &str) {
+    pub(crate) async fn until_silent(&self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));
         self.until(&format!(
-            "[...document.querySelectorAll({selector})].every((e) => !e.innerText.includes({text}))"
+            "[...document.querySelectorAll({selector})].every((e) => !e.checkVisibility() || !e.innerText.includes({text}))"
         ))
         .await;
     }
 
     /// The roles and names that a screen reader is told of everything that can be used.
-    pub async fn controls(&self) -> Vec<(String, String)> {
+    pub(crate) async fn controls(&self) -> Vec<(String, String)> {
         let tree = self.tell("Accessibility.getFullAXTree", json!({})).await;
         let nodes = tree["nodes"].as_array().expect("nodes").iter();
-        let of = |node: &Value, key: &str| node[key]["value"].as_str().unwrap_or_default().to_owned();
+        let of =
+            |node: &Value, key: &str| node[key]["value"].as_str().unwrap_or_default().to_owned();
         let named = nodes.filter(|node| node["ignored"] != true);
         let named = named.map(|node| (of(node, "role"), of(node, "name")));
         let is_used = |role: &str| {
-            ["button", "link", "textbox", "searchbox", "combobox", "radio", "dialog", "table", "main"]
-                .contains(&role)
+            [
+                "button",
+                "link",
+                "textbox",
+                "searchbox",
+                "combobox",
+                "radio",
+                "dialog",
+                "table",
+                "main",
+            ]
+            .contains(&role)
         };
         named.filter(|(role, _)| is_used(role)).collect()
     }
 
     /// What the page complained of since it was asked last, but for answers that are no good ones.
-    pub async fn complaints(&self) -> Vec<String> {
+    pub(crate) async fn complaints(&self) -> Vec<String> {
         let told = self.tab.browser_log().await.expect("a log");
         let told = told.into_iter().map(|entry| entry.message);
-        told.filter(|text| !text.contains("Failed to load resource")).collect()
+        told.filter(|text| !text.contains("Failed to load resource"))
+            .collect()
     }
 
     /// Writes what is seen to a file.
-    pub async fn picture(&self, path: &Path) {
+    pub(crate) async fn picture(&self, path: &Path) {
         self.tab.screenshot(path).await.expect("a picture");
     }
 
     /// Ends it.
-    pub async fn close(self) {
-        self.tab.quit().await.expect("Chromium ends");
+    pub(crate) async fn close(self) {
+        ManuallyDrop::into_inner(self.tab)
+            .quit()
+            .await
+            .expect("Chromium ends");
     }
 }
 
@@ -166,7 +199,10 @@ struct Driver {
 impl Driver {
     fn start() -> Self {
         let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let process = command.spawn();
         let mut process = process.expect("chromedriver starts; `.ci/test` installs it");
         let said = BufReader::new(process.stdout.take().expect("piped"));
@@ -175,7 +211,10 @@ impl Driver {
             port.trim_end_matches('.').parse::<u16>().ok()
         });
         let port = port.expect("it says its port");
-        Self { process, url: format!("http://127.0.0.1:{port}") }
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        }
     }
 }
 
