@@ -1,7 +1,7 @@
 // Finding a subscriber by a part of the name, or by a MAC.
 
 import { get } from "./api.js";
-import { byId, el, mark, say } from "./dom.js";
+import { byId, el, follow, mark, say } from "./dom.js";
 import { now } from "./clock.js";
 import { count, relative } from "./words.js";
 import { open } from "./subscriber.js";
@@ -58,22 +58,27 @@ async function ask() {
   asked = new AbortController();
   const query = byId("search-field").value.trim();
   if (query === "") {
-    byId("search-list").replaceChildren();
+    show([]);
     setOpen(false);
     return;
   }
   const { signal } = asked;
   try {
     const found = await get(`/subscribers?limit=${FOUND}&q=${encodeURIComponent(query)}`, { signal });
-    byId("search-list").replaceChildren(...found.items.map(row));
+    show(found.items);
     const more = found.next === null ? "" : " or more, the first of them:";
     say(byId("search-words"), found.items.length === 0 ? `Nobody is found by “${query}”.` : `${count(found.items.length, "subscriber")}${more}`);
   } catch (error) {
     if (error.name === "AbortError") return;
-    byId("search-list").replaceChildren();
+    show([]);
     say(byId("search-words"), `Cannot search: ${error.message}`);
   }
   setOpen(true);
+}
+
+/** Who is found again keeps its row, and the focus with it, when a later answer comes. */
+function show(items) {
+  follow(byId("search-list"), items, (item) => JSON.stringify(item), row, () => {});
 }
 
 function setOpen(isOpen) {
