@@ -112,7 +112,7 @@ impl Expiry {
     /// # Panics
     /// If it cannot be started.
     pub fn service(&self, arguments: &[&str]) -> Service {
-        Self::start(self.command(arguments))
+        start(self.command(arguments))
     }
 
     /// Starts the admin service.
@@ -120,24 +120,7 @@ impl Expiry {
     /// # Panics
     /// If it cannot be started.
     pub fn http(&self, arguments: &[&str]) -> Service {
-        Self::start(self.of(&http_binary(), arguments))
-    }
-
-    fn start(mut command: Command) -> Service {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
-        let (sender, lines) = watch::channel(Vec::new());
-        let (error_sender, errors) = watch::channel(Vec::new());
-        let (sender, error_sender) = (Arc::new(sender), Arc::new(error_sender));
-        let stdout = child.stdout.take().expect("piped");
-        collect(stdout, vec![Arc::clone(&sender)]);
-        let stderr = child.stderr.take().expect("piped");
-        collect(stderr, vec![error_sender, sender]);
-        Service {
-            child,
-            lines,
-            errors,
-        }
+        start(self.program(service_binary(), arguments))
     }
 
     /// Starts a command that has a terminal for input and output, such as one that draws.
@@ -153,11 +136,11 @@ impl Expiry {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.of(binary(), arguments)
+        self.program(binary(), arguments)
     }
 
-    fn of(&self, binary: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary);
+    fn program(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -247,6 +230,23 @@ impl Service {
     }
 }
 
+fn start(mut command: Command) -> Service {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let (sender, lines) = watch::channel(Vec::new());
+    let (error_sender, errors) = watch::channel(Vec::new());
+    let (sender, error_sender) = (Arc::new(sender), Arc::new(error_sender));
+    let stdout = child.stdout.take().expect("piped");
+    collect(stdout, vec![Arc::clone(&sender)]);
+    let stderr = child.stderr.take().expect("piped");
+    collect(stderr, vec![error_sender, sender]);
+    Service {
+        child,
+        lines,
+        errors,
+    }
+}
+
 fn collect(
     stream: impl AsyncRead + Send + Unpin + 'static,
     everywhere: Vec<Arc<watch::Sender<Vec<String>>>>,
@@ -265,51 +265,39 @@ fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(-1)
 }
 
-/// Builds the binaries once, and returns where the admin service is.
-///
-/// # Panics
-/// If they cannot be built.
-pub fn http_binary() -> PathBuf {
-    binary().with_file_name("expiry-http")
-}
-
-/// Builds the binaries once, beside the tests, and returns where it is.
+/// Builds the command line once, beside the tests, and returns where it is.
 ///
 /// # Panics
 /// If it cannot be built.
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("expiry-cli", "expiry"))
+}
+
+/// Builds the admin service once, beside the tests, and returns where it is.
+fn service_binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("expiry-http", "expiry-http"))
+}
+
+fn build(package: &str, name: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    BUILT.get_or_init(|| {
-        let test = env::current_exe().expect("this test has a path");
-        let profile = test
-            .ancestors()
-            .nth(2)
-            .expect("target/<profile>/deps/<test>");
-        let mut build = std::process::Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "-p",
-            "expiry-cli",
-            "--bin",
-            "expiry",
-            "-p",
-            "expiry-http",
-            "--bin",
-            "expiry-http",
-        ]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(
-            build.status().expect("cargo runs").success(),
-            "the binary cannot be built"
-        );
-        profile.join("expiry")
-    })
+    let test = env::current_exe().expect("this test has a path");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps/<test>");
+    let mut build = std::process::Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "-p", package, "--bin", name]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(
+        build.status().expect("cargo runs").success(),
+        "{name} cannot be built"
+    );
+    profile.join(name)
 }

@@ -1,0 +1,228 @@
+//! A headless Chromium, used as a person uses it: by mouse, by keyboard, and by looking.
+
+use std::{
+    io::{BufRead, BufReader},
+    mem::ManuallyDrop,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, prelude::*};
+use tokio::time::{interval, timeout};
+
+/// The longest that anything is waited for before a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Chromium with one tab.
+pub(crate) struct Browser {
+    // Dropped by a test that failed, it would wait for answers on a runtime that has ended.
+    tab: ManuallyDrop<WebDriver>,
+    _driver: Driver,
+}
+
+impl Browser {
+    /// Starts it with a window of that size.
+    pub(crate) async fn start(width: u32, height: u32) -> Self {
+        let driver = Driver::start();
+        let mut options = DesiredCapabilities::chrome();
+        let size = format!("--window-size={width},{height}");
+        // Its sandbox does not work for root, nor in most containers; only our own page is loaded.
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            &size,
+        ] {
+            options.add_arg(argument).expect("an argument");
+        }
+        let logs = options.set_logging_prefs("browser", LoggingPrefsLogLevel::All);
+        logs.expect("a wish");
+        let tab = WebDriver::new(&driver.url, options).await;
+        let browser = Self {
+            tab: ManuallyDrop::new(tab.expect("Chromium starts")),
+            _driver: driver,
+        };
+        browser.resize(width, height).await;
+        browser
+    }
+
+    /// Makes the tab as large as a screen.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let screen = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
+        });
+        self.tell("Emulation.setDeviceMetricsOverride", screen)
+            .await;
+    }
+
+    /// Wishes for `light` or `dark` pages.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let wish = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.tell("Emulation.setEmulatedMedia", wish).await;
+    }
+
+    async fn tell(&self, command: &str, parameters: Value) -> Value {
+        let answer = self.tab.cdp().send_raw(command, parameters).await;
+        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.tab.goto(url).await.expect("the page loads");
+    }
+
+    pub(crate) async fn reload(&self) {
+        self.tab.refresh().await.expect("the page loads");
+    }
+
+    /// Clicks on what `selector` finds.
+    pub(crate) async fn click(&self, selector: &str) {
+        let found = self.tab.find(By::Css(selector)).await;
+        let clicked = found
+            .unwrap_or_else(|_| panic!("no {selector}"))
+            .click()
+            .await;
+        clicked.unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
+    }
+
+    /// Presses keys, wherever the focus is.
+    pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
+        let keys = self.tab.action_chain().send_keys(keys);
+        keys.perform().await.expect("pressed");
+    }
+
+    /// Evaluates an expression in the page.
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
+        let script = format!("return ({expression});");
+        let found = self.tab.execute(script, Vec::new()).await;
+        let found = found.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        found.json().clone()
+    }
+
+    /// The text of what `selector` finds, as it is seen; empty if there is none.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let selector = json!(selector);
+        let text = self
+            .eval(&format!(
+                "(e => e?.checkVisibility() ? e.innerText : '')(document.querySelector({selector}))"
+            ))
+            .await;
+        text.as_str().expect("a text").to_owned()
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) async fn until(&self, expression: &str) {
+        let mut ticks = interval(Duration::from_millis(20));
+        let holds = async {
+            while self.eval(expression).await != Value::Bool(true) {
+                ticks.tick().await;
+            }
+        };
+        if timeout(PATIENCE, holds).await.is_err() {
+            let page = self.text("body").await;
+            panic!("never: {expression}\nthe page says:\n{page}");
+        }
+    }
+
+    /// Waits until what `selector` finds is seen and says `text`, among other things.
+    pub(crate) async fn until_says(&self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        self.until(&format!(
+            "[...document.querySelectorAll({selector})].some((e) => e.checkVisibility() && e.innerText.includes({text}))"
+        ))
+        .await;
+    }
+
+    /// Waits until nothing that `selector` finds says `text`.
+    pub(crate) async fn until_silent(&self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        self.until(&format!(
+            "[...document.querySelectorAll({selector})].every((e) => !e.checkVisibility() || !e.innerText.includes({text}))"
+        ))
+        .await;
+    }
+
+    /// The roles and names that a screen reader is told of everything that can be used.
+    pub(crate) async fn controls(&self) -> Vec<(String, String)> {
+        let tree = self.tell("Accessibility.getFullAXTree", json!({})).await;
+        let nodes = tree["nodes"].as_array().expect("nodes").iter();
+        let of =
+            |node: &Value, key: &str| node[key]["value"].as_str().unwrap_or_default().to_owned();
+        let named = nodes.filter(|node| node["ignored"] != true);
+        let named = named.map(|node| (of(node, "role"), of(node, "name")));
+        let is_used = |role: &str| {
+            [
+                "button",
+                "link",
+                "textbox",
+                "searchbox",
+                "combobox",
+                "radio",
+                "dialog",
+                "table",
+                "main",
+            ]
+            .contains(&role)
+        };
+        named.filter(|(role, _)| is_used(role)).collect()
+    }
+
+    /// What the page complained of since it was asked last, but for answers that are no good ones.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let told = self.tab.browser_log().await.expect("a log");
+        let told = told.into_iter().map(|entry| entry.message);
+        told.filter(|text| !text.contains("Failed to load resource"))
+            .collect()
+    }
+
+    /// Writes what is seen to a file.
+    pub(crate) async fn picture(&self, path: &Path) {
+        self.tab.screenshot(path).await.expect("a picture");
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) {
+        ManuallyDrop::into_inner(self.tab)
+            .quit()
+            .await
+            .expect("Chromium ends");
+    }
+}
+
+/// The program that steers Chromium.
+struct Driver {
+    process: Child,
+    url: String,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        command
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let process = command.spawn();
+        let mut process = process.expect("chromedriver starts; `.ci/test` installs it");
+        let said = BufReader::new(process.stdout.take().expect("piped"));
+        let port = said.lines().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let port = port.expect("it says its port");
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Asks it to end, and with it Chromium, which would go on without it.
+    fn drop(&mut self) {
+        let pid = self.process.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,82 @@
+//! Explain, extend and revoke.
+
+use std::time::Duration;
+
+use expiry_tests::world::until;
+
+use crate::stage::Stage;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn r3_who_is_extended_stays_and_who_is_revoked_is_off_after_a_yes() {
+    let stage = Stage::signed_in().await;
+    let page = &stage.browser;
+    let device = stage
+        .subscriber("255700000010", "20m", "02:00:00:00:00:10")
+        .await;
+    page.until_says("#upcoming", "255700000010").await;
+    page.click("#upcoming button.name").await;
+    page.until_says("#subscriber-why", "Access goes on until")
+        .await;
+    page.until_says("#subscriber-why", "Router tower").await;
+    page.until_says("#subscriber-events", "added").await;
+
+    page.click("#extend label:has([value='3600'])").await;
+    page.click("#extend-do").await;
+    page.until_says("#subscriber-note", "255700000010 now has access until")
+        .await;
+    page.until_says("#subscriber-left", "1:19:").await;
+    page.until_says("#upcoming time", "1:19:").await;
+    page.until_says("#subscriber-events", "access changed")
+        .await;
+
+    page.click("#revoke").await;
+    page.until_says("#confirm", "255700000010 is taken off every router now")
+        .await;
+    page.press("\u{e00c}").await;
+    page.until("!document.querySelector('#confirm').open").await;
+    assert!(stage.is_moving(device));
+    assert_eq!(page.text("#subscriber-state").await, "access");
+
+    page.click("#revoke").await;
+    page.until("document.querySelector('#confirm').open").await;
+    page.click("#confirm-yes").await;
+    page.until_says(
+        "#subscriber-note",
+        "The access of 255700000010 was revoked.",
+    )
+    .await;
+    page.until_says("#subscriber-state", "ended").await;
+    page.until_says("#subscriber-events", "cut confirmed").await;
+    until(PATIENCE, "it is off", || !stage.is_moving(device)).await;
+    page.until_silent("#upcoming", "255700000010").await;
+
+    page.click("#extend-do").await;
+    page.until_says("#subscriber-events", "restore confirmed")
+        .await;
+    until(PATIENCE, "it is on again", || stage.is_moving(device)).await;
+    assert_eq!(page.complaints().await, Vec::<String>::new());
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_is_said_where_it_was_asked_for() {
+    let stage = Stage::signed_in().await;
+    let page = &stage.browser;
+    stage
+        .subscriber("255700000011", "20m", "02:00:00:00:00:11")
+        .await;
+    page.until_says("#upcoming", "255700000011").await;
+    page.click("#upcoming button.name").await;
+    page.until_says("#subscriber-why", "Router tower").await;
+    page.click("#extend label:has([value='other'])").await;
+    page.until("!document.querySelector('#extend-other').hidden")
+        .await;
+    page.click("#extend-amount").await;
+    page.press("99999999999999\u{e007}").await;
+    page.until_says("#subscriber-problem", "Not extended:")
+        .await;
+    page.until_says("#subscriber-left", "left").await;
+    stage.close().await;
+}

@@ -1,0 +1,9 @@
+//! The live page in headless Chromium, served by the real binary with a watcher inside, in front of a
+//! simulated router.
+
+mod browser;
+mod changes;
+mod markup;
+mod pictures;
+mod stage;
+mod view;
