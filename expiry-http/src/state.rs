@@ -15,8 +15,8 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Network, auth::Token, cached::Cached, checks::Checks, guard::Guard, problem::Problem,
-    v1::stream::Feed,
+    Network, auth::Token, cached::Cached, checks::Checks, client::Unheard, guard::Guard,
+    problem::Problem, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -64,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     pub(crate) summary: Cached<Snapshot>,
     pub(crate) lag: Cached<LagReport>,
+    pub(crate) unheard: Unheard,
     pub(crate) checks: Checks,
     pub(crate) feed: Arc<Feed>,
 }
@@ -107,6 +108,7 @@ impl Inner {
         Self {
             token: Token::new(&service.token),
             guard: Guard::default(),
+            unheard: Unheard::default(),
             checks: Checks::default(),
             feed: Feed::new(&service),
             summary,
