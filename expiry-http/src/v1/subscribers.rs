@@ -285,7 +285,7 @@ pub(crate) async fn create(
         (Some(AccessView::Until { at }), None) => Access::Until(writable("access.at", at)?),
         (None, Some(seconds)) => {
             let by = Duration::from_secs(positive("for_seconds", seconds)?);
-            let now = app.service.status.status(0).await?.now;
+            let now = app.now().await?;
             Access::None.changed(AccessChange::Extend(by), now)
         }
     };
@@ -411,7 +411,7 @@ pub(crate) async fn extend(
         }
         (None, Some(until)) => {
             let until = writable("until", until)?;
-            if until <= app.service.status.status(0).await?.now {
+            if until <= app.now().await? {
                 return Err(Problem::body("until: it is not ahead; revoke ends access"));
             }
             AccessChange::Set(Access::Until(until))
