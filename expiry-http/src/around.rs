@@ -119,7 +119,7 @@ fn timed_out(path: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, PoisonError};
 
     use axum::body::to_bytes;
 
@@ -154,7 +154,10 @@ mod tests {
 
         impl std::io::Write for Lines {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().expect("not poisoned").extend(bytes);
+                self.0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(bytes);
                 Ok(bytes.len())
             }
 

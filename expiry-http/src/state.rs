@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
     AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, RouterGateway,
     StatusStore, StoreError, Summary, watcher::Watcher,
@@ -80,7 +80,8 @@ impl StoreTime {
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Arc<StoreError>> {
         let (at, read) = *self.0.get().await?;
         let since = TimeDelta::from_std(read.elapsed()).unwrap_or_default();
-        Ok(at + since)
+        // As fine as the databases tell it.
+        Ok((at + since).trunc_subsecs(6))
     }
 }
 
