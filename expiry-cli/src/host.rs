@@ -85,6 +85,11 @@ impl Host {
         self.settings.watcher.interval
     }
 
+    /// Returns how long a watcher keeps events.
+    pub fn keep(&self) -> Duration {
+        self.settings.watcher.keep
+    }
+
     /// Says of each subscriber of an explanation why it is or is not online, and what happens next,
     /// a paragraph each.
     pub fn explanation_in_words(

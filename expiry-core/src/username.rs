@@ -42,6 +42,12 @@ impl Username {
         &self.0
     }
 
+    /// Returns what to look for in names if somebody looks for this part of one: as of a whole name,
+    /// the `+` before digits is no part of it.
+    pub fn part(text: &str) -> &str {
+        without_plus(text)
+    }
+
     /// Tells whether a name found on a router is this one.
     pub fn matches(&self, found: &str) -> bool {
         without_plus(found) == self.0

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     client::Client,
     pages::POLICY,
-    problem::{Problem, REQUEST},
+    problem::{Problem, REQUEST, Refusal},
     state::Inner,
 };
 
@@ -37,14 +37,20 @@ pub(crate) async fn every_request(
         &app.service.proxies,
     );
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!("request", request_id = id);
+    if client.is_unheard && app.unheard.is_first() {
+        tracing::warn!(
+            client = %client.address,
+            "X-Forwarded-For is ignored: it comes from an address that is not among \
+             http.trusted_proxies; if that is your proxy, name it there"
+        );
+    }
+    let span = span(&id);
     let began = Instant::now();
     let served = REQUEST.scope(id.clone(), async {
         if let Ok(response) = timeout(LIMIT, next.run(request)).await {
             return response;
         }
-        let detail = format!("no answer within {} s", LIMIT.as_secs());
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail).into_response()
+        timed_out(&path)
     });
     let mut response = served.instrument(span.clone()).await;
     span.in_scope(|| {
@@ -92,4 +98,86 @@ pub(crate) async fn every_request(
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Of the highest level, so that a warning says which request it was about even where only warnings
+/// are logged.
+fn span(id: &str) -> tracing::Span {
+    tracing::error_span!("request", request_id = id)
+}
+
+/// The old endpoints have their own form of errors.
+fn timed_out(path: &str) -> Response {
+    let detail = format!("no answer within {} s", LIMIT.as_secs());
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail);
+    if path.starts_with("/api/admin/") {
+        Refusal::from(problem).into_response()
+    } else {
+        problem.into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waited_too_long_is_told_in_the_form_of_the_path() {
+        for (path, kind) in [
+            ("/api/v1/overview", "application/problem+json"),
+            ("/api/admin/expiry-watcher/", "application/json"),
+        ] {
+            let response = timed_out(path);
+            assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+            let body = to_bytes(response.into_body(), 1_000).await.expect("bytes");
+            let json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            if path.starts_with("/api/admin") {
+                let expected = serde_json::json!({
+                    "success": false, "message": "no answer within 30 s"
+                });
+                assert_eq!(json, expected);
+            } else {
+                assert_eq!(json["code"], "timed_out");
+            }
+        }
+    }
+
+    #[test]
+    fn a_warning_has_the_id_of_its_request_where_only_warnings_are_logged() {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Lines::default();
+        let to = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(move || to.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            span("abc").in_scope(|| tracing::warn!("no answer"));
+        });
+        let lines = lines.0.lock().expect("not poisoned").clone();
+        let lines = String::from_utf8(lines).expect("UTF-8");
+        assert!(lines.contains("request_id=\"abc\""), "{lines}");
+    }
 }

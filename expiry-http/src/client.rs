@@ -1,6 +1,9 @@
 //! Where a request comes from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::http::{Extensions, HeaderMap};
 
@@ -17,6 +20,28 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// Whether it is on this machine, by itself and not through a proxy.
     pub(crate) is_local: bool,
+    /// Whether the peer says for whom it asks, and is not trusted.
+    pub(crate) is_unheard: bool,
+}
+
+/// Headers that proxies add, each of them some.
+const TRACES: [&str; 6] = [
+    "x-forwarded-for",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Whether somebody was unheard already, which is worth one warning.
+#[derive(Debug, Default)]
+pub(crate) struct Unheard(AtomicBool);
+
+impl Unheard {
+    pub(crate) fn is_first(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl Client {
@@ -26,6 +51,7 @@ impl Client {
             return Self {
                 address: IpAddr::from([0, 0, 0, 0]),
                 is_local: false,
+                is_unheard: false,
             };
         };
         let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
@@ -35,7 +61,8 @@ impl Client {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        let came_through = !hops.is_empty() || headers.contains_key("forwarded");
+        let came_through = TRACES.iter().any(|trace| headers.contains_key(*trace));
+        let is_unheard = !hops.is_empty() && !is_trusted(address);
         while is_trusted(address) {
             let Some(hop) = hops.pop() else { break };
             match hop.trim().parse::<IpAddr>() {
@@ -46,6 +73,7 @@ impl Client {
         Self {
             address,
             is_local: !came_through && address.is_loopback(),
+            is_unheard,
         }
     }
 }
@@ -83,6 +111,34 @@ mod tests {
         }
         let address = address.parse().expect("an address");
         let client = Client::of(&extensions, &headers, &trusted);
-        assert_eq!(client, Client { address, is_local });
+        assert_eq!((client.address, client.is_local), (address, is_local));
+        let is_unheard = !forwarded.is_empty() && !peer.starts_with("10.8.0.");
+        assert_eq!(client.is_unheard, is_unheard);
+    }
+
+    #[rstest]
+    #[case("via", "1.1 cache")]
+    #[case("x-real-ip", "198.51.100.7")]
+    #[case("x-forwarded-host", "expiry.example")]
+    #[case("x-forwarded-proto", "https")]
+    #[case("forwarded", "for=198.51.100.7")]
+    #[case("x-forwarded-for", "198.51.100.7")]
+    fn who_came_through_a_proxy_on_this_machine_is_not_local(
+        #[case] name: &'static str,
+        #[case] value: &'static str,
+    ) {
+        let mut extensions = Extensions::new();
+        extensions.insert(Peer(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let mut headers = HeaderMap::new();
+        assert!(Client::of(&extensions, &headers, &[]).is_local);
+        headers.insert(name, value.parse().expect("a value"));
+        assert!(!Client::of(&extensions, &headers, &[]).is_local);
+    }
+
+    #[test]
+    fn one_warning_is_enough() {
+        let unheard = Unheard::default();
+        assert!(unheard.is_first());
+        assert!(!unheard.is_first());
     }
 }

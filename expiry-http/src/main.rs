@@ -198,11 +198,13 @@ fn service(
     Service {
         status: Arc::clone(store) as _,
         audit: Arc::clone(store) as _,
+        time: Arc::clone(store) as _,
         directory: Arc::clone(store) as _,
         gateways: Box::new(move || gateways.gateway()),
         watchers: Box::new(move || watchers.watcher(Arc::clone(&of_watchers))),
         words: Arc::new(Spoken(Arc::clone(host))),
         interval: host.interval(),
+        keep: host.keep(),
         token,
         proxies,
         stop: stop.clone(),

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
-use expiry_core::{Clock, GatewayError, Router, RouterFacts, RouterGateway, SystemClock};
+use chrono::TimeDelta;
+use expiry_core::{GatewayError, Router, RouterFacts, RouterGateway};
 use serde::Serialize;
 use tokio::{
     net::lookup_host,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use utoipa::ToSchema;
 
-use crate::v1::routers::seconds;
+use crate::{state::Inner, v1::routers::seconds};
 
 /// How long finding the address may take.
 const LOOKUP: Duration = Duration::from_secs(3);
+
+/// The longest that somebody who asked is kept waiting, however many routers are tested.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the goodbye may take.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,7 +37,8 @@ pub(crate) enum Step {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Probed {
-    pub(crate) result: Result<Answered, (Step, String)>,
+    /// A failure has no step if the test was ended before one failed.
+    pub(crate) result: Result<Answered, (Option<Step>, String)>,
 }
 
 /// What a router answered.
@@ -38,17 +46,35 @@ pub(crate) struct Probed {
 pub(crate) struct Answered {
     pub(crate) facts: RouterFacts,
     pub(crate) rtt: Duration,
-    /// How far its clock is ahead of this machine's.
+    /// How far its clock is ahead of the store's.
     pub(crate) clock_skew_seconds: Option<f64>,
 }
 
-pub(crate) async fn probe(gateway: &dyn RouterGateway, router: &Router) -> Probed {
-    let result = ask(gateway, router).await;
-    gateway.close(router.id).await;
+/// Returns when tests that begin now end at the latest.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Ends at the deadline, or when the service stops, so that somebody who waits is told so.
+pub(crate) async fn probe(app: &Inner, router: &Router, deadline: Instant) -> Probed {
+    let gateway = (app.service.gateways)();
+    let result = tokio::select! {
+        biased;
+        () = app.service.stop.cancelled() => Err((None, "the service is stopping".into())),
+        () = sleep_until(deadline) => {
+            Err((None, format!("no answer within {} s", PATIENCE.as_secs())))
+        }
+        result = ask(app, &*gateway, router) => result.map_err(|(step, told)| (Some(step), told)),
+    };
+    let _ = timeout(CLOSE, gateway.close(router.id)).await;
     Probed { result }
 }
 
-async fn ask(gateway: &dyn RouterGateway, router: &Router) -> Result<Answered, (Step, String)> {
+async fn ask(
+    app: &Inner,
+    gateway: &dyn RouterGateway,
+    router: &Router,
+) -> Result<Answered, (Step, String)> {
     let (host, port) = (router.address.host.as_str(), router.address.port);
     let failed = |reason: String| {
         let what = format!(
@@ -67,11 +93,15 @@ async fn ask(gateway: &dyn RouterGateway, router: &Router) -> Result<Answered, (
     }
     gateway.probe(router).await.map_err(|error| told(&error))?;
     // Once more on the warm connection: that is what a cut meets.
+    let store = app.time.now().await.ok();
     let began = Instant::now();
     let facts = gateway.probe(router).await.map_err(|error| told(&error))?;
     let rtt = began.elapsed();
-    let now = SystemClock.wall();
-    let skew = facts.clock.map(|clock| clock - now);
+    let passed = TimeDelta::from_std(rtt).unwrap_or_default();
+    let skew = facts
+        .clock
+        .zip(store)
+        .map(|(clock, at)| clock - at - passed);
     Ok(Answered {
         clock_skew_seconds: skew.map(|skew| seconds(skew.num_milliseconds())),
         facts,

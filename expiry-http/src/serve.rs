@@ -7,6 +7,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -30,6 +31,9 @@ const MOST_HEADERS: usize = 64;
 
 /// Most connections at once; others wait.
 const MOST_CONNECTIONS: usize = 4_096;
+
+/// How long a peer may leave what was sent to it unread.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// The wait after a connection could not be taken, which is mostly for want of file descriptors.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -100,5 +104,26 @@ async fn accept(
     let (stream, peer) = listener.accept().await?;
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
+    // Whoever does not read, or is gone without a word, would hold its connection for ever.
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD))?;
     Ok((stream, peer, permit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_drops_who_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let peer = tokio::net::TcpStream::connect(address);
+        let room = Arc::new(Semaphore::new(1));
+        let (_peer, accepted) = tokio::join!(peer, accept(&listener, &room));
+        let (stream, _, _) = accepted.expect("accepted");
+        let timeout = SockRef::from(&stream).tcp_user_timeout().expect("told");
+        assert_eq!(timeout, Some(UNREAD));
+    }
 }

@@ -7,16 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
-    AuditEvent, AuditStore, Directory, Explanation, LagReport, RouterGateway, StatusStore, Summary,
-    watcher::Watcher,
+    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, RouterGateway,
+    StatusStore, StoreError, Summary, watcher::Watcher,
 };
 use secrecy::SecretString;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Network, auth::Token, cached::Cached, checks::Checks, guard::Guard, problem::Problem,
-    v1::stream::Feed,
+    Network, auth::Token, cached::Cached, checks::Checks, client::Unheard, guard::Guard,
+    problem::Problem, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -31,6 +33,8 @@ pub struct Service {
     pub status: Arc<dyn StatusStore>,
     /// What happened.
     pub audit: Arc<dyn AuditStore>,
+    /// Tells what time it is: the clock of this machine may be wrong.
+    pub time: Arc<dyn EnforcementStore>,
     /// Tenants, routers, subscribers.
     pub directory: Arc<dyn Directory>,
     /// Makes a gateway with connections of its own, to test a router.
@@ -45,7 +49,9 @@ pub struct Service {
     pub proxies: Vec<Network>,
     /// The longest time between two looks of a watcher at the database.
     pub interval: Duration,
-    /// Ends streams and checks when it is cancelled.
+    /// How long the watchers keep events.
+    pub keep: Duration,
+    /// Ends streams, checks and tests of routers when it is cancelled.
     pub stop: CancellationToken,
 }
 
@@ -58,12 +64,35 @@ pub trait Words: Send + Sync {
     fn explained(&self, explanation: &Explanation, tenant: Option<String>) -> Vec<Vec<String>>;
 }
 
+/// The store's time, read at most once a second.
+pub(crate) struct StoreTime(Cached<(DateTime<Utc>, Instant)>);
+
+impl StoreTime {
+    pub(crate) fn new(store: &Arc<dyn EnforcementStore>) -> Self {
+        let store = Arc::clone(store);
+        Self(Cached::new(move || {
+            let store = Arc::clone(&store);
+            async move { Ok((store.now().await?, Instant::now())) }
+        }))
+    }
+
+    /// Returns what time it is at the store.
+    pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Arc<StoreError>> {
+        let (at, read) = *self.0.get().await?;
+        let since = TimeDelta::from_std(read.elapsed()).unwrap_or_default();
+        // As fine as the databases tell it.
+        Ok((at + since).trunc_subsecs(6))
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) service: Service,
     pub(crate) token: Token,
     pub(crate) guard: Guard,
     pub(crate) summary: Cached<Snapshot>,
     pub(crate) lag: Cached<LagReport>,
+    pub(crate) time: StoreTime,
+    pub(crate) unheard: Unheard,
     pub(crate) checks: Checks,
     pub(crate) feed: Arc<Feed>,
 }
@@ -107,12 +136,20 @@ impl Inner {
         Self {
             token: Token::new(&service.token),
             guard: Guard::default(),
+            unheard: Unheard::default(),
+            time: StoreTime::new(&service.time),
             checks: Checks::default(),
             feed: Feed::new(&service),
             summary,
             lag,
             service,
         }
+    }
+
+    /// Returns what time it is at the store.
+    pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
+        let now = self.time.now().await;
+        now.map_err(|error| Problem::of_store(&error))
     }
 
     /// Returns what is true now, at most a second old.

@@ -9,10 +9,11 @@ use axum::{
 use expiry_core::{Router, RouterAddress, RouterId};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::{
-    probe::{Probed, Step, probe},
+    probe::{Probed, Step, deadline, probe},
     problem::{Problem, Refusal},
     state::Inner,
 };
@@ -28,7 +29,8 @@ pub(crate) struct Tested {
     message: String,
     /// The first router; `null` if there is none.
     router_info: Option<Info>,
-    /// What failed at the first router that failed, and what to do.
+    /// What failed at the first router that failed, and what to do; of several routers it begins
+    /// with the name of that one.
     error: Option<String>,
     /// All routers that were tried.
     routers: Vec<Info>,
@@ -44,7 +46,7 @@ struct Info {
     status: &'static str,
     /// `api_ok`, `login_failed`, `permission_denied`, `wrong_router`, `api_error` or `unreachable`.
     api_status: &'static str,
-    /// The step that failed.
+    /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
     step: Option<Step>,
     error: Option<String>,
     identity: Option<String>,
@@ -87,18 +89,19 @@ pub(crate) struct Given {
 pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>, Refusal> {
     let mut routers = app.service.directory.routers().await?;
     routers.retain(|router| router.enabled);
+    let deadline = deadline();
     let tried = stream::iter(routers).map(|router| {
         let app = Arc::clone(&app);
         async move {
             let name = Some(router.name.clone());
-            test(&app, &router, name).await
+            test(&app, &router, name, deadline).await
         }
     });
     let tried = tried.buffered(AT_ONCE).collect().await;
     Ok(Json(Tested::of(tried)))
 }
 
-/// Tries a router that is not saved yet; without a body the saved ones.
+/// Tries a router that is not saved yet; without a body, or with `{}`, the saved ones.
 #[utoipa::path(
     post,
     path = "/mikrotik/test-connection/",
@@ -129,7 +132,8 @@ pub(crate) async fn given(
             Problem::body(rejection.body_text())
         }
     })?;
-    if body.is_empty() {
+    let is_empty = |fields: serde_json::Map<_, _>| fields.is_empty();
+    if body.is_empty() || serde_json::from_slice(&body).is_ok_and(is_empty) {
         return saved(State(app)).await;
     }
     let kind = headers.get(header::CONTENT_TYPE);
@@ -159,7 +163,8 @@ pub(crate) async fn given(
         enabled: true,
         seen: None,
     };
-    Ok(Json(Tested::of(vec![test(&app, &router, None).await])))
+    let tried = test(&app, &router, None, deadline()).await;
+    Ok(Json(Tested::of(vec![tried])))
 }
 
 /// Tells whether this can be the address of a router.
@@ -177,9 +182,8 @@ pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn test(app: &Inner, router: &Router, name: Option<String>) -> Info {
-    let gateway = (app.service.gateways)();
-    let Probed { result } = probe(&*gateway, router).await;
+async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Instant) -> Info {
+    let Probed { result } = probe(app, router, deadline).await;
     let address = RouterAddress::place(&router.address.host, router.address.port);
     let success = result.is_ok();
     tracing::info!(address, router = name, success, "router tested");
@@ -211,16 +215,16 @@ async fn test(app: &Inner, router: &Router, name: Option<String>) -> Info {
         },
         Err((step, error)) => {
             let (status, api_status) = match step {
-                Step::NameLookup | Step::TcpConnect => ("unreachable", "unreachable"),
-                Step::Login => ("reachable", "login_failed"),
-                Step::Permission => ("reachable", "permission_denied"),
-                Step::WrongRouter => ("reachable", "wrong_router"),
-                Step::Protocol => ("reachable", "api_error"),
+                None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
+                Some(Step::Login) => ("reachable", "login_failed"),
+                Some(Step::Permission) => ("reachable", "permission_denied"),
+                Some(Step::WrongRouter) => ("reachable", "wrong_router"),
+                Some(Step::Protocol) => ("reachable", "api_error"),
             };
             Info {
                 status,
                 api_status,
-                step: Some(step),
+                step,
                 error: Some(error),
                 ..nothing
             }
@@ -231,7 +235,14 @@ async fn test(app: &Inner, router: &Router, name: Option<String>) -> Info {
 impl Tested {
     fn of(routers: Vec<Info>) -> Self {
         let failed = routers.iter().filter(|info| info.error.is_some()).count();
-        let error = routers.iter().find_map(|info| info.error.clone());
+        let error = routers.iter().find_map(|info| {
+            let error = info.error.as_deref()?;
+            let name = info.name.as_deref().unwrap_or(&info.ip);
+            Some(match routers.len() {
+                1 => error.to_owned(),
+                _ => format!("{name}: {error}"),
+            })
+        });
         let (success, message, error) = match (routers.len(), failed) {
             (0, _) => {
                 let todo = "no router is saved and enabled: add one, or send router_ip, username \

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     admin::connection::check,
     extract::{Body, Id},
-    probe::{Probed, Step, probe},
+    probe::{Probed, Step, deadline, probe},
     problem::Problem,
     state::Inner,
     v1::subscribers::tenant,
@@ -238,6 +238,12 @@ pub(crate) async fn show(
     State(app): State<Arc<Inner>>,
     Id(id): Id,
 ) -> Result<Json<RouterView>, Problem> {
+    let snapshot = app.snapshot().await?;
+    let routers = &snapshot.summary.status.routers;
+    if let Some(router) = routers.iter().find(|router| router.id.0 == id) {
+        return Ok(Json(RouterView::new(router)));
+    }
+    // It may have been added since.
     Ok(Json(fresh(&app, RouterId(id)).await?))
 }
 
@@ -312,7 +318,7 @@ async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RouterTest {
     success: bool,
-    /// The step that failed.
+    /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
     step: Option<Step>,
     /// What failed, and what to do.
     error: Option<String>,
@@ -347,8 +353,7 @@ pub(crate) async fn test(
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
     let router = find(&app, id).await?;
-    let gateway = (app.service.gateways)();
-    let Probed { result } = probe(&*gateway, &router).await;
+    let Probed { result } = probe(&app, &router, deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),
@@ -369,7 +374,7 @@ pub(crate) async fn test(
         },
         Err((step, error)) => RouterTest {
             success: false,
-            step: Some(step),
+            step,
             error: Some(error),
             rtt_ms: None,
             identity: None,

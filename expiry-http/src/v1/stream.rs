@@ -13,7 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use expiry_core::{AuditEvent, AuditId, AuditStore, Clock, StoreError, SystemClock};
+use chrono::{DateTime, Utc};
+use expiry_core::{AuditEvent, AuditId, AuditStore, StoreError};
 use futures::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,18 +37,25 @@ const OFTEN: Duration = Duration::from_millis(500);
 
 /// A silent stream says this often that it is alive.
 const PING: Duration = Duration::from_secs(15);
+const PINGED: &[u8] = b": ping\n\n";
 
-/// So many events are kept for readers that are behind; who is further behind has missed some.
-const KEPT: usize = 1_024;
+/// So many events are at hand for readers that are behind; who is further behind has missed some.
+const KEPT: u32 = 1_024;
 
-/// So many events are read at once.
+/// So many events are read at once for all readers.
 const PAGE: u32 = 256;
+
+/// So many events are read at once for one that comes back: it is written to as it reads them.
+const MISSED: u32 = 32;
 
 /// So many readers that come back may read at once what they missed.
 const CATCHING_UP: usize = 4;
 
-/// Events are kept at least this long, so what is older may have lost its successors.
-const KEPT_FOR: Duration = Duration::from_hours(1);
+/// The wait after what was missed could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Watchers may delete what is nearly as old as they keep while it is being read.
+const NEARLY: Duration = Duration::from_mins(5);
 
 /// One event as it is sent, made once for all readers.
 struct Frame {
@@ -59,6 +67,8 @@ struct Frame {
 pub(crate) struct Feed {
     audit: Arc<dyn AuditStore>,
     words: Arc<dyn Words>,
+    /// What is older may have lost its successors.
+    keep: Duration,
     stop: CancellationToken,
     sender: broadcast::Sender<Arc<Frame>>,
     tail: Mutex<Tail>,
@@ -80,8 +90,9 @@ impl Feed {
         Arc::new(Self {
             audit: Arc::clone(&service.audit),
             words: Arc::clone(&service.words),
+            keep: service.keep.saturating_sub(NEARLY),
             stop: service.stop.clone(),
-            sender: broadcast::Sender::new(KEPT),
+            sender: broadcast::Sender::new(KEPT as usize),
             tail: Mutex::default(),
             catching_up: Semaphore::new(CATCHING_UP),
         })
@@ -95,15 +106,20 @@ impl Feed {
         if let Some(joined) = joined(&self.lock()) {
             return Ok(joined);
         }
-        let latest = self.audit.latest_events(1).await?;
+        // After a start of the service many come back at once, and what they missed is mostly here.
+        let latest = self.audit.latest_events(KEPT).await?;
+        let recent: VecDeque<_> = latest
+            .iter()
+            .map(|event| Arc::new(self.frame(event)))
+            .collect();
         let mut tail = self.lock();
         if let Some(joined) = joined(&tail) {
             return Ok(joined);
         }
         *tail = Tail {
             is_read: true,
-            last: latest.last().map_or(AuditId::START, |event| event.id),
-            recent: VecDeque::new(),
+            last: recent.back().map_or(AuditId::START, |frame| frame.id),
+            recent,
         };
         let receiver = self.sender.subscribe();
         tokio::spawn(Arc::clone(self).read());
@@ -146,7 +162,7 @@ impl Feed {
             for event in &events {
                 let frame = Arc::new(self.frame(event));
                 tail.last = frame.id;
-                if tail.recent.len() == KEPT {
+                if tail.recent.len() == KEPT as usize {
                     tail.recent.pop_front();
                 }
                 tail.recent.push_back(Arc::clone(&frame));
@@ -194,6 +210,11 @@ fn message(event: &str, id: AuditId, data: &serde_json::Value) -> Bytes {
     text.into()
 }
 
+fn told(error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::debug!(error, "missed events cannot be read; trying again");
+}
+
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -234,7 +255,8 @@ pub(crate) async fn stream(
             Some(id.map_err(|error| Problem::parameter(format!("Last-Event-ID: {error}")))?)
         }
     };
-    let reader = Reader::join(Arc::clone(&app.feed), after).await?;
+    let now = app.now().await?;
+    let reader = Reader::join(Arc::clone(&app.feed), after, now).await?;
     let body = Body::from_stream(stream::unfold(reader, async |mut reader| {
         let bytes = reader.next().await?;
         Some((Ok::<_, Infallible>(bytes), reader))
@@ -269,9 +291,12 @@ struct Reader {
 }
 
 impl Reader {
-    async fn join(feed: Arc<Feed>, after: Option<AuditId>) -> Result<Self, StoreError> {
+    async fn join(
+        feed: Arc<Feed>,
+        after: Option<AuditId>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, StoreError> {
         let (live, tail) = feed.join().await?;
-        let now = SystemClock.wall();
         let mut reader = Self {
             live,
             last: after.unwrap_or(tail),
@@ -294,7 +319,8 @@ impl Reader {
             return Ok(reader);
         }
         let at = reader.feed.audit.event_at(after).await?;
-        let is_kept = at.is_some_and(|at| (now - at).to_std().unwrap_or_default() < KEPT_FOR);
+        let keep = reader.feed.keep;
+        let is_kept = at.is_some_and(|at| (now - at).to_std().unwrap_or_default() < keep);
         if is_kept {
             reader.behind = Some(tail);
         } else {
@@ -310,11 +336,13 @@ impl Reader {
                 self.quiet_since = Instant::now();
                 return Some(bytes);
             }
-            if let Some(until) = self.behind {
-                self.catch_up(until).await;
-                continue;
-            }
             let feed = Arc::clone(&self.feed);
+            if let Some(until) = self.behind {
+                tokio::select! {
+                    () = feed.stop.cancelled() => return None,
+                    () = self.catch_up(until) => continue,
+                }
+            }
             tokio::select! {
                 () = feed.stop.cancelled() => return None,
                 came = self.live.recv() => match came {
@@ -331,36 +359,31 @@ impl Reader {
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 () = sleep_until(self.quiet_since + PING) => {
-                    self.ready.push_back(Bytes::from_static(b": ping\n\n"));
+                    self.ready.push_back(Bytes::from_static(PINGED));
                 }
             }
         }
     }
 
-    /// Reads a page of what was missed.
+    /// Reads a page of what was missed. If that fails the place is kept, and it is read again later.
     async fn catch_up(&mut self, until: AuditId) {
         let feed = Arc::clone(&self.feed);
         let turn = feed.catching_up.acquire().await;
-        let events = feed.audit.events(self.last, PAGE).await;
+        let events = feed.audit.events(self.last, MISSED).await;
         drop(turn);
-        match events {
-            Ok(events) => {
-                let is_last = events.len() < PAGE as usize;
-                for event in &events {
-                    self.last = event.id;
-                    self.ready.push_back(feed.frame(event).bytes);
-                }
-                if is_last || self.last >= until {
-                    self.behind = None;
-                }
+        let Ok(events) = events.inspect_err(told) else {
+            if self.quiet_since.elapsed() >= PING {
+                self.ready.push_back(Bytes::from_static(PINGED));
             }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "missed events cannot be read");
-                self.behind = None;
-                let tail = feed.lock().last;
-                self.resync(tail, "slow");
-            }
+            return sleep(AGAIN).await;
+        };
+        let is_last = events.len() < MISSED as usize;
+        for event in &events {
+            self.last = event.id;
+            self.ready.push_back(feed.frame(event).bytes);
+        }
+        if is_last || self.last >= until {
+            self.behind = None;
         }
     }
 

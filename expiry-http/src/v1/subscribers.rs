@@ -135,7 +135,8 @@ pub(crate) async fn tenant(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Search {
-    /// A part of the username, or a whole MAC in any spelling.
+    /// A part of the username, a `+` before digits or not, or a whole MAC in any spelling; what may
+    /// be either is looked for as both.
     q: Option<String>,
     /// How they stand.
     #[param(inline)]
@@ -195,15 +196,15 @@ pub(crate) async fn list(
         .parse()
         .map_err(|_| Problem::parameter("cursor: it must be `next` of the page before"))?;
     let directory = &*app.service.directory;
-    let q = search.q.filter(|q| !q.is_empty());
-    if q.as_ref().is_some_and(|q| q.contains('\0')) {
+    // A `+` that nobody has encoded comes as a space; no name has one at an end.
+    let q = search.q.as_deref().map(str::trim).filter(|q| !q.is_empty());
+    if q.is_some_and(|q| q.contains('\0')) {
         return Err(Problem::parameter("q: no NUL character"));
     }
-    let device = q.as_ref().and_then(|q| q.parse().ok());
     let tenant = tenant(directory, search.tenant.as_deref()).await?;
     let filter = SubscriberFilter {
-        name: q.filter(|_| device.is_none()),
-        device,
+        name: q.map(|q| Username::part(q).to_owned()),
+        device: q.and_then(|q| q.parse().ok()),
         tenant: tenant.map(|tenant| Some(tenant.id)),
         router: search.router.map(RouterId),
         standing: search.state.map(|state| match state {
@@ -284,7 +285,7 @@ pub(crate) async fn create(
         (Some(AccessView::Until { at }), None) => Access::Until(writable("access.at", at)?),
         (None, Some(seconds)) => {
             let by = Duration::from_secs(positive("for_seconds", seconds)?);
-            let now = app.service.status.status(0).await?.now;
+            let now = app.now().await?;
             Access::None.changed(AccessChange::Extend(by), now)
         }
     };
@@ -410,7 +411,7 @@ pub(crate) async fn extend(
         }
         (None, Some(until)) => {
             let until = writable("until", until)?;
-            if until <= app.service.status.status(0).await?.now {
+            if until <= app.now().await? {
                 return Err(Problem::body("until: it is not ahead; revoke ends access"));
             }
             AccessChange::Set(Access::Until(until))

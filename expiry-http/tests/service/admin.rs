@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use axum::http::{Method, StatusCode};
 use expiry_core::{
-    Directory, GatewayError, Hardware, MockRouterGateway, RouterFacts,
+    BlockOrder, Directory, DropOrder, GatewayError, Hardware, MockRouterGateway, Query, Refusal,
+    Router, RouterFacts, RouterId, Sighting, UnblockOrder,
     testing::{gateway::Fault as GatewayFault, memory::Fault as StoreFault},
 };
 use serde_json::{Value, json};
@@ -298,6 +299,121 @@ async fn without_a_router_there_is_nothing_to_test_and_it_says_what_to_do() {
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
         assert_eq!(refused.json()["success"], false);
     }
+}
+
+/// Gateways whose routers never answer.
+fn silent() -> Arc<dyn expiry_core::RouterGateway> {
+    Arc::new(Silent)
+}
+
+struct Silent;
+
+#[async_trait::async_trait]
+impl expiry_core::RouterGateway for Silent {
+    async fn look(&self, _: &Router, _: &Query) -> Result<Sighting, GatewayError> {
+        pending().await
+    }
+
+    async fn block(
+        &self,
+        _: &Router,
+        _: &BlockOrder,
+        _: &Query,
+    ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
+        pending().await
+    }
+
+    async fn drop_rows(&self, _: &Router, _: &DropOrder) -> Result<Vec<Refusal>, GatewayError> {
+        pending().await
+    }
+
+    async fn unblock(&self, _: &Router, _: &UnblockOrder) -> Result<Vec<Refusal>, GatewayError> {
+        pending().await
+    }
+
+    async fn sessions(&self, _: &Router) -> Result<Sighting, GatewayError> {
+        pending().await
+    }
+
+    async fn probe(&self, _: &Router) -> Result<RouterFacts, GatewayError> {
+        pending().await
+    }
+
+    async fn close(&self, _: RouterId) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
+    let world = World::probing(silent);
+    for n in 0..40 {
+        world.router_at(&format!("r{n:02}"), 1_000 + n).await;
+    }
+    let began = tokio::time::Instant::now();
+    let answer = world.get(TEST).await;
+    let took = began.elapsed();
+    assert!(took <= std::time::Duration::from_secs(21), "{took:?}");
+    assert_eq!(answer.status, StatusCode::OK);
+    let json = answer.json();
+    assert_eq!(json["success"], false);
+    assert_eq!(json["error"], "r00: no answer within 20 s");
+    let routers = json["routers"].as_array().expect("a list");
+    assert_eq!(routers.len(), 40);
+    for router in routers {
+        assert_eq!(router["error"], "no answer within 20 s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_tests_of_routers() {
+    let world = World::probing(silent);
+    let id = world.router("tower").await;
+    let one = format!("/api/v1/routers/{id}/test");
+    let began = tokio::time::Instant::now();
+    let stop = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        world.stop.cancel();
+    };
+    let (all, one, ()) = tokio::join!(world.get(TEST), world.call(Method::POST, &one, None), stop);
+    assert!(began.elapsed() <= std::time::Duration::from_secs(2));
+    for answer in [all, one] {
+        let json = answer.json();
+        assert_eq!(json["success"], false);
+        assert_eq!(json["error"], "the service is stopping");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_object_tests_the_saved_routers_and_the_failed_one_is_named() {
+    let world = World::probing(answering(Err(GatewayError::Login {
+        message: "no".into(),
+    })));
+    world.router_at("north", 8728).await;
+    world.router_at("south", 8729).await;
+    let json = world.post(TEST, json!({})).await.json();
+    assert_eq!(json["routers"].as_array().map(Vec::len), Some(2));
+    let error = json["error"].as_str().expect("text");
+    assert!(error.starts_with("north: "), "{error}");
+}
+
+#[tokio::test]
+async fn the_skew_of_a_router_is_to_the_clock_of_the_store() {
+    let ahead = expiry_core::Clock::wall(&expiry_core::SystemClock) + chrono::TimeDelta::hours(3);
+    let facts = RouterFacts {
+        hardware: Hardware {
+            identity: "gw".into(),
+            serial: None,
+        },
+        version: None,
+        board: None,
+        uptime: None,
+        clock: Some(ahead),
+    };
+    let clock = expiry_core::testing::TestClock::starting_at(ahead);
+    let world = World::on(Arc::new(clock), answering(Ok(facts)));
+    world.router("tower").await;
+    let json = world.get(TEST).await.json();
+    let skew = json["router_info"]["clock_skew_seconds"].as_f64();
+    assert!(skew.is_some_and(|skew| skew.abs() < 60.0), "{skew:?}");
 }
 
 #[tokio::test]

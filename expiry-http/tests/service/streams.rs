@@ -1,10 +1,20 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, BodyDataStream},
     http::{Request, StatusCode},
 };
-use expiry_core::{AuditStore, Directory};
+use chrono::{DateTime, TimeDelta, Utc};
+use expiry_core::{
+    AuditStore, Clock, Directory, MockRouterGateway, SystemClock,
+    testing::{TestClock, memory::Fault},
+};
 use futures::StreamExt;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -92,7 +102,6 @@ async fn a_reader_that_comes_back_has_missed_nothing() {
     for name in ["a", "b", "c"] {
         tenant(&world, name).await;
     }
-    // Nobody has read yet, so all comes from the store; then from what is at hand.
     let mut first = Stream::open(&world, Some("0-1")).await;
     let ids = ["0-1", "0-2", "0-3"];
     for id in ids {
@@ -164,4 +173,91 @@ async fn what_is_no_id_is_refused() {
     let world = World::new();
     let answer = world.get("/api/v1/events/stream?after=x").await;
     assert_eq!(answer.problem(), (400, "invalid_parameter".into()));
+}
+
+/// A world whose store is three hours ahead of the service.
+fn ahead() -> (World, TestClock) {
+    let clock = TestClock::starting_at(SystemClock.wall() + TimeDelta::hours(3));
+    let world = World::on(Arc::new(clock.clone()), || {
+        Arc::new(MockRouterGateway::new())
+    });
+    (world, clock)
+}
+
+/// More than is at hand for those who come back.
+const MANY: u32 = 1_100;
+
+#[tokio::test(start_paused = true)]
+async fn the_time_is_that_of_the_store() {
+    let (world, clock) = ahead();
+    let mut stream = Stream::open(&world, None).await;
+    let (_, _, data) = stream.next().await.expect("a message");
+    let now: DateTime<Utc> = data["now"].as_str().expect("text").parse().expect("a time");
+    assert!((clock.wall() - now).abs() < TimeDelta::seconds(1), "{now}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_goes_on_for_as_long_as_events_are_kept() {
+    let (world, clock) = ahead();
+    for n in 0..MANY {
+        tenant(&world, &format!("t{n}")).await;
+    }
+    for (days, expected) in [(89, "audit"), (90, "resync")] {
+        let passed = clock.wall() - SystemClock.wall();
+        let days = TimeDelta::days(days) + TimeDelta::hours(3);
+        clock.step_wall(days - passed);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let mut stream = Stream::open(&world, Some("0-1")).await;
+        assert_eq!(stream.next().await.expect("a message").1, "ready");
+        assert_eq!(stream.next().await.expect("a message").1, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_the_database_loses_nobody_its_place() {
+    let world = World::new();
+    for n in 0..MANY {
+        tenant(&world, &format!("t{n}")).await;
+    }
+    let mut stream = Stream::open(&world, Some("0-1")).await;
+    assert_eq!(stream.next().await.expect("a message").1, "ready");
+    let mut failures = 0;
+    world.store.fail_when(move |operation| {
+        failures += u32::from(operation == "events");
+        match failures {
+            1..=3 => Fault::Before,
+            _ => Fault::None,
+        }
+    });
+    for n in 2..=MANY {
+        let (id, event, _) = stream.next().await.expect("a message");
+        assert_eq!((id, event.as_str()), (format!("0-{n}"), "audit"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_all_who_come_back_read_once() {
+    let world = World::new();
+    for n in 0..1_000 {
+        tenant(&world, &format!("t{n}")).await;
+    }
+    let reads = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&reads);
+    world.store.fail_when(move |operation| {
+        let is_read = matches!(operation, "events" | "latest_events" | "event_at");
+        counted.fetch_add(u32::from(is_read), Ordering::Relaxed);
+        Fault::None
+    });
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        streams.push(Stream::open(&world, Some("0-900")).await);
+    }
+    for stream in &mut streams {
+        for n in 900..=1_000 {
+            let (id, ..) = stream.next().await.expect("a message");
+            assert_eq!(id, format!("0-{n}"));
+        }
+    }
+    let reads = reads.load(Ordering::Relaxed);
+    assert!((1..=3).contains(&reads), "{reads}");
 }

@@ -153,6 +153,8 @@ async fn subscribers_are_searched_filtered_and_paged() {
         ("state=ended", vec![]),
         ("state=live&q=0000004", vec!["255700000004"]),
         ("router=7", vec![]),
+        ("q=%2B255700000003", vec!["255700000003"]),
+        ("q=+255700000003", vec!["255700000003"]),
     ] {
         let found = world
             .get(&format!("/api/v1/subscribers?{query}"))
@@ -169,6 +171,26 @@ async fn subscribers_are_searched_filtered_and_paged() {
     ] {
         let answer = world.get(&format!("/api/v1/subscribers?{query}")).await;
         assert_eq!(answer.problem(), (expected.0, expected.1.into()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn twelve_digits_are_looked_for_as_a_phone_number_and_as_a_mac() {
+    let world = World::new();
+    for new in [
+        json!({"username": "447700900123"}),
+        json!({"username": "john", "devices": ["44:77:00:90:01:23"]}),
+        json!({"username": "447700900124"}),
+    ] {
+        world.post("/api/v1/subscribers", new).await;
+    }
+    for q in ["447700900123", "%2B447700900123"] {
+        let path = format!("/api/v1/subscribers?q={q}");
+        let found = world.get(&path).await.json();
+        assert_eq!(found["items"][0]["username"], "447700900123", "{q}");
+        let john = found["items"][1]["username"].as_str();
+        assert_eq!(john, (q == "447700900123").then_some("john"), "{q}");
+        assert_eq!(found["items"][2], Value::Null, "{q}");
     }
 }
 

@@ -79,7 +79,15 @@ impl World {
     pub(crate) fn probing(
         gateways: impl Fn() -> Arc<dyn RouterGateway> + Send + Sync + 'static,
     ) -> Self {
-        let store = MemoryStore::new(Arc::new(SystemClock));
+        Self::on(Arc::new(SystemClock), gateways)
+    }
+
+    /// With a store that has another clock than the service.
+    pub(crate) fn on(
+        clock: Arc<dyn Clock>,
+        gateways: impl Fn() -> Arc<dyn RouterGateway> + Send + Sync + 'static,
+    ) -> Self {
+        let store = MemoryStore::new(clock);
         let routers = Arc::new(SimGateway::new(Duration::ZERO));
         let stop = CancellationToken::new();
         let shared: Arc<MemoryStore> = Arc::new(store.clone());
@@ -87,6 +95,7 @@ impl World {
         let service = Service {
             status: Arc::clone(&shared) as _,
             audit: Arc::clone(&shared) as _,
+            time: Arc::clone(&shared) as _,
             directory: shared,
             gateways: Box::new(gateways),
             watchers: Box::new(move || {
@@ -102,6 +111,7 @@ impl World {
             token: TOKEN.into(),
             proxies: Vec::new(),
             interval: Duration::from_secs(30),
+            keep: Duration::from_hours(90 * 24),
             stop: stop.clone(),
         };
         Self {
@@ -151,12 +161,16 @@ impl World {
 
     /// Makes a router on which the names are online with one device each.
     pub(crate) async fn router(&self, name: &str) -> RouterId {
+        self.router_at(name, 8728).await
+    }
+
+    pub(crate) async fn router_at(&self, name: &str, port: u16) -> RouterId {
         let new = NewRouter {
             name: name.into(),
             tenant: None,
             address: RouterAddress {
                 host: "127.0.0.1".into(),
-                port: 8728,
+                port,
                 username: "u".into(),
                 password: "p".into(),
             },

@@ -100,13 +100,20 @@ pub(super) async fn search(
          FROM subscriber WHERE removed_at IS NULL AND id > ",
     );
     query.push_bind(after.0);
-    if let Some(part) = &filter.name {
-        query.push(" AND username ").push(LIKE).push(" ");
-        query.push_bind(containing(part)).push(r" ESCAPE '\'");
-    }
-    if let Some(mac) = filter.device {
-        query.push(" AND id IN (SELECT subscriber_id FROM device WHERE mac = ");
-        query.push_bind(mac.to_string()).push(")");
+    if filter.name.is_some() || filter.device.is_some() {
+        query.push(" AND (");
+        if let Some(part) = &filter.name {
+            query.push("username ").push(LIKE).push(" ");
+            query.push_bind(containing(part)).push(r" ESCAPE '\'");
+        }
+        if filter.name.is_some() && filter.device.is_some() {
+            query.push(" OR ");
+        }
+        if let Some(mac) = filter.device {
+            query.push("id IN (SELECT subscriber_id FROM device WHERE mac = ");
+            query.push_bind(mac.to_string()).push(")");
+        }
+        query.push(")");
     }
     if let Some(tenant) = filter.tenant {
         query

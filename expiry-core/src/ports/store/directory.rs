@@ -170,12 +170,13 @@ pub trait Directory: Send + Sync {
     async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<(), StoreError>;
 }
 
-/// Which subscribers are asked for: those that pass everything that is given.
+/// Which subscribers are asked for: those that pass everything that is given; name and device
+/// count as one condition. Twelve digits may be a phone number or a MAC: who has either is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubscriberFilter {
     /// A part of the name; capitals from A to Z or not.
     pub name: Option<String>,
-    /// One of the devices.
+    /// One of the devices; with a name, one of both is enough.
     pub device: Option<MacAddr>,
     /// The tenant; `Some(None)` for those who belong to none.
     pub tenant: Option<Option<TenantId>>,

@@ -336,9 +336,12 @@ impl Tables {
             let mut cuts = owed.iter().filter(|item| item.want == Want::Cut);
             cuts.any(|item| item.subscriber == of.id)
         };
-        let name = filter.name.as_ref().map(|part| part.to_ascii_lowercase());
-        name.is_none_or(|part| of.username.as_str().to_ascii_lowercase().contains(&part))
-            && filter.device.is_none_or(|mac| of.devices.contains(&mac))
+        let named = filter.name.as_ref().map(|part| {
+            let name = of.username.as_str().to_ascii_lowercase();
+            name.contains(&part.to_ascii_lowercase())
+        });
+        let has = filter.device.map(|mac| of.devices.contains(&mac));
+        (named == Some(true) || has == Some(true) || named.is_none() && has.is_none())
             && filter.tenant.is_none_or(|tenant| of.tenant == tenant)
             && filter.router.is_none_or(|router| of.router == Some(router))
             && filter.standing.is_none_or(|standing| match standing {

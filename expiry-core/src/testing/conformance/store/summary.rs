@@ -194,6 +194,18 @@ pub async fn subscribers_are_found_by_parts_of_names_devices_and_how_they_stand(
         ..SubscriberFilter::default()
     };
     assert_eq!(find(by_device).await, [live.id]);
+    // Twelve digits may be both, and then one of both is enough.
+    let either = |part| SubscriberFilter {
+        device: Some(mac(1)),
+        ..name(part)
+    };
+    assert_eq!(find(either("bob")).await, [live.id, bound.id]);
+    assert_eq!(find(either("nobody")).await, [live.id]);
+    let either_bound = SubscriberFilter {
+        router: Some(router),
+        ..either("ann")
+    };
+    assert_eq!(find(either_bound).await, [SubscriberId(0); 0]);
     let by_tenant = |tenant| SubscriberFilter {
         tenant: Some(tenant),
         ..SubscriberFilter::default()
