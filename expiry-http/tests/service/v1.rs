@@ -195,6 +195,30 @@ async fn twelve_digits_are_looked_for_as_a_phone_number_and_as_a_mac() {
 }
 
 #[tokio::test]
+async fn nobody_reads_the_state_of_everything_to_know_the_time_or_one_router() {
+    let world = World::new();
+    let router = world.router("tower").await;
+    world.store.fail_when(|operation| match operation {
+        "status" => expiry_core::testing::memory::Fault::Before,
+        _ => expiry_core::testing::memory::Fault::None,
+    });
+    let new = json!({"username": "255700000001", "for_seconds": 60});
+    let made = world.post("/api/v1/subscribers", new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let id = made.json()["id"].as_i64().expect("a number");
+    let extend = format!("/api/v1/subscribers/{id}/extend");
+    let until = json!({"until": "2999-12-31T20:00:00Z"});
+    assert_eq!(world.post(&extend, until).await.status, StatusCode::OK);
+    let shown = world.get(&format!("/api/v1/routers/{router}")).await;
+    assert_eq!(shown.status, StatusCode::OK, "{}", shown.text);
+    // One that was just added is not in what is a second old.
+    world.store.heal();
+    let later = world.router_at("later", 8729).await;
+    let shown = world.get(&format!("/api/v1/routers/{later}")).await;
+    assert_eq!(shown.json()["name"], "later");
+}
+
+#[tokio::test]
 async fn a_router_is_added_shown_disabled_and_enabled() {
     let world = World::new();
     let new = json!({"name": "tower", "host": "10.8.0.2", "username": "u", "password": "secret"});
