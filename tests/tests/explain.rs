@@ -76,6 +76,7 @@ async fn somebody_asks_why(database: Option<&str>) {
         "subscriber_added",
         "access_changed",
         "access_ended",
+        "intended",
         "cut_confirmed",
     ];
     assert_eq!(kinds(&done), expected);

@@ -57,15 +57,16 @@ struct Info {
     rtt_ms: Option<u64>,
 }
 
-/// A router that is not saved yet.
+/// A router that is not saved yet; without anything the saved ones.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = RouterToTest)]
 pub(crate) struct Given {
     /// Name or IP address.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, required = false)]
     router_ip: String,
+    #[schema(required = false)]
     username: String,
-    #[schema(format = "password")]
+    #[schema(format = "password", required = false)]
     password: String,
     /// By default 8728.
     #[schema(minimum = 1, maximum = 65535)]
