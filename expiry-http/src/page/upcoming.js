@@ -22,7 +22,7 @@ const LINGER_MS = 6000;
  * @property {string} ends_at
  */
 
-/** @type {Map<number, Deadline & {cuts: number, lag: number}>} by subscriber */
+/** @type {Map<number, Deadline & {cuts: number, lag: number, router: string}>} by subscriber */
 let ahead = new Map();
 let isLong = false;
 let hasMore = false;
@@ -37,7 +37,7 @@ export function start() {
 /** @param {{items: Deadline[]}} found what /upcoming answered */
 export function show({ items }) {
   const at = now();
-  const next = new Map(items.map((item) => [item.subscriber, { ...item, cuts: 0, lag: 0 }]));
+  const next = new Map(items.map((item) => [item.subscriber, { ...item, cuts: 0, lag: 0, router: "" }]));
   for (const [id, item] of ahead) {
     const end = Date.parse(item.ends_at);
     // Who is not named any more has paid or was revoked, unless the end was reached.
@@ -51,10 +51,11 @@ export function show({ items }) {
 }
 
 /** Notes that somebody's cut was confirmed on one router. */
-export function confirmed({ kind, subscriber, due_at, lag_ms }) {
+export function confirmed({ kind, subscriber, due_at, lag_ms, router_name }) {
   const item = ahead.get(subscriber);
   if (!item || kind !== "cut_confirmed" || Date.parse(item.ends_at) !== Date.parse(due_at)) return;
   item.cuts += 1;
+  item.router = router_name ?? "a router";
   item.lag = Math.max(item.lag, lag_ms ?? 0);
   tick();
 }
@@ -96,6 +97,7 @@ function fill(node, item, at) {
   bar.firstChild.style.width = `${Math.max(0, Math.min(1, left / BAR_MS)) * 100}%`;
 }
 
-function off({ cuts, lag }) {
-  return cuts === 1 ? `off after ${span(lag)}` : `off ${count(cuts, "router")}, ${span(lag)}`;
+function off({ cuts, lag, router }) {
+  // Another router may still let the subscriber through: the one that agreed is named.
+  return `off on ${cuts === 1 ? router : count(cuts, "router")} after ${span(lag)}`;
 }

@@ -45,7 +45,7 @@ async fn r5_a_countdown_reaches_zero_and_the_subscriber_leaves_the_list_when_it_
         .await;
     assert!(stage.is_moving(device));
 
-    page.until_says("#upcoming", "off after").await;
+    page.until_says("#upcoming", "off on").await;
     assert!(!stage.is_moving(device), "what is shown as off is off");
     page.until_silent("#upcoming", "255700000001").await;
     page.until_says("#feed", "255700000001 cut confirmed on tower")
