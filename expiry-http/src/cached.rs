@@ -3,13 +3,13 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use expiry_core::StoreError;
 use futures::{FutureExt, future::Shared};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Nothing that is older is told.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -19,19 +19,21 @@ type Flight<T> = Shared<Pin<Box<dyn Future<Output = Loaded<T>> + Send>>>;
 type Load<T> =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>> + Send + Sync>;
 
-/// A value that is at most a second old. However many ask, one reading at a time is under way. When
-/// somebody asks shortly before the value gets too old, the next reading begins already, so that
-/// hardly anybody ever waits for one: that costs no more readings than asking once a second.
-pub(crate) struct Cached<T> {
+/// A value that is at most a second old. However many ask, one reading at a time is under way. While
+/// the value is asked for, the next reading begins shortly before it gets too old, so that hardly
+/// anybody ever waits for one: that costs hardly more readings than asking once a second.
+pub(crate) struct Cached<T>(Arc<Shelf<T>>);
+
+struct Shelf<T> {
     load: Load<T>,
-    state: Arc<Mutex<State<T>>>,
+    state: Mutex<State<T>>,
 }
 
 struct State<T> {
     value: Option<(Arc<T>, Instant)>,
     flight: Option<Flight<T>>,
-    /// How long the last reading took.
-    took: Duration,
+    /// Whether anybody asked since the last reading began.
+    asked: bool,
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
@@ -39,64 +41,80 @@ impl<T: Send + Sync + 'static> Cached<T> {
     where
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        Self {
+        Self(Arc::new(Shelf {
             load: Box::new(move || Box::pin(load())),
-            state: Arc::new(Mutex::new(State {
+            state: Mutex::new(State {
                 value: None,
                 flight: None,
-                took: Duration::ZERO,
-            })),
-        }
+                asked: false,
+            }),
+        }))
     }
 
     /// Returns the value. A reading goes on if the caller is dropped: others may wait for it.
     pub(crate) async fn get(&self) -> Loaded<T> {
         let flight = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let fresh = state.value.as_ref().and_then(|(value, since)| {
-                let left = OLDEST.checked_sub(since.elapsed())?;
-                Some((Arc::clone(value), left))
-            });
-            let ahead = (state.took * 2).min(OLDEST / 4);
-            let is_due = fresh.as_ref().is_none_or(|(_, left)| *left <= ahead);
-            if is_due && state.flight.is_none() {
-                state.flight = Some(self.start());
-            }
-            match (fresh, &state.flight) {
-                (Some((value, _)), _) => return Ok(value),
-                (None, Some(flight)) => flight.clone(),
-                (None, None) => self.start(),
+            let mut state = self.0.state();
+            state.asked = true;
+            match &state.value {
+                Some((value, since)) if since.elapsed() <= OLDEST => return Ok(Arc::clone(value)),
+                _ => self.0.flight(&mut state),
             }
         };
         flight.await
     }
+}
 
-    fn start(&self) -> Flight<T> {
-        let state = Arc::clone(&self.state);
+impl<T: Send + Sync + 'static> Shelf<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the reading that is under way, or begins one.
+    fn flight(self: &Arc<Self>, state: &mut State<T>) -> Flight<T> {
+        let flight = state.flight.get_or_insert_with(|| {
+            state.asked = false;
+            self.start()
+        });
+        flight.clone()
+    }
+
+    fn start(self: &Arc<Self>) -> Flight<T> {
+        let shelf = Arc::clone(self);
         let load = (self.load)();
         let began = Instant::now();
         let reading = tokio::spawn(async move {
             let loaded = load.await.map(Arc::new).map_err(Arc::new);
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = shelf.state();
             state.flight = None;
-            state.took = began.elapsed();
             if let Ok(value) = &loaded {
                 state.value = Some((Arc::clone(value), began));
+                tokio::spawn(Arc::clone(&shelf).renew(began, began.elapsed()));
             }
+            drop(state);
             loaded
         });
-        let state = Arc::clone(&self.state);
+        let shelf = Arc::clone(self);
         let flight = async move {
             match reading.await {
                 Ok(loaded) => loaded,
                 Err(panicked) => {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.flight = None;
+                    shelf.state().flight = None;
                     Err(Arc::new(StoreError::Unavailable(Box::new(panicked))))
                 }
             }
         };
         flight.boxed().shared()
+    }
+
+    /// Begins the next reading in time for twice what the last one took, if anybody asked meanwhile.
+    async fn renew(self: Arc<Self>, began: Instant, took: Duration) {
+        let ahead = (took * 2).clamp(OLDEST / 50, OLDEST / 2);
+        sleep_until(began + OLDEST - ahead).await;
+        let mut state = self.state();
+        if state.asked {
+            drop(self.flight(&mut state));
+        }
     }
 }
 
@@ -105,7 +123,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures::future::join_all;
-    use tokio::time::{advance, sleep};
+    use rstest::rstest;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -134,21 +153,27 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
+    #[rstest]
     #[tokio::test(start_paused = true)]
-    async fn r9_nothing_older_than_a_second_is_told_and_readings_are_one_a_second() {
-        let takes = Duration::from_millis(20);
+    async fn r9_nothing_older_than_a_second_is_told_and_readings_are_one_a_second(
+        #[values(5, 100, 333)] every: u64,
+        #[values(5, 20, 60)] takes: u64,
+    ) {
+        let (every, takes) = (Duration::from_millis(every), Duration::from_millis(takes));
         let (count, cached) = counting(takes);
+        let began = Instant::now();
         let mut waited = 0;
-        for _ in 0..10 * 200 {
+        while began.elapsed() < Duration::from_secs(10) {
             let asked = Instant::now();
             cached.get().await.expect("read");
             waited += u32::from(asked.elapsed() > Duration::ZERO);
-            advance(Duration::from_millis(5)).await;
+            sleep(every).await;
         }
         let readings = count.load(Ordering::Relaxed);
-        assert!((10..=11).contains(&readings), "{readings}");
+        assert!((10..=12).contains(&readings), "{readings}");
         assert_eq!(waited, 1, "only the first waits");
-        advance(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(3)).await;
+        assert!(count.load(Ordering::Relaxed) <= readings + 1, "nobody asks");
         let value = *cached.get().await.expect("read");
         assert!(value > readings, "too old to be told");
     }

@@ -43,8 +43,8 @@ pub(super) enum Due {
     Now,
 }
 
-/// Owes the cuts of some subscribers on every router in scope. They are to be tried from their
-/// deadline on, not from now: the clock may be ahead.
+/// Owes the cuts of some subscribers, whose rows say already that they are planned, on every router
+/// in scope. They are to be tried from their deadline on, not from now: the clock may be ahead.
 pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<()> {
     let now = tx.now;
     for ids in subscribers.chunks(CHUNK) {
@@ -66,11 +66,6 @@ pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<(
             .push("WHERE s.id IN ");
         push_numbers(&mut query, ids.iter().copied());
         query.push(START_ANEW);
-        query.build().execute(tx.conn()).await?;
-        let mut query = QueryBuilder::<Db>::new(
-            "UPDATE subscriber SET planned_revision = revision WHERE id IN ",
-        );
-        push_numbers(&mut query, ids.iter().copied());
         query.build().execute(tx.conn()).await?;
     }
     Ok(())
@@ -138,8 +133,8 @@ pub(super) struct Removed {
     pub(super) router: Option<i64>,
 }
 
-/// Owes the cuts of devices that were removed; nothing else remembers them until a disabled router
-/// is enabled.
+/// Owes the cuts of devices that were removed, but where somebody has them now who answers for them
+/// as its own; nothing else remembers them until a disabled router is enabled.
 pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()> {
     let now = tx.now;
     for devices in devices.chunks(CHUNK) {
@@ -162,7 +157,11 @@ pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()>
                  JOIN router r ON r.tenant_id = s.tenant_id \
                       AND (r.id = v.column4 OR v.column4 IS NULL \
                            AND (s.router_id IS NULL OR s.router_id = r.id)) \
-                 WHERE TRUE",
+                 WHERE NOT EXISTS (SELECT 1 FROM device d \
+                                   JOIN subscriber o ON o.id = d.subscriber_id \
+                                   WHERE d.tenant_id = s.tenant_id AND d.mac = v.column2 \
+                                     AND o.access <> 'none' \
+                                     AND (o.router_id IS NULL OR o.router_id = r.id))",
             )
             .push(START_ANEW);
         query.build().execute(tx.conn()).await?;

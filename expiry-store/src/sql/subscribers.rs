@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use expiry_core::{
-    AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber, Revision,
-    RouterId, Standing, Subscriber, SubscriberFilter, SubscriberId, TenantId, Username,
+    Access, AccessChange, AuditEntry, AuditKind, Conflict, MacAddr, Missing, NewSubscriber,
+    Revision, RouterId, Standing, Subscriber, SubscriberFilter, SubscriberId, TenantId, Username,
 };
 use sqlx::QueryBuilder;
 
@@ -298,12 +299,21 @@ async fn write(tx: &mut Tx, mut subscriber: Subscriber) -> Result<Subscriber> {
     Ok(subscriber)
 }
 
-/// Writes subscribers back as they are.
+/// The revision that is planned by what writes it: whose access has ended is planned at once, in the
+/// same transaction, by whoever writes it.
+fn planned(access: Access, revision: Revision, now: DateTime<Utc>) -> Option<i64> {
+    access.has_ended(now).then_some(revision.0)
+}
+
+/// Writes subscribers back as they are. The cuts of those whose access has ended count as planned:
+/// the caller plans them.
 pub(super) async fn update(tx: &mut Tx, subscribers: &[&Subscriber]) -> Result<()> {
+    let now = instant(tx.now)?;
     for subscribers in subscribers.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new(
             "UPDATE subscriber SET service = v.column2, access = v.column3, ends_at = v.column4, \
-             revision = v.column5, router_id = v.column6, macs = v.column7 FROM (",
+             revision = v.column5, router_id = v.column6, macs = v.column7, \
+             planned_revision = COALESCE(v.column8, planned_revision) FROM (",
         );
         query.push_values(subscribers, |mut row, subscriber| {
             let (access, ends_at) = access_columns(subscriber.access);
@@ -313,7 +323,8 @@ pub(super) async fn update(tx: &mut Tx, subscribers: &[&Subscriber]) -> Result<(
                 .push_bind(ends_at)
                 .push_bind(subscriber.revision.0)
                 .push_bind(subscriber.router.map(|router| router.0))
-                .push_bind(macs_json(&subscriber.devices));
+                .push_bind(macs_json(&subscriber.devices))
+                .push_bind(planned(subscriber.access, subscriber.revision, now));
         });
         query.push(") AS v WHERE subscriber.id = v.column1");
         query.build().execute(tx.conn()).await?;
@@ -321,13 +332,16 @@ pub(super) async fn update(tx: &mut Tx, subscribers: &[&Subscriber]) -> Result<(
     Ok(())
 }
 
-/// Makes subscribers with their devices, in the order given; nothing is checked or planned.
+/// Makes subscribers with their devices, in the order given; nothing is checked. The cuts of those
+/// whose access has ended count as planned: the caller plans them.
 pub(super) async fn insert(tx: &mut Tx, new: &[NewSubscriber]) -> Result<Vec<Subscriber>> {
+    let now = instant(tx.now)?;
     let mut made = Vec::with_capacity(new.len());
     for new in new.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO subscriber
-                 (tenant_id, username, service, access, ends_at, revision, router_id, macs) ",
+                 (tenant_id, username, service, access, ends_at, revision, router_id, macs,
+                  planned_revision) ",
         );
         query.push_values(new, |mut row, new| {
             let (access, ends_at) = access_columns(new.access);
@@ -338,7 +352,8 @@ pub(super) async fn insert(tx: &mut Tx, new: &[NewSubscriber]) -> Result<Vec<Sub
                 .push_bind(ends_at)
                 .push_bind(FIRST.0)
                 .push_bind(new.router.map(|router| router.0))
-                .push_bind(macs_json(&new.devices));
+                .push_bind(macs_json(&new.devices))
+                .push_bind(planned(new.access.in_micros(), FIRST, now).unwrap_or_default());
         });
         query.push(" RETURNING tenant_id, username, id");
         let rows: Vec<(i64, String, i64)> = query.build_query_as().fetch_all(tx.conn()).await?;

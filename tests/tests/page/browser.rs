@@ -1,10 +1,13 @@
 //! A headless Chromium, used as a person uses it: by mouse, by keyboard, and by looking.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
+    iter,
     mem::ManuallyDrop,
+    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -198,24 +201,40 @@ struct Driver {
 
 impl Driver {
     fn start() -> Self {
+        let port = free_port();
         let mut command = Command::new("chromedriver");
         command
-            .arg("--port=0")
+            .arg(format!("--port={port}"))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(Stdio::inherit());
         let process = command.spawn();
         let mut process = process.expect("chromedriver starts; `.ci/test` installs it");
         let said = BufReader::new(process.stdout.take().expect("piped"));
-        let port = said.lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let port = port.expect("it says its port");
+        let mut lines = said.lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains("started successfully")),
+            "chromedriver listens on {port}"
+        );
         Self {
             process,
             url: format!("http://127.0.0.1:{port}"),
         }
     }
+}
+
+/// A port for both kinds of loopback address. Told to choose itself, chromedriver chooses by one of
+/// them and ends if the other is taken. It is below those that systems hand out, so nobody else gets
+/// it meanwhile.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(process::id() % 10_000).expect("small") + 10_000;
+    let ports = iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+    let is_free = |port: &u16| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok()
+            && TcpListener::bind(("::1", *port))
+                .map_or_else(|error| error.kind() != ErrorKind::AddrInUse, |_| true)
+    };
+    ports.take(1_000).find(is_free).expect("a free port")
 }
 
 impl Drop for Driver {

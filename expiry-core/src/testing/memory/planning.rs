@@ -222,6 +222,7 @@ impl Tables {
         }
     }
 
+    /// Owes it on one router, but where somebody has the device now who answers for it.
     pub(super) fn put_device_cut(
         &mut self,
         owner: &SubscriberRow,
@@ -229,6 +230,17 @@ impl Tables {
         router: RouterId,
         now: DateTime<Utc>,
     ) {
+        let tenant = owner.subscriber.tenant;
+        let holder = self.owners.get(&(tenant, UndoKey::Mac(mac)));
+        let holder = holder.and_then(|id| self.subscribers.get(id));
+        let answers = |holder: &SubscriberRow| {
+            let at = self.routers.get(&router);
+            holder.subscriber.access != Access::None
+                && at.is_some_and(|at| holder.covers(&at.router))
+        };
+        if holder.is_some_and(answers) {
+            return;
+        }
         self.put_row(Row {
             id: TaskId(0),
             target: Target {
