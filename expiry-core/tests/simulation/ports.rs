@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
     Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outlook,
-    OwedFilter, OwedItem, Ownership, Planned, Pruned, Query, Reconciled, Reconciliation, Refusal,
-    Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled, Settlement, Sighting,
-    Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder, UndoKey, Username,
-    WatcherId, Work,
+    OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query, Reconciled, Reconciliation,
+    Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled, Settlement,
+    Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder, UndoKey,
+    Username, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -318,10 +318,10 @@ impl StatusStore for Link {
     async fn owed(
         &self,
         filter: OwedFilter,
-        skip: u32,
+        after: Option<OwedPlace>,
         limit: u32,
     ) -> Result<(u64, Vec<OwedItem>), StoreError> {
-        through!(self, owed(filter, skip, limit))
+        through!(self, owed(filter, after, limit))
     }
 
     async fn tries(&self) -> Result<Tries, StoreError> {

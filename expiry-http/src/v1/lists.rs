@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use expiry_core::{OwedFilter, OwedItem, RouterId, Upcoming, Want};
+use expiry_core::{
+    OwedFilter, OwedItem, OwedPlace, RouterId, SubscriberId, TaskId, Upcoming, Want,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -168,14 +170,11 @@ pub(crate) async fn owed(
     Params(params): Params<Which>,
 ) -> Result<Json<OwedList>, Problem> {
     let limit = limit(params.limit)?;
-    let skip: u32 = params
-        .cursor
-        .as_deref()
-        .unwrap_or("0")
-        .parse()
-        .ok()
-        .filter(|skip| *skip <= 1_000_000)
-        .ok_or_else(|| Problem::parameter("cursor: it must be `next` of the page before"))?;
+    let after = params.cursor.as_deref().map(|cursor| {
+        place(cursor)
+            .ok_or_else(|| Problem::parameter("cursor: it must be `next` of the page before"))
+    });
+    let after = after.transpose()?;
     let filter = OwedFilter {
         router: params.router.map(RouterId),
         want: params.want.map(|want| match want {
@@ -183,17 +182,41 @@ pub(crate) async fn owed(
             Direction::Restore => Want::Restore,
         }),
     };
-    let (total, items) = app.service.status.owed(filter, skip, limit).await?;
+    let (total, items) = app.service.status.owed(filter, after, limit).await?;
     let now = app.snapshot().await?.summary.status.now;
-    let seen = u64::from(skip) + items.len() as u64;
+    let is_full = items.len() == limit as usize;
+    let last = items.last().filter(|_| is_full);
     Ok(Json(OwedList {
-        next: (seen < total && !items.is_empty()).then(|| seen.to_string()),
+        next: last.map(|item| cursor(item.place())),
         items: items
             .into_iter()
             .map(|item| OwedView::new(item, now))
             .collect(),
         total,
     }))
+}
+
+/// Names a place by numbers: since when, the task or 0, the subscriber, the router.
+fn cursor(place: OwedPlace) -> String {
+    let since = place.since.timestamp_micros();
+    let task = place.task.map_or(0, |task| task.0);
+    format!("{since}.{task}.{}.{}", place.subscriber.0, place.router.0)
+}
+
+fn place(cursor: &str) -> Option<OwedPlace> {
+    let numbers: Vec<i64> = cursor
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    let [since, task, subscriber, router] = numbers[..] else {
+        return None;
+    };
+    Some(OwedPlace {
+        since: DateTime::from_timestamp_micros(since)?,
+        task: (task > 0).then_some(TaskId(task)),
+        subscriber: SubscriberId(subscriber),
+        router: RouterId(router),
+    })
 }
 
 impl OwedView {

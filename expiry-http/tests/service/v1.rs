@@ -326,6 +326,11 @@ async fn what_is_not_there_has_a_code_of_its_own() {
         ),
         (
             Method::GET,
+            "/api/v1/owed?cursor=1.2.3.4.5",
+            (400, "invalid_parameter"),
+        ),
+        (
+            Method::GET,
             "/api/v1/upcoming?limit=501",
             (400, "invalid_parameter"),
         ),
@@ -357,6 +362,11 @@ async fn r9_lists_say_what_is_ahead_owed_and_explained() {
         (&json!("unconfirmed"), &json!("tower"))
     );
     assert!(item["seconds_owed"].as_i64() >= Some(59));
+    let owed = world.get("/api/v1/owed?limit=1").await.json();
+    let next = owed["next"].as_str().expect("as full as it may be");
+    let rest = format!("/api/v1/owed?limit=1&cursor={next}");
+    let rest = world.get(&rest).await.json();
+    assert_eq!((&rest["items"], &rest["next"]), (&json!([]), &Value::Null));
     let explained = world
         .get(&format!("/api/v1/subscribers/{}/explain", over.id))
         .await

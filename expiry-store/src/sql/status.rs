@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    OwedFilter, OwedItem, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId, RouterSaid,
-    RouterStatus, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want, WatcherStatus,
+    OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
+    RouterSaid, RouterStatus, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want,
+    WatcherStatus,
 };
 use sqlx::FromRow;
 
@@ -27,7 +28,7 @@ struct OwedOn {
 pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
     let live = live_subscribers(tx).await?;
     let owed = owed_subscribers(tx).await?;
-    let items = owed_items(tx, OwedFilter::default(), limit).await?;
+    let items = owed_items(tx, OwedFilter::default(), None, limit).await?;
     of_counts(tx, live, owed, items).await
 }
 
@@ -251,6 +252,7 @@ struct OwedRow {
     device: String,
     tenant: String,
     router: String,
+    router_id: i64,
     want: String,
     due_at: i64,
     online: bool,
@@ -266,7 +268,7 @@ struct OwedRow {
 pub(super) async fn owed(
     tx: &mut Tx,
     filter: OwedFilter,
-    skip: u32,
+    after: Option<OwedPlace>,
     limit: u32,
 ) -> Result<(u64, Vec<OwedItem>)> {
     let routers: Vec<i64> = sqlx::query_scalar("SELECT id FROM router WHERE enabled")
@@ -282,27 +284,35 @@ pub(super) async fn owed(
         Some(Want::Restore) => on.restores,
     });
     let count = count.sum();
-    let mut items = owed_items(tx, filter, skip.saturating_add(limit)).await?;
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    items.drain(..skip.min(items.len()));
-    Ok((count, items))
+    Ok((count, owed_items(tx, filter, after, limit).await?))
 }
 
-async fn owed_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
-    let mut items = planned_items(tx, filter, limit).await?;
+async fn owed_items(
+    tx: &mut Tx,
+    filter: OwedFilter,
+    after: Option<OwedPlace>,
+    limit: u32,
+) -> Result<Vec<OwedItem>> {
+    let mut items = planned_items(tx, filter, after, limit).await?;
     if filter.want != Some(Want::Restore) {
-        items.extend(unplanned_items(tx, filter, limit).await?);
+        items.extend(unplanned_items(tx, filter, after, limit).await?);
     }
-    items.sort_by_key(|item| (item.since, item.task));
+    items.sort_by_key(OwedItem::place);
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(items)
 }
 
 /// A router that is down was tried for all that is owed there.
-async fn planned_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
+async fn planned_items(
+    tx: &mut Tx,
+    filter: OwedFilter,
+    after: Option<OwedPlace>,
+    limit: u32,
+) -> Result<Vec<OwedItem>> {
+    let task = after.and_then(|after| after.task);
     let rows: Vec<OwedRow> = sqlx::query_as(
         "SELECT e.id, e.subscriber_id, s.username, e.device, t.slug AS tenant, r.name AS router,
-             e.want, e.due_at, e.online, e.attempts, e.attempted_at,
+             e.router_id, e.want, e.due_at, e.online, e.attempts, e.attempted_at,
              CASE WHEN r.down_since IS NOT NULL THEN r.attempted_at END AS router_attempted_at,
              COALESCE(e.last_error, r.last_error) AS last_error, e.returns, e.way_in
          FROM enforcement e
@@ -311,12 +321,15 @@ async fn planned_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Ve
          JOIN subscriber s ON s.id = e.subscriber_id
          WHERE e.state = 'owed' AND e.due_at <= $2
            AND ($3 = 0 OR e.router_id = $3) AND ($4 = '' OR e.want = $4)
+           AND (e.due_at, e.id) > ($5, $6)
          ORDER BY e.due_at, e.id LIMIT $1",
     )
     .bind(i64::from(limit))
     .bind(tx.now)
     .bind(filter.router.map_or(0, |router| router.0))
     .bind(filter.want.map_or("", want_word))
+    .bind(since(after))
+    .bind(task.map_or(0, |task| task.0))
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(owed_item).collect()
@@ -352,44 +365,62 @@ pub(super) async fn tries(tx: &mut Tx) -> Result<Tries> {
     })
 }
 
-async fn unplanned_items(tx: &mut Tx, filter: OwedFilter, limit: u32) -> Result<Vec<OwedItem>> {
-    let rows: Vec<(i64, String, String, String, i64)> = sqlx::query_as(
-        "SELECT s.id, s.username, t.slug, r.name, s.ends_at
+async fn unplanned_items(
+    tx: &mut Tx,
+    filter: OwedFilter,
+    after: Option<OwedPlace>,
+    limit: u32,
+) -> Result<Vec<OwedItem>> {
+    // They stand before all that is planned and owed as long.
+    let (subscriber, router) = match after {
+        None => (0, 0),
+        Some(OwedPlace { task: Some(_), .. }) => (i64::MAX, i64::MAX),
+        Some(after) => (after.subscriber.0, after.router.0),
+    };
+    let rows: Vec<(i64, String, String, i64, String, i64)> = sqlx::query_as(
+        "SELECT s.id, s.username, t.slug, r.id, r.name, s.ends_at
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
          JOIN tenant t ON t.id = s.tenant_id
          WHERE s.planned_revision < s.revision AND s.ends_at <= $1 AND ($3 = 0 OR r.id = $3)
-         ORDER BY s.ends_at, s.id LIMIT $2",
+           AND (s.ends_at, s.id, r.id) > ($4, $5, $6)
+         ORDER BY s.ends_at, s.id, r.id LIMIT $2",
     )
     .bind(tx.now)
     .bind(i64::from(limit))
     .bind(filter.router.map_or(0, |router| router.0))
+    .bind(since(after))
+    .bind(subscriber)
+    .bind(router)
     .fetch_all(tx.conn())
     .await?;
-    let items = rows.into_iter().map(|(id, username, tenant, router, end)| {
-        let cell = |column| Cell {
-            table: "subscriber",
-            column,
-            key: id,
-        };
-        Ok(OwedItem {
-            task: None,
-            subscriber: SubscriberId(id),
-            username: cell("username").parse(&username)?,
-            device: None,
-            tenant: slug(tenant),
-            router,
-            want: Want::Cut,
-            since: cell("ends_at").time(end)?,
-            online: false,
-            attempts: 0,
-            attempted_at: None,
-            last_error: None,
-            cannot_hold: false,
-            way_in: None,
-        })
-    });
+    let items = rows
+        .into_iter()
+        .map(|(id, username, tenant, router_id, router, end)| {
+            let cell = |column| Cell {
+                table: "subscriber",
+                column,
+                key: id,
+            };
+            Ok(OwedItem {
+                task: None,
+                subscriber: SubscriberId(id),
+                username: cell("username").parse(&username)?,
+                device: None,
+                tenant: slug(tenant),
+                router,
+                router_id: RouterId(router_id),
+                want: Want::Cut,
+                since: cell("ends_at").time(end)?,
+                online: false,
+                attempts: 0,
+                attempted_at: None,
+                last_error: None,
+                cannot_hold: false,
+                way_in: None,
+            })
+        });
     items.collect()
 }
 
@@ -417,7 +448,13 @@ fn owed_item(row: OwedRow) -> Result<OwedItem> {
         last_error: row.last_error,
         tenant: slug(row.tenant),
         router: row.router,
+        router_id: RouterId(row.router_id),
     })
+}
+
+/// Since when something is owed that stands somewhere; before everything without a place.
+fn since(place: Option<OwedPlace>) -> i64 {
+    place.map_or(i64::MIN, |place| place.since.timestamp_micros())
 }
 
 /// The tenant that stands for none has no slug.

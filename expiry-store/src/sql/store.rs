@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
     Explanation, Fence, Heartbeat, Intent, Known, LagPoint, LagReport, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, Ownership, Planned, Pruned, PutReport,
-    PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId, RouterState,
-    Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber, SubscriberFilter,
-    SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries, UndoKey, Upcoming, Username,
-    WatcherId, Work,
+    NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned,
+    PutReport, PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId,
+    RouterState, Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber,
+    SubscriberFilter, SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries, UndoKey, Upcoming,
+    Username, WatcherId, Work,
 };
 
 use super::{
@@ -462,12 +462,12 @@ impl StatusStore for Backend {
     async fn owed(
         &self,
         filter: OwedFilter,
-        skip: u32,
+        after: Option<OwedPlace>,
         limit: u32,
     ) -> Result<(u64, Vec<OwedItem>)> {
         within(LONG, async {
             let mut tx = self.begin(Mode::Read).await?;
-            let owed = status::owed(&mut tx, filter, skip, limit).await?;
+            let owed = status::owed(&mut tx, filter, after, limit).await?;
             tx.commit().await?;
             Ok(owed)
         })

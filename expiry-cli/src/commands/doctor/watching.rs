@@ -74,7 +74,8 @@ fn owed(status: &Status) -> Check {
 mod tests {
     use chrono::DateTime;
     use expiry_core::{
-        Brake, MockStatusStore, OwedItem, StoreError, SubscriberId, Want, WatcherId, WatcherStatus,
+        Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, Want, WatcherId,
+        WatcherStatus,
     };
 
     use super::*;
@@ -89,6 +90,7 @@ mod tests {
             device: None,
             tenant: None,
             router: "r1".into(),
+            router_id: RouterId(1),
             want: Want::Cut,
             since: now - TimeDelta::seconds(seconds),
             online: false,

@@ -287,6 +287,7 @@ mod tests {
             device: None,
             tenant: None,
             router: "r1".into(),
+            router_id: RouterId(1),
             want: Want::Cut,
             since: at(0),
             online: false,

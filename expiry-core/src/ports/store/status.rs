@@ -21,12 +21,13 @@ pub trait StatusStore: Send + Sync {
     /// within `soon`, and the `limit` who are owed a cut for longest.
     async fn summary(&self, soon: Duration, limit: u32) -> Result<Summary, StoreError>;
 
-    /// Returns what of everything owed on enabled routers passes the filter, oldest first, without
-    /// the first `skip`, at most `limit`; and how much that is in all.
+    /// Returns what of everything owed on enabled routers passes the filter and stands after a place,
+    /// in the order of [`OwedPlace`], at most `limit`; and how much passes the filter in all. What
+    /// goes on being owed is not missed by asking again and again after the place of the last one.
     async fn owed(
         &self,
         filter: OwedFilter,
-        skip: u32,
+        after: Option<OwedPlace>,
         limit: u32,
     ) -> Result<(u64, Vec<OwedItem>), StoreError>;
 
@@ -231,6 +232,19 @@ pub struct OwedFilter {
     pub want: Option<Want>,
 }
 
+/// Where something owed stands in the list of all: the longest owed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwedPlace {
+    /// Since when it is owed.
+    pub since: DateTime<Utc>,
+    /// The row; `None`, which is first, until a watcher has planned the cut.
+    pub task: Option<TaskId>,
+    /// Whose it is.
+    pub subscriber: SubscriberId,
+    /// Where it is owed.
+    pub router: RouterId,
+}
+
 /// One thing owed. A cut is owed from the instant its deadline passes, planned or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OwedItem {
@@ -246,6 +260,8 @@ pub struct OwedItem {
     pub tenant: Option<String>,
     /// The router's name.
     pub router: String,
+    /// Where it is owed.
+    pub router_id: RouterId,
     /// The direction.
     pub want: Want,
     /// Since when.
@@ -262,4 +278,16 @@ pub struct OwedItem {
     pub cannot_hold: bool,
     /// The suspected way in.
     pub way_in: Option<WayIn>,
+}
+
+impl OwedItem {
+    /// Returns where it stands in the list of all.
+    pub fn place(&self) -> OwedPlace {
+        OwedPlace {
+            since: self.since,
+            task: self.task,
+            subscriber: self.subscriber,
+            router: self.router_id,
+        }
+    }
 }

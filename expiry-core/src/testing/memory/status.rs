@@ -10,9 +10,10 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    Access, Outlook, OwedFilter, OwedItem, Progress, RouterAddress, RouterStatus, Standing, Status,
-    StatusStore, StoreError, SubscriberFilter, Summary, Task, TaskId, Tenant, TenantId,
-    TenantSummary, Trace, Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId, WatcherStatus,
+    Access, Outlook, OwedFilter, OwedItem, OwedPlace, Progress, RouterAddress, RouterStatus,
+    Standing, Status, StatusStore, StoreError, SubscriberFilter, Summary, Task, TaskId, Tenant,
+    TenantId, TenantSummary, Trace, Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId,
+    WatcherStatus,
 };
 
 #[async_trait]
@@ -31,7 +32,7 @@ impl StatusStore for MemoryStore {
     async fn owed(
         &self,
         filter: OwedFilter,
-        skip: u32,
+        after: Option<OwedPlace>,
         limit: u32,
     ) -> Result<(u64, Vec<OwedItem>), StoreError> {
         self.transaction("owed", |tables, now| {
@@ -45,8 +46,9 @@ impl StatusStore for MemoryStore {
                 here && filter.want.is_none_or(|want| want == item.want)
             });
             let all = items.len() as u64;
-            let items = items.into_iter().skip(skip as usize).take(limit as usize);
-            Ok((all, items.collect()))
+            items.retain(|item| after.is_none_or(|after| item.place() > after));
+            items.truncate(limit as usize);
+            Ok((all, items))
         })
     }
 
@@ -243,6 +245,7 @@ impl Tables {
                     device: None,
                     tenant: self.slug(row.subscriber.tenant),
                     router: router.name.clone(),
+                    router_id: router.id,
                     want: Want::Cut,
                     since: row.subscriber.access.end().unwrap_or(now),
                     online: false,
@@ -301,6 +304,7 @@ impl Tables {
             device: row.target.device,
             tenant: self.slug(owner.subscriber.tenant),
             router: router.router.name.clone(),
+            router_id: router.router.id,
             want: row.want,
             since: row.due_at,
             online: progress.online,

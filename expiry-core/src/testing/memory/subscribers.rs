@@ -49,7 +49,7 @@ impl Tables {
             tenant: new.tenant,
             username: new.username.clone(),
             service: new.service,
-            access: new.access,
+            access: new.access.in_micros(),
             revision: Revision(1),
             router: new.router,
             devices: new.devices.clone(),

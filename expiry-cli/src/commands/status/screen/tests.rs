@@ -18,6 +18,7 @@ fn owed(number: usize) -> OwedItem {
         device: None,
         tenant: None,
         router: "hill".into(),
+        router_id: RouterId(1),
         want: Want::Cut,
         since: at(-185),
         online: number.is_multiple_of(2),

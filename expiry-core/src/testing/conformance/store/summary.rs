@@ -5,8 +5,8 @@ use tokio::task::yield_now;
 
 use super::world::{World, facts, mac, name_undo, new_subscriber, ok};
 use crate::{
-    Access, AuditId, NewSubscriber, OwedFilter, RouterFacts, RouterState, Standing, Store,
-    SubscriberFilter, SubscriberId, Summary, Want,
+    Access, AuditId, NewSubscriber, OwedFilter, OwedItem, RouterFacts, RouterState, Standing,
+    Store, SubscriberFilter, SubscriberId, Summary, Want,
 };
 
 const SOON: Duration = Duration::from_mins(30);
@@ -117,34 +117,52 @@ pub async fn r9_what_is_owed_is_read_in_pages_by_router_and_direction(store: Arc
         let end = Access::Until(now - TimeDelta::seconds(seconds));
         world.add(&new_subscriber(name, end, &[])).await;
     }
-    let names = async |filter: OwedFilter, skip, limit| {
-        let (total, items) = ok(world.store().owed(filter, skip, limit).await);
+    let page = async |filter: OwedFilter, after, limit| {
+        let (total, items) = ok(world.store().owed(filter, after, limit).await);
+        let place = items.last().map(OwedItem::place);
         let items = items.iter();
         let items: Vec<_> = items
             .map(|item| format!("{} {} {}", item.username, item.want, item.router))
             .collect();
+        (total, items, place)
+    };
+    let names = async |filter: OwedFilter| {
+        let (total, items, _) = page(filter, None, 9).await;
         (total, items)
+    };
+    let one_by_one = async |filter: OwedFilter| {
+        let (mut items, mut after) = (Vec::new(), None);
+        while let (_, item, Some(place)) = page(filter, after, 1).await {
+            items.extend(item);
+            after = Some(place);
+        }
+        items
     };
     let filter = OwedFilter::default();
 
-    let (total, all) = names(filter, 0, 9).await;
+    let (total, all) = names(filter).await;
     assert_eq!((total, all.len()), (5, 5), "{all:?}");
-    let (total, first) = names(filter, 0, 2).await;
+    assert_eq!(one_by_one(filter).await, all);
+    let (total, first, place) = page(filter, None, 2).await;
     assert_eq!((total, first), (5, all[..2].to_vec()));
-    assert_eq!(names(filter, 2, 9).await.1, all[2..]);
-    assert_eq!(names(filter, 9, 9).await, (5, Vec::new()));
+    world.plan().await;
+    let (_, rest, _) = page(filter, place, 9).await;
+    let missed = all[2..].iter().filter(|item| !rest.contains(item));
+    assert_eq!(missed.count(), 0, "planned meanwhile: {rest:?}");
+    let (_, all) = names(filter).await;
+    assert_eq!(one_by_one(filter).await, all);
     let on_b = OwedFilter {
         router: Some(b),
         ..filter
     };
     let expected = (2, vec!["one cut b".to_owned(), "two cut b".to_owned()]);
-    assert_eq!(names(on_b, 0, 9).await, expected);
+    assert_eq!(names(on_b).await, expected);
     let restores = OwedFilter {
         want: Some(Want::Restore),
         ..filter
     };
     assert_eq!(
-        names(restores, 0, 9).await,
+        names(restores).await,
         (1, vec!["back restore a".to_owned()])
     );
 }
