@@ -7,13 +7,15 @@ use std::{
 };
 
 use expiry_core::{
-    Access, Clock, MacAddr, RouterId, StatusStore, Subscriber, testing::gateway::Flight,
+    Access, Clock, MacAddr, RouterId, StatusStore, Subscriber,
+    testing::gateway::{Fault, Flight},
 };
 use tokio::time::sleep;
 
 use crate::{
     orders::Way,
-    plan::{Fault, Step},
+    people::{PRINTER, STAFF},
+    plan::Step,
     ports::{Weather, lock},
     world::World,
 };
@@ -46,7 +48,7 @@ impl World {
         *lock(&self.weather) = Weather::default();
         for router in self.routers.clone() {
             self.gateway.set_delay(router, Duration::ZERO);
-            self.fault(router, Fault::None);
+            self.gateway.set_fault(router, Fault::None);
             self.enable(router, true).await;
             self.accept(router).await;
             self.gateway.with(router, |hotspot| hotspot.trial = false);
@@ -63,7 +65,10 @@ impl World {
         }
         self.update().await;
         sleep(Duration::from_secs(30)).await;
-        self.take(&Step::ReleaseBrakes).await;
+        if self.plan.cast.share_limit < 100 {
+            // Nothing else ends this one.
+            self.take(&Step::ReleaseBrakes).await;
+        }
         for number in 0..self.plan.cast.watchers {
             self.start(number);
         }
@@ -105,9 +110,9 @@ impl World {
         }
         let number = usize::try_from(self.plan.seed % 6).expect("small") % watchers;
         self.truth
-            .tell(format!("w{number} is frozen at its next write"));
+            .tell(format!("w{number} is frozen at its next cut"));
         self.truth.freeze(number, true);
-        self.gates[number].freeze_at_the_next_write();
+        self.gates[number].freeze_within(2);
         let paid = self.paid().await;
         for &who in &paid {
             self.take(&Step::End(who, 1)).await;
@@ -215,6 +220,14 @@ impl World {
             let why = item.last_error.as_deref().unwrap_or("not tried");
             self.truth
                 .violate(format!("{what} is owed still: {why} (R2, R3)"));
+        }
+        for &router in &self.routers {
+            for mac in [STAFF, PRINTER] {
+                if !self.sight(router, mac).can_move {
+                    self.truth
+                        .violate(format!("{mac}, a stranger on r{router}, is off (R1)"));
+                }
+            }
         }
         for &(router, who) in &self.places {
             let in_scope = self.truth.in_scope(router);

@@ -18,15 +18,18 @@ mod watching;
 mod world;
 
 use std::{
+    cell::Cell,
     env,
     ops::Range,
+    panic::{self, AssertUnwindSafe},
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
+use expiry_core::testing::TestClock;
 use tokio::runtime::Builder;
 
 use crate::{
@@ -86,13 +89,38 @@ fn chosen() -> Range<u64> {
         None => number(&text).map(|seed| (seed, seed + 1)),
     };
     let (from, to) = range.expect("EXPIRY_SIM_SEEDS is a seed, or a range such as 0..1000");
+    assert!(from < to, "EXPIRY_SIM_SEEDS={text} has no seed");
     from..to
 }
 
+thread_local! {
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts the panics of this thread: a part of a watcher that panics is only logged by it.
+fn panics() -> u32 {
+    static COUNT: Once = Once::new();
+    COUNT.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            PANICS.with(|panics| panics.set(panics.get() + 1));
+            tell(panic);
+        }));
+    });
+    PANICS.with(Cell::get)
+}
+
 fn simulate(plan: &Plan) -> Arc<Truth> {
+    let before = panics();
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build();
-    runtime.expect("a runtime").block_on(World::run(plan))
+    let runtime = runtime.expect("a runtime");
+    let run = AssertUnwindSafe(|| runtime.block_on(World::run(plan)));
+    let truth = panic::catch_unwind(run).unwrap_or_else(|_| Truth::new(TestClock::default()));
+    if panics() != before {
+        truth.violate("something panicked");
+    }
+    truth
 }
 
 fn fails(plan: &Plan) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::people::{PRINTER, STAFF, STAFF_ACCOUNT};
 use expiry_core::{BlockOrder, DropOrder, MacAddr, UnblockOrder, testing::gateway::Hotspot};
 
 /// What is written in one flight.
@@ -142,6 +143,12 @@ fn dropped(hotspot: &Hotspot, drop: &DropOrder) -> Vec<Target> {
 }
 
 impl Target {
+    /// Tells whether it belongs to nobody who is known.
+    pub(crate) fn is_strangers(&self) -> bool {
+        self.login.as_deref() == Some(STAFF_ACCOUNT)
+            || self.mac.is_some_and(|mac| [STAFF, PRINTER].contains(&mac))
+    }
+
     fn of_login(what: String, login: &str, mac: Option<MacAddr>) -> Self {
         Self {
             what,

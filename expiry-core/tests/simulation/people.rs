@@ -6,6 +6,12 @@ use crate::plan::Cast;
 
 const NAMES: [&str; 6] = ["255700000001", "255700000002", "joe", "joe1", "jo", "JOE"];
 
+/// Devices that are nobody's who is known: one logs in by an account of the operator's, the other is
+/// let through by a binding.
+pub(crate) const STAFF: MacAddr = MacAddr::new([2, 0, 0, 0, 9, 1]);
+pub(crate) const PRINTER: MacAddr = MacAddr::new([2, 0, 0, 0, 9, 2]);
+pub(crate) const STAFF_ACCOUNT: &str = "staff";
+
 impl Cast {
     /// Namesakes are like the subscriber of the first tenant whose name and device they have.
     pub(crate) fn like(&self, who: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use expiry_core::testing::gateway::Fault;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 /// How many there are of each.
@@ -105,23 +106,15 @@ pub(crate) enum OfWatcher {
     Start,
     Stop,
     Freeze(bool),
+    /// It freezes at so many crossings from now, to or from a router or the database, of what a cut
+    /// is made of.
+    FreezeWithin(u32),
     /// The clock is stepped by seconds.
     SetClock(i64),
     /// The clock runs fast or slow, in per mille.
     Drift(i32),
     /// The machine sleeps for seconds.
     Suspend(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    Down,
-    BlackHole,
-    LostAnswers,
-    Login,
-    NoPermission,
-    Unreadable,
 }
 
 /// Everything happens within this.
@@ -194,7 +187,7 @@ impl Step {
             13 => Self::Router(router, OfRouter::ByHand(who, flip)),
             14 => Self::Router(router, OfRouter::Bypass(who, flip)),
             15 => Self::Router(router, OfRouter::Trial(flip)),
-            16 | 17 => Self::Router(router, OfRouter::Fault(Fault::draw(rng))),
+            16 | 17 => Self::Router(router, OfRouter::Fault(draw_fault(rng))),
             18 => Self::Router(router, OfRouter::Restart),
             19 => Self::Router(router, OfRouter::Enable(flip)),
             20 => Self::DatabaseDown(flip),
@@ -202,8 +195,12 @@ impl Step {
             22 => Self::Slow(rng.random_range(0..400)),
             23 => Self::Watcher(watcher, OfWatcher::Kill),
             24 => Self::Watcher(watcher, OfWatcher::Start),
-            25 => match rng.random_range(0..4) {
+            25 => match rng.random_range(0..6) {
                 0 => Self::Watcher(watcher, OfWatcher::Stop),
+                1 | 2 => {
+                    let crossings = rng.random_range(1..=10);
+                    Self::Watcher(watcher, OfWatcher::FreezeWithin(crossings))
+                }
                 _ => Self::Watcher(watcher, OfWatcher::Freeze(flip)),
             },
             26 => Self::Router(router, OfRouter::MacAccount(who, flip)),
@@ -229,19 +226,20 @@ impl Step {
     }
 }
 
-impl Fault {
-    fn draw(rng: &mut StdRng) -> Self {
-        [
-            Self::None,
-            Self::None,
-            Self::Down,
-            Self::BlackHole,
-            Self::LostAnswers,
-            Self::Login,
-            Self::NoPermission,
-            Self::Unreadable,
-        ][rng.random_range(0..8)]
-    }
+fn draw_fault(rng: &mut StdRng) -> Fault {
+    [
+        Fault::None,
+        Fault::None,
+        Fault::None,
+        Fault::Down,
+        Fault::BlackHole,
+        Fault::LostAnswers,
+        Fault::LostResults,
+        Fault::Ignored,
+        Fault::Login,
+        Fault::NoPermission,
+        Fault::Unreadable,
+    ][rng.random_range(0..11)]
 }
 
 /// Returns the plan without one part after the other, as long as it still fails.

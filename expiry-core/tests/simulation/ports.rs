@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
-    Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outlook,
-    OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query, Reconciled, Reconciliation,
-    Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled, Settlement,
-    Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder, UndoKey,
-    Username, WatcherId, Work,
+    Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outcome,
+    Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query, Reconciled,
+    Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled,
+    Settlement, Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder,
+    UndoKey, Username, Want, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, rngs::StdRng};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -43,25 +43,35 @@ pub(crate) struct Weather {
 #[derive(Clone)]
 pub(crate) struct Gate {
     frozen: watch::Sender<bool>,
-    /// Freezes when the next write comes through.
-    armed: Arc<AtomicBool>,
+    /// After how many crossings of what a cut is made of it freezes; 0 is never.
+    left: Arc<AtomicU32>,
 }
 
 impl Gate {
     pub(crate) fn new() -> Self {
         Self {
             frozen: watch::Sender::new(false),
-            armed: Arc::default(),
+            left: Arc::default(),
         }
     }
 
     pub(crate) fn set(&self, frozen: bool) {
-        self.armed.store(false, Ordering::Relaxed);
+        self.left.store(0, Ordering::Relaxed);
         self.frozen.send_replace(frozen);
     }
 
-    pub(crate) fn freeze_at_the_next_write(&self) {
-        self.armed.store(true, Ordering::Relaxed);
+    pub(crate) fn freeze_within(&self, crossings: u32) {
+        self.left.store(crossings, Ordering::Relaxed);
+    }
+
+    /// Passes with a part of a cut.
+    async fn cross(&self) {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            self.set(true);
+        }
+        self.pass().await;
     }
 
     async fn pass(&self) {
@@ -74,6 +84,7 @@ impl Gate {
 /// The store as one watcher reaches it.
 pub(crate) struct Link {
     pub(crate) store: MemoryStore,
+    pub(crate) gateway: Arc<SimGateway>,
     pub(crate) gate: Gate,
     pub(crate) weather: Arc<Mutex<Weather>>,
     pub(crate) rng: Mutex<StdRng>,
@@ -83,24 +94,6 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(
-        store: MemoryStore,
-        gate: Gate,
-        weather: Arc<Mutex<Weather>>,
-        seed: u64,
-        (number, truth): (usize, Arc<Truth>),
-    ) -> Self {
-        let rng = Mutex::new(StdRng::seed_from_u64(seed));
-        Self {
-            store,
-            gate,
-            weather,
-            rng,
-            truth,
-            number,
-        }
-    }
-
     /// The way of a call to the database.
     async fn there(&self) -> Result<Back, StoreError> {
         self.gate.pass().await;
@@ -130,6 +123,19 @@ impl Link {
     fn stands(&self, task: &TaskRef) -> bool {
         let row = self.store.row(task.id);
         row.is_some_and(|row| row.revision == task.revision && row.want == task.want)
+    }
+
+    /// Holds a cut that is recorded as confirmed against what the router does.
+    fn confirmed(&self, router: RouterId, task: &TaskRef) {
+        let row = self.store.row(task.id);
+        let cut = row.filter(|row| row.want == Want::Cut && row.target.device.is_none());
+        if let Some(cut) = cut {
+            let subscriber = cut.target.subscriber;
+            self.gateway.with(router, |hotspot| {
+                self.truth
+                    .confirmed(self.number, router, hotspot, subscriber);
+            });
+        }
     }
 
     fn looked(&self, beat: &Heartbeat) {
@@ -241,6 +247,7 @@ impl EnforcementStore for Link {
         fence: &Fence,
         intents: &[Intent],
     ) -> Result<BTreeSet<TaskRef>, StoreError> {
+        self.gate.cross().await;
         through!(self, intend(fence, intents), |standing: &BTreeSet<
             TaskRef,
         >| {
@@ -265,6 +272,7 @@ impl EnforcementStore for Link {
         fence: &Fence,
         settlements: &[Settlement],
     ) -> Result<Vec<Settled>, StoreError> {
+        self.gate.cross().await;
         let back = self.there().await?;
         let stood = settlements.iter().map(|result| self.stands(&result.task));
         let stood: Vec<_> = stood.collect();
@@ -276,6 +284,12 @@ impl EnforcementStore for Link {
             if settled.iter().zip(stood).any(is_old) {
                 self.truth
                     .violate("a result of an old revision is recorded (R3)");
+            }
+            for (result, settled) in settlements.iter().zip(settled) {
+                let is_confirmed = matches!(result.outcome, Outcome::Confirmed { .. });
+                if is_confirmed && matches!(settled, Settled::Recorded(_)) {
+                    self.confirmed(fence.router, &result.task);
+                }
             }
         }
         self.back(back).await?;
@@ -373,6 +387,7 @@ impl Wire {
     ) -> Result<T, GatewayError> {
         self.gate.pass().await;
         let start = self.truth.start_of(router.id);
+        self.truth.reads(self.number, router.id);
         let answer = call.await;
         self.gate.pass().await;
         if answer.is_ok() {
@@ -384,10 +399,7 @@ impl Wire {
     /// Has orders reach the router on the connection on which their ids were read, or not at all.
     async fn order(&self, router: &Router, order: &Orders<'_>) -> Result<(), GatewayError> {
         let decided = Instant::now();
-        if self.gate.armed.load(Ordering::Relaxed) {
-            self.gate.set(true);
-        }
-        self.gate.pass().await;
+        self.gate.cross().await;
         let start = self.truth.start_of(router.id);
         if lock(&self.connected).get(&router.id) != Some(&start) {
             let reason = "the connection is gone".into();
@@ -414,8 +426,9 @@ impl RouterGateway for Wire {
         query: &Query,
     ) -> Result<(Sighting, Vec<Refusal>), GatewayError> {
         self.order(router, &Orders::Block(order)).await?;
+        self.truth.reads(self.number, router.id);
         let answer = self.gateway.block(router, order, query).await;
-        self.gate.pass().await;
+        self.gate.cross().await;
         answer
     }
 
@@ -426,7 +439,7 @@ impl RouterGateway for Wire {
     ) -> Result<Vec<Refusal>, GatewayError> {
         self.order(router, &Orders::Drop(order)).await?;
         let answer = self.gateway.drop_rows(router, order).await;
-        self.gate.pass().await;
+        self.gate.cross().await;
         answer
     }
 
@@ -437,7 +450,7 @@ impl RouterGateway for Wire {
     ) -> Result<Vec<Refusal>, GatewayError> {
         self.order(router, &Orders::Unblock(order)).await?;
         let answer = self.gateway.unblock(router, order).await;
-        self.gate.pass().await;
+        self.gate.cross().await;
         answer
     }
 

@@ -5,14 +5,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use expiry_core::{
     Access, AccessChange, BrakeStore, Clock, Directory, EnforcementStore, RouterChange, RouterId,
-    Subscriber, UndoKey,
-    testing::gateway::{self, Hotspot},
+    Subscriber, UndoKey, testing::gateway::Hotspot,
 };
 use tokio::time::Instant;
 
 use crate::{
     orders::Way,
-    plan::{Fault, OfRouter, OfWatcher, Step, at},
+    plan::{OfRouter, OfWatcher, Step, at},
     ports::lock,
     world::World,
 };
@@ -89,7 +88,7 @@ impl World {
                 self.set_by_hand(router, account, enabled);
             }
             OfRouter::Trial(trial) => self.gateway.with(router, |hotspot| hotspot.trial = trial),
-            OfRouter::Fault(fault) => self.fault(router, fault),
+            OfRouter::Fault(fault) => self.gateway.set_fault(router, fault),
             OfRouter::Delay(by) => self.gateway.set_delay(router, at(by)),
             OfRouter::Restart => {
                 self.truth.restarted(router);
@@ -118,6 +117,10 @@ impl World {
                 }
             }
             OfWatcher::Freeze(frozen) => self.freeze(watcher, frozen),
+            OfWatcher::FreezeWithin(crossings) => {
+                self.truth.freeze(watcher, true);
+                self.gates[watcher].freeze_within(crossings);
+            }
             OfWatcher::SetClock(seconds) => {
                 self.clocks[watcher].step_wall(TimeDelta::seconds(seconds));
                 self.truth.stepped(watcher, seconds);
@@ -206,19 +209,6 @@ impl World {
         undo.any(|row| row.open && row.router == router && row.undo.key == key)
     }
 
-    pub(crate) fn fault(&self, router: RouterId, fault: Fault) {
-        let fault = match fault {
-            Fault::None => gateway::Fault::None,
-            Fault::Down => gateway::Fault::Down,
-            Fault::BlackHole => gateway::Fault::BlackHole,
-            Fault::LostAnswers => gateway::Fault::LostAnswers,
-            Fault::Login => gateway::Fault::Login,
-            Fault::NoPermission => gateway::Fault::NoPermission,
-            Fault::Unreadable => gateway::Fault::Unreadable,
-        };
-        self.gateway.set_fault(router, fault);
-    }
-
     pub(crate) async fn enable(&self, router: RouterId, enabled: bool) {
         let change = RouterChange {
             enabled: Some(enabled),
@@ -252,6 +242,7 @@ impl World {
         for (_, who) in places.into_iter().filter(|(at, _)| *at == router) {
             self.set_up(router, who);
         }
+        self.set_up_staff(router);
         self.by_hand.retain(|(at, _), _| *at != router);
         self.know_strangers(router).await;
     }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use expiry_core::{
-    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, TenantId, Username, WatcherId,
-    Work,
+    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, SubscriberId, TenantId,
+    Username, WatcherId, Work,
     testing::{TestClock, gateway::Hotspot},
 };
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ struct State {
     frozen: BTreeMap<usize, Instant>,
     /// When each watcher was last set going again.
     thawed: BTreeMap<usize, Instant>,
+    /// When each watcher last began to read each router.
+    reads: BTreeMap<(usize, RouterId), Instant>,
     /// From when to when watchers had ways in in hand.
     in_hand: Vec<(RouterId, Way, Instant, Instant)>,
     /// Changes have ended more than they may.
@@ -259,9 +261,18 @@ impl Truth {
         let ways = ways(hotspot, order).into_iter();
         let in_hand = ways.map(|way| (router, way, decided, now));
         lock(&self.state).in_hand.extend(in_hand);
+        if let Orders::Unblock(_) = order {
+            let given: Vec<_> = self::ways(hotspot, order);
+            let given: Vec<_> = given.iter().map(Way::to_string).collect();
+            let given = given.join(", ");
+            self.tell(format!("w{watcher} gives back on r{router}: {given}"));
+        }
         let targets = targets(hotspot, order);
         if targets.is_empty() {
             return;
+        }
+        for target in targets.iter().filter(|target| target.is_strangers()) {
+            self.violate(format!("{} is taken from a stranger (R1)", target.what));
         }
         let names: Vec<_> = targets.iter().map(|target| target.what.as_str()).collect();
         self.tell(format!(
@@ -303,24 +314,57 @@ impl Truth {
             is_in_scope && subscriber.access.is_live(now)
         });
         let login = target.login.as_deref();
-        let named =
-            |subscriber: &Subscriber| login.is_some_and(|login| subscriber.username.matches(login));
-        let owns = |subscriber: &Subscriber| {
-            let by_login = login.and_then(MacAddr::from_login);
-            by_login
-                .or(target.mac)
-                .is_some_and(|mac| subscriber.devices.contains(&mac))
-        };
-        let is_somebodys = login.is_some_and(|login| {
-            let mut known = state.names.iter().filter(|(of, _)| *of == tenant);
-            known.any(|(_, name)| name.matches(login))
-        });
         let found =
-            live.find(|(subscriber, _)| named(subscriber) || !is_somebodys && owns(subscriber));
+            live.find(|(subscriber, _)| state.explains(tenant, subscriber, login, target.mac));
         found.map(|(subscriber, since)| {
             let since = since.unwrap_or_else(Instant::now);
             (subscriber.username.to_string(), since)
         })
+    }
+
+    /// A watcher begins to read a router.
+    pub(crate) fn reads(&self, watcher: usize, router: RouterId) {
+        let now = Instant::now();
+        lock(&self.state).reads.insert((watcher, router), now);
+    }
+
+    /// Holds a confirmed cut against what the router does: a device that moves bytes since before it
+    /// was read for the last time was there to be seen.
+    pub(crate) fn confirmed(
+        &self,
+        watcher: usize,
+        router: RouterId,
+        hotspot: &Hotspot,
+        subscriber: SubscriberId,
+    ) {
+        let now = self.database.wall();
+        let on = {
+            let state = lock(&self.state);
+            let tenant = state.routers.get(&router).copied().flatten();
+            let read = state.reads.get(&(watcher, router)).copied();
+            let mut all = state.subscribers.iter().map(|(subscriber, _)| subscriber);
+            let Some(cut) = all.find(|one| one.id == subscriber) else {
+                return;
+            };
+            let was_seen = |mac: &MacAddr| {
+                let since = hotspot.moving_since(*mac);
+                since.zip(read).is_some_and(|(since, read)| since < read)
+            };
+            let mut moving = hotspot.hosts.values().filter_map(|host| host.mac);
+            moving
+                .find(|mac| {
+                    let mut actives = hotspot.actives.values();
+                    let active = actives.find(|active| active.mac == Some(*mac));
+                    let login = active.map(|active| active.user.as_str());
+                    was_seen(mac) && state.explains(tenant, cut, login, Some(*mac))
+                })
+                .filter(|_| cut.access.has_ended(now) && cut.tenant == tenant)
+        };
+        if let Some(mac) = on {
+            self.violate(format!(
+                "a cut on r{router} is confirmed while {mac} moves bytes (R2)"
+            ));
+        }
     }
 
     /// Tells whether a watcher had a way in in hand at about this moment.
@@ -348,5 +392,27 @@ impl Truth {
         let state = lock(&self.state);
         let all = state.subscribers.iter();
         all.map(|(subscriber, _)| subscriber.clone()).collect()
+    }
+}
+
+impl State {
+    /// Tells whether a row is a subscriber's: by the login if anybody is called so, or else by the
+    /// device.
+    fn explains(
+        &self,
+        tenant: Option<TenantId>,
+        subscriber: &Subscriber,
+        login: Option<&str>,
+        mac: Option<MacAddr>,
+    ) -> bool {
+        let is_somebodys = login.is_some_and(|login| {
+            let mut known = self.names.iter().filter(|(of, _)| *of == tenant);
+            known.any(|(_, name)| name.matches(login))
+        });
+        if is_somebodys {
+            return login.is_some_and(|login| subscriber.username.matches(login));
+        }
+        let mac = login.and_then(MacAddr::from_login).or(mac);
+        mac.is_some_and(|mac| subscriber.devices.contains(&mac))
     }
 }

@@ -13,6 +13,7 @@ use expiry_core::{
     testing::{MemoryStore, SimGateway, TestClock, gateway::Admission},
     watcher::{WatchError, Watcher, WatcherConfig},
 };
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     orders::Way,
+    people::{PRINTER, STAFF, STAFF_ACCOUNT},
     plan::{Cast, Plan, at},
     ports::{Gate, Link, Weather, Wire},
     truth::Truth,
@@ -58,32 +60,49 @@ pub(crate) struct Running {
 impl World {
     pub(crate) async fn run(plan: &Plan) -> Arc<Truth> {
         let mut world = Self::new(plan.clone()).await;
+        world.live().await;
+        world.judge_watchers();
+        world.truth
+    }
+
+    async fn live(&mut self) {
+        let plan = self.plan.clone();
         for watcher in 0..plan.cast.watchers {
-            world.start(watcher);
+            self.start(watcher);
         }
         let began = Instant::now();
         for (when, step) in &plan.steps {
             sleep_until(began + at(*when)).await;
-            world.truth.tell(format!("{step:?}"));
-            world.truth.goes_on();
-            world.take(step).await;
-            world.update().await;
-            if !world.truth.violations().is_empty() {
-                return world.truth;
+            self.truth.tell(format!("{step:?}"));
+            self.truth.goes_on();
+            self.take(step).await;
+            self.update().await;
+            if !self.truth.violations().is_empty() {
+                return;
             }
         }
-        world.calm_down().await;
-        world.judge().await;
-        if world.truth.violations().is_empty() {
-            world.end_promptly().await;
+        self.calm_down().await;
+        self.judge().await;
+        if self.truth.violations().is_empty() {
+            self.end_promptly().await;
         }
-        if world.truth.violations().is_empty() {
-            world.write_late().await;
+        if self.truth.violations().is_empty() {
+            self.write_late().await;
         }
-        if world.truth.violations().is_empty() {
-            world.lose_devices().await;
+        if self.truth.violations().is_empty() {
+            self.lose_devices().await;
         }
-        world.truth
+    }
+
+    /// No watcher ends that nobody ended.
+    fn judge_watchers(&self) {
+        for (number, running) in self.running.iter().enumerate() {
+            let ended = running.as_ref().filter(|one| one.task.is_finished());
+            if ended.is_some_and(|one| !one.stop.is_cancelled()) {
+                self.truth
+                    .violate(format!("w{number} has ended by itself (R8)"));
+            }
+        }
     }
 
     async fn new(plan: Plan) -> Self {
@@ -133,6 +152,14 @@ impl World {
     pub(crate) fn place(&mut self, router: RouterId, who: usize) {
         self.set_up(router, who);
         self.places.push((router, who));
+    }
+
+    /// Who is there beside subscribers.
+    pub(crate) fn set_up_staff(&self, router: RouterId) {
+        self.gateway.with(router, |hotspot| {
+            hotspot.add_device(STAFF, STAFF_ACCOUNT, Admission::Account, true);
+            hotspot.add_device(PRINTER, "printer", Admission::Bypass, true);
+        });
     }
 
     pub(crate) fn set_up(&mut self, router: RouterId, who: usize) {
@@ -186,6 +213,7 @@ impl World {
         let router = self.store.add_router(&new).await.expect("a router");
         self.truth.router(router.id, tenant);
         self.routers.push(router.id);
+        self.set_up_staff(router.id);
         router.id
     }
 
@@ -217,13 +245,15 @@ impl World {
         self.starts += 1;
         let seed = self.plan.seed.wrapping_mul(31).wrapping_add(self.starts);
         let gate = self.gates[number].clone();
-        let link = Link::new(
-            self.store.clone(),
-            gate.clone(),
-            Arc::clone(&self.weather),
-            seed,
-            (number, Arc::clone(&self.truth)),
-        );
+        let link = Link {
+            store: self.store.clone(),
+            gateway: Arc::clone(&self.gateway),
+            gate: gate.clone(),
+            weather: Arc::clone(&self.weather),
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            truth: Arc::clone(&self.truth),
+            number,
+        };
         let wire = Wire {
             gateway: Arc::clone(&self.gateway),
             gate,

@@ -3,6 +3,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use tokio::time::Instant;
+
 use crate::{
     ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, MacAddr, Query, RowId,
     Sighting, UserRow,
@@ -37,6 +39,8 @@ pub struct Hotspot {
     /// Tracked connections by row id.
     pub connections: BTreeMap<RowId, ConnectionRow>,
     devices: BTreeMap<MacAddr, Device>,
+    /// Since when each device that can move bytes could without a break, by which login.
+    moving: BTreeMap<MacAddr, (Option<String>, Instant)>,
     /// Whether devices that are refused otherwise get a trial session.
     pub trial: bool,
 }
@@ -115,6 +119,12 @@ impl Hotspot {
                 .connections
                 .values()
                 .any(|row| row.fasttrack && row.addresses.contains(&device.address))
+    }
+
+    /// Returns since when a device can move bytes without a break and by the same login; `None` if
+    /// it cannot.
+    pub fn moving_since(&self, mac: MacAddr) -> Option<Instant> {
+        self.moving.get(&mac).map(|(_, since)| *since)
     }
 
     /// Takes a device out of range, or back.
@@ -316,6 +326,21 @@ impl Hotspot {
                 self.connections
                     .retain(|_, row| !row.addresses.contains(&device.address));
             }
+            self.note_moving(mac);
+        }
+    }
+
+    fn note_moving(&mut self, mac: MacAddr) {
+        if !self.can_move(mac) {
+            self.moving.remove(&mac);
+            return;
+        }
+        let mut actives = self.actives.values();
+        let active = actives.find(|row| row.mac == Some(mac));
+        let login = active.map(|row| row.user.clone());
+        let known = self.moving.get(&mac);
+        if known.is_none_or(|(by, _)| *by != login) {
+            self.moving.insert(mac, (login, Instant::now()));
         }
     }
 

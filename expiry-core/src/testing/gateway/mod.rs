@@ -32,6 +32,10 @@ pub enum Fault {
     BlackHole,
     /// Flights happen, and their answers are lost.
     LostAnswers,
+    /// The same with flights that write; reads are answered.
+    LostResults,
+    /// Writes are answered as if they had happened, and do nothing.
+    Ignored,
     /// The account is refused.
     Login,
     /// Writes are answered with an error, and do nothing.
@@ -185,7 +189,11 @@ impl SimGateway {
                     });
                 }
                 Fault::BlackHole | Fault::Hang => (None, sim.fault),
-                Fault::None | Fault::LostAnswers | Fault::NoPermission => {
+                Fault::None
+                | Fault::LostAnswers
+                | Fault::LostResults
+                | Fault::Ignored
+                | Fault::NoPermission => {
                     let right_box = check_box(router, sim.swaps);
                     if !dials && (!sim.connected || right_box.is_err()) {
                         sim.connected = false;
@@ -195,13 +203,19 @@ impl SimGateway {
                     }
                     right_box?;
                     sim.connected = true;
-                    if sim.fault != Fault::NoPermission {
+                    if !matches!(sim.fault, Fault::NoPermission | Fault::Ignored) {
                         write(&mut sim.hotspot);
                     }
                     if let Some(hook) = &mut sim.hook {
                         hook(flight, &mut sim.hotspot);
                     }
-                    (Some(read(&sim.hotspot)), sim.fault)
+                    let result = read(&sim.hotspot);
+                    let is_lost = match sim.fault {
+                        Fault::LostAnswers => true,
+                        Fault::LostResults => !dials,
+                        _ => false,
+                    };
+                    ((!is_lost).then_some(result), sim.fault)
                 }
             }
         };
@@ -209,7 +223,7 @@ impl SimGateway {
             std::future::pending::<()>().await;
         }
         sleep(latency / 2).await;
-        if let (Some(result), Fault::None | Fault::NoPermission) = (result, fault) {
+        if let Some(result) = result {
             return Ok((result, fault == Fault::NoPermission));
         }
         sleep(Duration::from_secs(5)).await;
