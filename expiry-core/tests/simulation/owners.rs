@@ -1,4 +1,4 @@
-//! Who may record what a router answers: one watcher at a time, by what the store said to whom.
+//! Who may record what a router answers, and write to it: one watcher at a time, by what the store said to whom.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,9 +8,17 @@ use tokio::time::Instant;
 /// Nobody takes a router from a watcher whose last heartbeat is younger than this.
 const RESPECT: Duration = Duration::from_secs(14);
 
+struct Owner {
+    watcher: WatcherId,
+    epoch: Epoch,
+    since: Instant,
+}
+
 #[derive(Default)]
 pub(crate) struct Owners {
-    routers: BTreeMap<RouterId, (WatcherId, Epoch)>,
+    routers: BTreeMap<RouterId, Owner>,
+    /// The highest epoch of each router so far.
+    epochs: BTreeMap<RouterId, Epoch>,
     beats: BTreeMap<WatcherId, Instant>,
 }
 
@@ -18,23 +26,43 @@ impl Owners {
     /// Takes in the answer to a heartbeat. Returns what it breaks.
     pub(crate) fn claimed(&mut self, watcher: WatcherId, owned: &[Ownership]) -> Vec<String> {
         self.beats.insert(watcher, Instant::now());
-        self.routers.retain(|_, (owner, _)| *owner != watcher);
+        let is_owned = |router| owned.iter().any(|one| one.router.id == router);
+        self.routers
+            .retain(|router, owner| owner.watcher != watcher || is_owned(*router));
         let mut broken = Vec::new();
         for Ownership { router, epoch, .. } in owned {
-            if let Some((before, last)) = self.routers.insert(router.id, (watcher, *epoch)) {
-                let beat = self.beats.get(&before);
-                if beat.is_some_and(|at| at.elapsed() < RESPECT) {
-                    broken.push(format!("r{} is taken from who is alive (R8)", router.id));
-                }
-                if last >= *epoch {
-                    broken.push(format!(
-                        "an epoch of r{} is given out again (R8)",
-                        router.id
-                    ));
-                }
+            let (id, epoch) = (router.id, *epoch);
+            let before = self.routers.get(&id);
+            if before.is_some_and(|one| (one.watcher, one.epoch) == (watcher, epoch)) {
+                continue;
             }
+            let others = before.filter(|one| one.watcher != watcher);
+            let beat = others.and_then(|one| self.beats.get(&one.watcher));
+            if beat.is_some_and(|at| at.elapsed() < RESPECT) {
+                broken.push(format!("r{id} is taken from who is alive (R8)"));
+            }
+            if self
+                .epochs
+                .insert(id, epoch)
+                .is_some_and(|last| last >= epoch)
+            {
+                broken.push(format!("an epoch of r{id} is given out again (R8)"));
+            }
+            let since = Instant::now();
+            let owner = Owner {
+                watcher,
+                epoch,
+                since,
+            };
+            self.routers.insert(id, owner);
         }
         broken
+    }
+
+    /// Returns who owns a router, and since when.
+    pub(crate) fn owner(&self, router: RouterId) -> Option<(WatcherId, Instant)> {
+        let owner = self.routers.get(&router)?;
+        Some((owner.watcher, owner.since))
     }
 
     /// Tells whether a heartbeat is certainly young enough for its watcher to be alive.
@@ -45,7 +73,7 @@ impl Owners {
 
     /// A watcher serves nothing any more.
     pub(crate) fn released(&mut self, watcher: WatcherId) {
-        self.routers.retain(|_, (owner, _)| *owner != watcher);
+        self.routers.retain(|_, owner| owner.watcher != watcher);
         self.beats.remove(&watcher);
     }
 
@@ -61,6 +89,7 @@ impl Owners {
 
     /// Tells whether a record is its owner's.
     pub(crate) fn may_record(&self, fence: &Fence) -> bool {
-        self.routers.get(&fence.router) == Some(&(fence.watcher, fence.epoch))
+        let owner = self.routers.get(&fence.router);
+        owner.is_some_and(|one| (one.watcher, one.epoch) == (fence.watcher, fence.epoch))
     }
 }

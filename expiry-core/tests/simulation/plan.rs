@@ -242,11 +242,12 @@ fn draw_fault(rng: &mut StdRng) -> Fault {
     ][rng.random_range(0..11)]
 }
 
-/// Returns the plan without one part after the other, as long as it still fails.
+/// Returns the plan without one part after the other, until it does not fail without any step.
 pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     let mut best = plan.clone();
-    let mut part = best.steps.len() / 2;
+    let mut part = best.steps.len().div_ceil(2);
     while part > 0 {
+        let before = best.steps.len();
         let mut from = 0;
         while from < best.steps.len() {
             let mut smaller = best.clone();
@@ -258,11 +259,22 @@ pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
                 from += part;
             }
         }
-        part /= 2;
+        if part > 1 || best.steps.len() == before {
+            part /= 2;
+        }
     }
     best
 }
 
 pub(crate) fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
+}
+
+#[test]
+fn a_plan_shrinks_to_the_steps_that_it_takes() {
+    let plan = Plan::of(3);
+    let needed: Vec<_> = plan.steps.iter().step_by(7).cloned().collect();
+    let fails = |plan: &Plan| needed.iter().all(|step| plan.steps.contains(step));
+    assert_eq!(shrink(&plan, fails).steps, needed);
+    assert!(shrink(&plan, |_| true).steps.is_empty());
 }

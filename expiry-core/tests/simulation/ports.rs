@@ -186,7 +186,7 @@ impl EnforcementStore for Link {
     async fn own(&self, beat: &Heartbeat) -> Result<Vec<Ownership>, StoreError> {
         through!(self, own(beat), |owned: &Vec<Ownership>| {
             self.looked(beat);
-            self.truth.claimed(beat.watcher, owned);
+            self.truth.claimed(self.number, beat.watcher, owned);
         })
     }
 

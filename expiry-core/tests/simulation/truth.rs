@@ -45,6 +45,8 @@ struct State {
     /// How often each router started.
     starts: BTreeMap<RouterId, u32>,
     watchers: BTreeMap<usize, Watching>,
+    /// Which watcher has an id.
+    ids: BTreeMap<WatcherId, usize>,
     owners: Owners,
     frozen: BTreeMap<usize, Instant>,
     /// When each watcher was last set going again.
@@ -183,9 +185,10 @@ impl Truth {
         !state.frozen.is_empty() || thawed.any(|at| at.elapsed() < Duration::from_secs(20))
     }
 
-    pub(crate) fn claimed(&self, watcher: WatcherId, owned: &[Ownership]) {
+    pub(crate) fn claimed(&self, number: usize, watcher: WatcherId, owned: &[Ownership]) {
         let broken = {
             let mut state = lock(&self.state);
+            state.ids.insert(watcher, number);
             state.too_many = state.too_many.map(|_| Share::Seen);
             state.owners.claimed(watcher, owned)
         };
@@ -280,13 +283,22 @@ impl Truth {
             names.join(", ")
         ));
         self.compare_clocks();
-        let (brake, was_frozen) = {
+        let (brake, was_frozen, other) = {
             let state = lock(&self.state);
             let watching = state.watchers.get(&watcher);
             let brake = watching.and_then(|one| one.brake_at(decided));
             let thawed = state.thawed.get(&watcher);
-            (brake, thawed.is_some_and(|at| *at >= decided))
+            let owner = state.owners.owner(router);
+            let owner = owner.filter(|(_, since)| *since + SLACK < decided);
+            let number = owner.and_then(|(id, _)| state.ids.get(&id).copied());
+            let other = number.filter(|number| *number != watcher);
+            (brake, thawed.is_some_and(|at| *at >= decided), other)
         };
+        if let Some(other) = other.filter(|_| !was_frozen) {
+            self.violate(format!(
+                "w{watcher} cuts on r{router}, which is w{other}'s (R8)"
+            ));
+        }
         if let Some(why) = brake {
             self.violate(format!("w{watcher} cuts although {why} (R10)"));
         }
