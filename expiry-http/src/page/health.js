@@ -2,7 +2,7 @@
 
 import { announce, byId, el, follow, icon, mark, say } from "./dom.js";
 import { now } from "./clock.js";
-import { count, number, relative } from "./words.js";
+import { count, number, relative, sentence } from "./words.js";
 
 /** Answers older than this say nothing of now. */
 const STALE_MS = 15_000;
@@ -69,12 +69,6 @@ function lead() {
 function unknown() {
   const last = overview ? `: what is shown is of ${relative(overview.now, now())}` : "";
   return [`${trouble || "the service does not answer"}${last}`];
-}
-
-/** A reason as a sentence: it begins in lower case. */
-function sentence(text) {
-  const end = /[.!?]$/.test(text) ? "" : ".";
-  return text.charAt(0).toUpperCase() + text.slice(1) + end;
 }
 
 function figures() {
