@@ -135,7 +135,7 @@ function answered({ rtt_ms, identity: name, version, board, uptime, clock_skew_s
 }
 
 function failed({ step, error }) {
-  return `Failed at ${STEPS[step] ?? step}: ${error}`;
+  return step ? `Failed at ${STEPS[step] ?? step}: ${error}` : `Failed: ${error}`;
 }
 
 async function listStrays(router) {
