@@ -73,7 +73,7 @@ let loadAll = () => {};
 
 function message({ event, data }) {
   if (event === "ready") heard(data.now);
-  if (event === "ready" || event === "resync") feedAnew();
+  if (event === "ready" || event === "resync") loadFeed({ anew: event === "resync" });
   if (event === "audit") happened(data);
   loadAll();
 }
@@ -96,9 +96,9 @@ function happened(event) {
   subscriber.happened(event);
 }
 
-async function feedAnew() {
+async function loadFeed(how) {
   try {
-    await feed.load();
+    await feed.load(how);
     problem("feed", "");
   } catch (error) {
     problem("feed", `Cannot be loaded: ${error.message}`);
