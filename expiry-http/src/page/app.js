@@ -28,6 +28,7 @@ const PARTS = [
     show(found) {
       health.show(found);
       routers.show(found);
+      upcoming.heed(found);
     },
   },
   { path: `/upcoming?limit=${upcoming.ASKED}`, least: 700, most: 15_000, problem: "upcoming", show: upcoming.show },
