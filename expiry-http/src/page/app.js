@@ -51,8 +51,11 @@ let connection = { live: false, retryAt: 0, why: "" };
 
 async function main() {
   byId("sign-out").addEventListener("click", () => signOut());
-  if (token.get() === null) await signIn();
+  const isNew = token.get() === null;
+  if (isNew) await signIn();
   showApp();
+  // The field that had the focus is gone.
+  if (isNew) byId("content").focus();
   upcoming.start();
   owed.start();
   feed.start();
