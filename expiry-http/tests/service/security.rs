@@ -160,6 +160,28 @@ async fn every_answer_forbids_scripts_from_elsewhere_and_has_an_id() {
 }
 
 #[tokio::test]
+async fn a_page_that_did_not_change_is_not_sent_again() {
+    let world = World::new();
+    let first = world.get("/app.js").await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!(
+        first.headers["content-type"],
+        "text/javascript; charset=utf-8"
+    );
+    let tag = &first.headers["etag"];
+    for (path, status) in [("/app.js", 304), ("/app.css", 200)] {
+        let request = Request::get(path).header("if-none-match", tag);
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-cache");
+        assert_eq!(answer.headers["etag"] == tag, status == 304);
+        assert_eq!(answer.text.is_empty(), status == 304);
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_long_is_not_read() {
     let world = World::new();
     let long = serde_json::json!({"username": "a".repeat(70_000)});
