@@ -55,7 +55,7 @@ async function main() {
   if (isNew) await signIn();
   showApp();
   // The field that had the focus is gone.
-  if (isNew) byId("content").focus();
+  if (isNew) byId("content").focus({ preventScroll: true });
   upcoming.start();
   owed.start();
   feed.start();
