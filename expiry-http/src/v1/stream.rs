@@ -206,9 +206,9 @@ impl Feed {
             return self.audit.event_at(id).await;
         }
         // Numbers begin with 1; the order may be another where several transactions were open.
-        let first = self.audit.events(id, MISSED).await?;
-        let mut first = first.iter().filter(|event| event.id.number == 1);
-        Ok(first.next().map(|event| event.at))
+        let events = self.audit.events(id, MISSED).await?;
+        let first = events.iter().find(|event| event.id.number == 1);
+        Ok(first.map(|event| event.at))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Tail> {
