@@ -1,6 +1,7 @@
 //! The section `http` of the configuration.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -10,7 +11,7 @@ use expiry_core::config::{Field, Key, Section};
 
 /// How the service is reached, and by whom. Keys, defaults and what they mean are told by the file
 /// `docs/expiry.toml`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpConfig {
     /// Where to listen.
     pub listen: Option<String>,
@@ -33,6 +34,19 @@ impl Default for HttpConfig {
             trusted_proxies: None,
             watcher_enabled: false,
         }
+    }
+}
+
+/// Never shows the token.
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConfig")
+            .field("listen", &self.listen)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("token_file", &self.token_file)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("watcher_enabled", &self.watcher_enabled)
+            .finish()
     }
 }
 
@@ -140,6 +154,17 @@ mod tests {
         for wrong in ["", "10.8.0.0/33", "ten", "10.8.0.0/-1", "::1/129"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn r11_the_token_is_never_shown() {
+        let config = HttpConfig {
+            token: Some("correct horse battery staple".into()),
+            ..HttpConfig::default()
+        };
+        let shown = format!("{config:?} {config:#?}");
+        assert!(!shown.contains("horse"), "{shown}");
+        assert!(shown.contains("127.0.0.1:8080"), "{shown}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The admin service: tells people and programs what is true now and why, takes orders from who has
 //! the token, and answers the four endpoints of the system that was replaced.
 //!
-//! [`app`] is an ordinary [`axum::Router`] that may be nested into another service; [`serve()`] runs
-//! it until it is told to stop. The caller owns the listener and the signals. `docs/HTTP.md` shows
-//! all routes with examples.
+//! [`app`] makes an [`axum::Router`] that must stand at the root, since its pages load each other
+//! from there, and be run by [`serve()`], which tells it where a request comes from. The caller owns
+//! the listener and the signals. `docs/HTTP.md` shows all routes with examples.
 
 #![warn(missing_docs)]
 #![expect(
@@ -52,7 +52,8 @@ use state::Inner;
 /// The longest body that is read.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Puts the routes together.
+/// Puts the routes together, to be run by [`serve()`]. Run by anything else, all callers count as one
+/// from elsewhere: none reads the metrics without the token, and who guesses locks everybody out.
 pub fn app(service: Service) -> Router {
     let app = Arc::new(Inner::new(service));
     let (guarded, old, open) = (

@@ -254,10 +254,8 @@ impl Page {
         ];
         for (name, help, part) in parts {
             self.family(name, "histogram", help);
-            for of in &lag.routers {
-                // Sums of removed routers stay, so that totals never shrink.
-                let router = of.router.as_deref().unwrap_or("(removed)");
-                self.histogram(name, router, part(&of.lags));
+            for (router, lags) in named(lag) {
+                self.histogram(name, router, part(lags));
             }
         }
         self.family(
@@ -265,9 +263,8 @@ impl Page {
             "counter",
             "Time between ends of access and their confirmed cuts: given away for nothing.",
         );
-        for of in &lag.routers {
-            let router = of.router.as_deref().unwrap_or("(removed)");
-            let free = of.lags.cuts.sum() + of.lags.outage_cuts.sum();
+        for (router, lags) in named(lag) {
+            let free = lags.cuts.sum() + lags.outage_cuts.sum();
             let name = "expiry_free_seconds_total";
             self.sample(name, &[("router", router)], free.as_secs_f64());
         }
@@ -290,6 +287,13 @@ impl Page {
         );
         self.sample(&format!("{name}_count"), &labels, histogram.count());
     }
+}
+
+/// The routers that are still there. What a removed one counted in all its life would appear at once
+/// in a series of another name, which is a spike of cuts that nobody made.
+fn named(lag: &LagReport) -> impl Iterator<Item = (&str, &Lags)> {
+    let routers = lag.routers.iter();
+    routers.filter_map(|of| Some((of.router.as_deref()?, &of.lags)))
 }
 
 fn float(count: u64) -> f64 {

@@ -2,10 +2,11 @@
 
 use axum::{
     Router,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use sha2::{Digest, Sha256};
 
 /// What pages may do: load from here, and nothing else. Markup cannot be made from text.
 pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
@@ -48,22 +49,63 @@ const FILES: &[(&str, &str, &str)] = &[
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut routes = Router::new();
     for (path, kind, text) in FILES {
-        routes = routes.route(path, get(async || file(kind, text)));
+        let tag = tag(text);
+        let answer = async move |asked: HeaderMap| file(kind, text, &tag, &asked);
+        routes = routes.route(path, get(answer));
     }
     routes
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    (headers, text).into_response()
+/// Another text has another one.
+fn tag(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    let start = hash.iter().take(16);
+    let hex: String = start.map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+fn file(kind: &'static str, text: &'static str, tag: &str, asked: &HeaderMap) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-cache"), (header::ETAG, tag)];
+    if has(asked, tag) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, [(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Tells whether who asks has the text already. A proxy that compresses makes tags weak.
+fn has(asked: &HeaderMap, tag: &str) -> bool {
+    let values = asked.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    tags.any(|one| {
+        let one = one.trim();
+        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_a_text_is_known_by_its_tag() {
+        let tag = tag("a text");
+        assert_ne!(tag, super::tag("another text"));
+        for (given, expected) in [
+            (tag.clone(), true),
+            (format!("W/{tag}"), true),
+            (format!("\"other\", {tag}"), true),
+            ("*".into(), true),
+            ("\"other\"".into(), false),
+        ] {
+            let mut asked = HeaderMap::new();
+            let value = HeaderValue::from_str(&given).expect("a value");
+            asked.insert(header::IF_NONE_MATCH, value);
+            assert_eq!(has(&asked, &tag), expected, "{given}");
+        }
+        assert!(!has(&HeaderMap::new(), &tag));
+    }
 
     #[test]
     fn no_page_has_a_script_or_a_style_within_itself_or_loads_from_elsewhere() {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -26,6 +26,9 @@ pub(crate) const SOON: Duration = Duration::from_mins(30);
 
 /// Most entries of a list in a summary.
 pub(crate) const MOST: u32 = 1_000;
+
+/// So many answers are kept of one summary; hardly anybody asks for lists of another length.
+const FEW: usize = 8;
 
 /// Everything the service needs.
 pub struct Service {
@@ -102,17 +105,33 @@ pub(crate) type App = Arc<Inner>;
 /// A summary, and the answers that were made of it.
 pub(crate) struct Snapshot {
     pub(crate) summary: Summary,
-    answers: Mutex<BTreeMap<u32, Bytes>>,
+    answers: Answers,
 }
 
 impl Snapshot {
-    /// Returns the answer with so long lists; it is made once.
+    /// Returns the answer with so long lists.
     pub(crate) fn answer(&self, limit: u32, make: impl FnOnce(&Summary) -> Bytes) -> Bytes {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers
-            .entry(limit)
-            .or_insert_with(|| make(&self.summary))
-            .clone()
+        self.answers.get(limit, || make(&self.summary))
+    }
+}
+
+/// Answers by the length of their lists: each of the first few is made once.
+#[derive(Default)]
+struct Answers(Mutex<BTreeMap<u32, Arc<OnceLock<Bytes>>>>);
+
+impl Answers {
+    fn get(&self, limit: u32, make: impl FnOnce() -> Bytes) -> Bytes {
+        match self.place(limit) {
+            Some(place) => place.get_or_init(make).clone(),
+            None => make(),
+        }
+    }
+
+    /// Returns where an answer is kept, if there is room for it.
+    fn place(&self, limit: u32) -> Option<Arc<OnceLock<Bytes>>> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = answers.len() < FEW || answers.contains_key(&limit);
+        has_room.then(|| Arc::clone(answers.entry(limit).or_default()))
     }
 }
 
@@ -124,7 +143,7 @@ impl Inner {
             async move {
                 Ok(Snapshot {
                     summary: status.summary(SOON, MOST).await?,
-                    answers: Mutex::default(),
+                    answers: Answers::default(),
                 })
             }
         });
@@ -156,5 +175,27 @@ impl Inner {
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
         let got = self.summary.get().await;
         got.map_err(|error| Problem::of_store(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_answers_are_made_once_and_no_more_are_kept() {
+        let answers = Answers::default();
+        let mut made = 0;
+        for _ in 0..3 {
+            for limit in 0..=1_000 {
+                let answer = answers.get(limit, || {
+                    made += 1;
+                    limit.to_string().into()
+                });
+                assert_eq!(answer, limit.to_string());
+            }
+        }
+        assert_eq!(answers.0.lock().expect("not poisoned").len(), FEW);
+        assert_eq!(made, FEW + 3 * (1_001 - FEW));
     }
 }

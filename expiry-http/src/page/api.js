@@ -24,6 +24,11 @@ export class ApiError extends Error {
   get isUnauthorized() {
     return this.status === 401;
   }
+
+  /** Whether what was asked for may have been done all the same: only a refusal says that it was not. */
+  get isLost() {
+    return this.status < 400 || this.status >= 500;
+  }
 }
 
 /** The token lives as long as the tab: it is in no cookie, no address and no lasting storage. */

@@ -28,6 +28,7 @@ const PARTS = [
     show(found) {
       health.show(found);
       routers.show(found);
+      upcoming.heed(found);
     },
   },
   { path: `/upcoming?limit=${upcoming.ASKED}`, least: 700, most: 15_000, problem: "upcoming", show: upcoming.show },
@@ -50,8 +51,11 @@ let connection = { live: false, retryAt: 0, why: "" };
 
 async function main() {
   byId("sign-out").addEventListener("click", () => signOut());
-  if (token.get() === null) await signIn();
+  const isNew = token.get() === null;
+  if (isNew) await signIn();
   showApp();
+  // The field that had the focus is gone.
+  if (isNew) byId("content").focus({ preventScroll: true });
   upcoming.start();
   owed.start();
   feed.start();
@@ -73,7 +77,7 @@ let loadAll = () => {};
 
 function message({ event, data }) {
   if (event === "ready") heard(data.now);
-  if (event === "ready" || event === "resync") feedAnew();
+  if (event === "ready" || event === "resync") loadFeed({ anew: event === "resync" });
   if (event === "audit") happened(data);
   loadAll();
 }
@@ -96,9 +100,9 @@ function happened(event) {
   subscriber.happened(event);
 }
 
-async function feedAnew() {
+async function loadFeed(how) {
   try {
-    await feed.load();
+    await feed.load(how);
     problem("feed", "");
   } catch (error) {
     problem("feed", `Cannot be loaded: ${error.message}`);

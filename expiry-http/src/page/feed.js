@@ -37,9 +37,16 @@ export function start() {
   });
 }
 
-/** Loads the latest events: at the start, and when some were skipped. */
-export async function load() {
+/**
+ * Loads the latest events: at the start, and when some were skipped.
+ *
+ * @param {{anew?: boolean}} [how] `anew`: what was shown before is of another log, or has a gap
+ */
+export async function load({ anew = false } = {}) {
+  const before = anew ? [...events.keys()] : [];
   const { items } = await get(`/events?last=${LOADED}`);
+  // What came meanwhile stays.
+  for (const id of before) events.delete(id);
   for (const event of items) events.set(event.id, event);
   draw();
 }

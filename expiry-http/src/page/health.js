@@ -2,7 +2,8 @@
 
 import { announce, byId, el, follow, icon, mark, say } from "./dom.js";
 import { now } from "./clock.js";
-import { count, number, relative } from "./words.js";
+import { inService } from "./routers.js";
+import { count, number, relative, sentence } from "./words.js";
 
 /** Answers older than this say nothing of now. */
 const STALE_MS = 15_000;
@@ -71,20 +72,13 @@ function unknown() {
   return [`${trouble || "the service does not answer"}${last}`];
 }
 
-/** A reason as a sentence: it begins in lower case. */
-function sentence(text) {
-  const end = /[.!?]$/.test(text) ? "" : ".";
-  return text.charAt(0).toUpperCase() + text.slice(1) + end;
-}
-
 function figures() {
   const { counts, routers, watchers, version } = overview;
-  const enabled = routers.filter((router) => router.enabled);
-  const up = enabled.filter((router) => router.state === "up").length;
+  const { all, up } = inService(routers);
   figure("live", number(counts.live_subscribers));
   figure("soon", number(counts.expiring_in_30_min));
   figure("owed", number(counts.owed_subscribers), counts.owed_subscribers > 0 ? "bad" : null);
-  figure("routers", enabled.length > 0 ? `${up}/${enabled.length}` : "–", up < enabled.length ? "warn" : null);
+  figure("routers", all > 0 ? `${up}/${all}` : "–", up < all ? "warn" : null);
   const alive = watchers.filter((watcher) => watcher.alive);
   follow(byId("watchers"), alive.length > 0 ? alive : watchers.slice(0, 1), (of) => of.id, watcherRow, watcher);
   byId("no-watcher").hidden = watchers.length > 0;

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { byId, el, follow, mark, say } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, count, number, span } from "./words.js";
+import { bothClocks, count, number, sentence, span } from "./words.js";
 import { open } from "./subscriber.js";
 
 /** As many as are asked for. */
@@ -29,15 +29,20 @@ export function start() {
   const button = byId("owed-try");
   button.addEventListener("click", async () => {
     button.disabled = true;
-    say(byId("owed-tried"), "Trying each of them once…");
+    tried("Trying each of them once…");
     try {
-      await post("/api/admin/expiry-watcher/");
-      say(byId("owed-tried"), "Each of them was tried once.");
+      const { success, message } = await post("/api/admin/expiry-watcher/");
+      tried(sentence(message), !success);
     } catch (error) {
-      say(byId("owed-tried"), `Not tried: ${error.message}.`);
+      tried(sentence(error.isLost ? `whether they were tried is not known: ${error.message}` : `not tried: ${error.message}`), true);
     }
     button.disabled = false;
   });
+}
+
+function tried(text, isProblem = false) {
+  mark(byId("owed-tried"), "data-state", isProblem ? "bad" : null);
+  say(byId("owed-tried"), text);
 }
 
 /** @param {{items: any[], total: number}} found what /owed answered */
@@ -55,7 +60,7 @@ export function tick() {
   byId("owed-table").hidden = items.length === 0;
   byId("owed-none").hidden = items.length > 0;
   byId("owed-try").hidden = items.length === 0;
-  if (items.length === 0) say(byId("owed-tried"), "");
+  if (items.length === 0) tried("");
   mark(byId("owed-count"), "data-state", total > 0 ? "bad" : null);
   say(byId("owed-count"), total > 0 ? total : "");
   say(byId("owed-more"), total > items.length ? `and ${number(total - items.length)} more` : "");

@@ -7,10 +7,11 @@ import { onRouter } from "./lag.js";
 import { bothClocks, count, number, relative, skew, span } from "./words.js";
 
 /** Routers that need somebody come first. */
-const ORDER = ["down", "new", "up", "disabled"];
+const ORDER = ["down", "unwatched", "new", "up", "disabled"];
 const STATES = {
   up: { word: "up", state: "ok" },
   down: { word: "down", state: "bad" },
+  unwatched: { word: "not watched", state: "warn" },
   new: { word: "not tried yet", state: "info" },
   disabled: { word: "out of service", state: null },
 };
@@ -28,10 +29,21 @@ const SKEW_S = 5;
 /** @type {any[]} */
 let routers = [];
 
+/** How a router stands: what it last said is old news if nobody serves it. */
+function standing({ state, owner }) {
+  return owner === null && (state === "up" || state === "new") ? "unwatched" : state;
+}
+
+/** Of the routers in service, how many there are, and how many are up and watched. */
+export function inService(known) {
+  const enabled = known.filter((router) => router.enabled);
+  return { all: enabled.length, up: enabled.filter((router) => standing(router) === "up").length };
+}
+
 /** @param {{routers: any[]}} overview what /overview answered */
 export function show(overview) {
   routers = [...overview.routers].sort(
-    (a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || a.name.localeCompare(b.name),
+    (a, b) => ORDER.indexOf(standing(a)) - ORDER.indexOf(standing(b)) || a.name.localeCompare(b.name),
   );
   tick();
 }
@@ -42,10 +54,9 @@ export function tick() {
   follow(byId("routers-table"), routers, (router) => router.id, group, (node, router) => fill(node, router, at));
   byId("routers-table").hidden = routers.length === 0;
   byId("routers-none").hidden = routers.length > 0;
-  const enabled = routers.filter((router) => router.enabled);
-  const up = enabled.filter((router) => router.state === "up").length;
-  say(byId("routers-count"), enabled.length > 0 ? `${up} of ${enabled.length} up` : "");
-  mark(byId("routers-count"), "data-state", up < enabled.length ? "warn" : "ok");
+  const { all, up } = inService(routers);
+  say(byId("routers-count"), all > 0 ? `${up} of ${all} up` : "");
+  mark(byId("routers-count"), "data-state", up < all ? "warn" : "ok");
 }
 
 function group(router) {
@@ -75,7 +86,7 @@ function fill(node, router, at) {
   const [name, place] = who.children;
   say(name, router.name);
   say(place, [router.tenant, router.address, identity(router)].filter(Boolean).join(" · "));
-  const { word, state: colour } = STATES[router.state] ?? STATES.new;
+  const { word, state: colour } = STATES[standing(router)] ?? STATES.new;
   const [pill, since] = state.children;
   say(pill, word);
   mark(pill, "data-state", colour);
@@ -135,7 +146,7 @@ function answered({ rtt_ms, identity: name, version, board, uptime, clock_skew_s
 }
 
 function failed({ step, error }) {
-  return `Failed at ${STEPS[step] ?? step}: ${error}`;
+  return step ? `Failed at ${STEPS[step] ?? step}: ${error}` : `Failed: ${error}`;
 }
 
 async function listStrays(router) {

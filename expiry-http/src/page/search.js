@@ -1,7 +1,7 @@
 // Finding a subscriber by a part of the name, or by a MAC.
 
 import { get } from "./api.js";
-import { byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, say } from "./dom.js";
 import { now } from "./clock.js";
 import { count, relative } from "./words.js";
 import { open } from "./subscriber.js";
@@ -83,7 +83,6 @@ function show(items) {
 
 function setOpen(isOpen) {
   byId("search-found").hidden = !isOpen;
-  mark(byId("search-field"), "aria-expanded", String(isOpen));
 }
 
 function row(subscriber) {

@@ -12,6 +12,8 @@ const RELOAD_MS = 400;
 let explained = null;
 let shown = 0;
 let reload = 0;
+/** Whether a change is under way: a second one must not be made by mistake. */
+let isChanging = false;
 /** Told after a change: it may be made elsewhere, too. */
 let changed = () => {};
 
@@ -95,7 +97,6 @@ function draw() {
   const hasEnd = subscriber.access.kind !== "forever";
   byId("extend").hidden = !hasEnd;
   byId("extend-never").hidden = hasEnd;
-  byId("revoke").disabled = subscriber.state !== "live";
   tick();
 }
 
@@ -137,7 +138,8 @@ function preview() {
   const form = byId("extend");
   byId("extend-other").hidden = form.elements.span.value !== "other";
   const seconds = wanted();
-  byId("extend-do").disabled = seconds === 0;
+  byId("extend-do").disabled = isChanging || seconds === 0;
+  byId("revoke").disabled = isChanging || explained?.subscriber.state !== "live";
   if (!explained || seconds === 0) return say(byId("extend-preview"), "");
   const { access } = explained.subscriber;
   const end = access.kind === "until" ? Math.max(Date.parse(access.at), now()) : now();
@@ -148,7 +150,7 @@ function preview() {
 async function extend() {
   const { id, username } = explained.subscriber;
   const seconds = wanted();
-  await change(byId("extend-do"), "extended", async () => {
+  await change(username, "extended", async () => {
     const { access } = await post(`/subscribers/${id}/extend`, { seconds });
     return `${username} now has access until ${utc(access.at)}.`;
   });
@@ -162,15 +164,17 @@ function confirmRevoke() {
 async function revoke() {
   const { id, username } = explained.subscriber;
   byId("confirm").close();
-  await change(byId("revoke"), "revoked", async () => {
+  await change(username, "revoked", async () => {
     await post(`/subscribers/${id}/revoke`);
     return `The access of ${username} was revoked.`;
   });
 }
 
 /** Makes a change once, and says what came of it where it was asked for. */
-async function change(button, done, make) {
-  button.disabled = true;
+async function change(username, done, make) {
+  if (isChanging) return;
+  isChanging = true;
+  preview();
   problem("");
   note("");
   try {
@@ -179,11 +183,14 @@ async function change(button, done, make) {
     announce(told);
     changed();
   } catch (error) {
-    problem(`Not ${done}: ${error.message}`);
+    const unknown = `It is not known whether ${username} was ${done}: look before you try again`;
+    problem(error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`);
   }
-  button.disabled = false;
   byId("subscriber").scrollTop = 0;
-  await load();
+  // Until it is known what came of it, nobody can tell what a second change would do.
+  if (shown !== 0) await load();
+  isChanging = false;
+  preview();
 }
 
 function problem(text) {

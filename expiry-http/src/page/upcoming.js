@@ -26,6 +26,8 @@ const LINGER_MS = 6000;
 let ahead = new Map();
 let isLong = false;
 let hasMore = false;
+/** What a cut waits for before anything else, if it does. */
+let obstacle = "";
 
 export function start() {
   byId("upcoming-more").addEventListener("click", () => {
@@ -48,6 +50,11 @@ export function show({ items }) {
   hasMore = items.length === ASKED;
   byId("upcoming").setAttribute("aria-busy", "false");
   tick();
+}
+
+/** @param {{brakes: any[], watchers: any[]}} overview what /overview answered */
+export function heed({ brakes, watchers }) {
+  obstacle = !watchers.some((watcher) => watcher.alive) ? "no watcher" : brakes.length > 0 ? "brake" : "";
 }
 
 /** Notes that somebody's cut was confirmed on one router. */
@@ -93,8 +100,12 @@ function fill(node, item, at) {
   say(tenant, item.tenant ?? "");
   mark(time, "datetime", item.ends_at);
   mark(time, "title", bothClocks(item.ends_at));
-  say(time, state === "off" ? off(item) : state === "due" ? "cutting…" : countdown(left));
+  say(time, state === "off" ? off(item) : state === "due" ? due() : countdown(left));
   bar.firstChild.style.width = `${Math.max(0, Math.min(1, left / BAR_MS)) * 100}%`;
+}
+
+function due() {
+  return obstacle === "" ? "cutting…" : `waiting: ${obstacle}`;
 }
 
 function off({ cuts, lag, router }) {

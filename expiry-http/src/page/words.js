@@ -77,3 +77,9 @@ export function skew(seconds) {
   if (size < 1) return "in step";
   return `${span(size * SECOND)} ${seconds > 0 ? "ahead" : "behind"}`;
 }
+
+/** What the service says as a sentence: it begins in lower case. */
+export function sentence(text) {
+  const end = /[.!?]$/.test(text) ? "" : ".";
+  return text.charAt(0).toUpperCase() + text.slice(1) + end;
+}

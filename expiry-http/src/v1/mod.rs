@@ -9,7 +9,19 @@ pub(crate) mod routers;
 pub(crate) mod stream;
 pub(crate) mod subscribers;
 
+use axum::{
+    Json,
+    http::{HeaderName, StatusCode, header},
+};
+
 use crate::problem::Problem;
+
+/// What was made, and where it is.
+type Created<T> = (StatusCode, [(HeaderName, String); 1], Json<T>);
+
+fn created<T>(at: String, made: T) -> Created<T> {
+    (StatusCode::CREATED, [(header::LOCATION, at)], Json(made))
+}
 
 /// Reads how long a list may be: 1 to 500, by default 100.
 fn limit(given: Option<u32>) -> Result<u32, Problem> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use expiry_core::{NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::{
     probe::{Probed, Step, deadline, probe},
     problem::Problem,
     state::Inner,
-    v1::subscribers::tenant,
+    v1::{Created, created, subscribers::tenant},
 };
 
 /// A router, as it stands.
@@ -155,7 +155,7 @@ pub(crate) struct New {
     request_body = New,
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
-        (status = CREATED, description = "It was added.", body = RouterView),
+        (status = CREATED, description = "It was added.", body = RouterView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
         (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant.", body = Problem, content_type = "application/problem+json"),
@@ -169,7 +169,7 @@ pub(crate) struct New {
 pub(crate) async fn add(
     State(app): State<Arc<Inner>>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<RouterView>), Problem> {
+) -> Result<Created<RouterView>, Problem> {
     let port = new.port.unwrap_or(8728);
     check(&new.host, port)?;
     name(&new.name)?;
@@ -192,7 +192,8 @@ pub(crate) async fn add(
         },
     };
     let router = directory.add_router(&new).await?;
-    Ok((StatusCode::CREATED, Json(fresh(&app, router.id).await?)))
+    let at = format!("/api/v1/routers/{}", router.id.0);
+    Ok(created(at, fresh(&app, router.id).await?))
 }
 
 fn name(name: &str) -> Result<(), Problem> {

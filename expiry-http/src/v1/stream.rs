@@ -199,6 +199,18 @@ impl Feed {
             })
     }
 
+    /// Returns when an event was recorded, if it is still there; of the start of the log, when the
+    /// first event of all was.
+    async fn recorded_at(&self, id: AuditId) -> Result<Option<DateTime<Utc>>, StoreError> {
+        if id != AuditId::START {
+            return self.audit.event_at(id).await;
+        }
+        // Numbers begin with 1; the order may be another where several transactions were open.
+        let events = self.audit.events(id, MISSED).await?;
+        let first = events.iter().find(|event| event.id.number == 1);
+        Ok(first.map(|event| event.at))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -318,7 +330,7 @@ impl Reader {
             }
             return Ok(reader);
         }
-        let at = reader.feed.audit.event_at(after).await?;
+        let at = reader.feed.recorded_at(after).await?;
         let keep = reader.feed.keep;
         let is_kept = at.is_some_and(|at| (now - at).to_std().unwrap_or_default() < keep);
         if is_kept {

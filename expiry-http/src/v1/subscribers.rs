@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Datelike, Utc};
 use expiry_core::{
     Access, AccessChange, Directory, NewSubscriber, RouterId, Service, Standing, Subscriber,
@@ -9,7 +9,7 @@ use expiry_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::limit;
+use super::{Created, created, limit};
 use crate::{
     extract::{Body, Id, Params},
     problem::Problem,
@@ -258,7 +258,7 @@ pub(crate) struct New {
     request_body = New,
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
-        (status = CREATED, description = "It was made.", body = SubscriberView),
+        (status = CREATED, description = "It was made.", body = SubscriberView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
         (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant or router.", body = Problem, content_type = "application/problem+json"),
@@ -272,7 +272,7 @@ pub(crate) struct New {
 pub(crate) async fn create(
     State(app): State<Arc<Inner>>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<SubscriberView>), Problem> {
+) -> Result<Created<SubscriberView>, Problem> {
     let directory = &*app.service.directory;
     let access = match (new.access, new.for_seconds) {
         (Some(_), Some(_)) => {
@@ -313,7 +313,8 @@ pub(crate) async fn create(
     };
     let made = directory.add_subscriber(&new).await?;
     let names = Names::read(&app).await?;
-    Ok((StatusCode::CREATED, Json(names.view(&made))))
+    let at = format!("/api/v1/subscribers/{}", made.id.0);
+    Ok(created(at, names.view(&made)))
 }
 
 fn positive(field: &str, seconds: u64) -> Result<u64, Problem> {
@@ -376,7 +377,7 @@ pub(crate) struct Extension {
     /// Added to an end that is still ahead, else to now.
     #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     seconds: Option<u64>,
-    /// The new end, which must be ahead.
+    /// The new end: ahead, and not before the end that access has already.
     until: Option<DateTime<Utc>>,
 }
 
@@ -414,7 +415,16 @@ pub(crate) async fn extend(
             if until <= app.now().await? {
                 return Err(Problem::body("until: it is not ahead; revoke ends access"));
             }
-            AccessChange::Set(Access::Until(until))
+            let wanted = Access::Until(until).in_micros();
+            let is_shorter = match find(&app, id).await?.access {
+                Access::None => false,
+                Access::Until(end) => wanted.end() < Some(end),
+                Access::Forever => true,
+            };
+            if is_shorter {
+                return Err(Problem::body("until: access goes on for longer already"));
+            }
+            AccessChange::Set(wanted)
         }
         _ => return Err(Problem::body("give either seconds or until")),
     };

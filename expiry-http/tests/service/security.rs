@@ -57,6 +57,61 @@ async fn all_three_ways_to_send_the_token_open_it() {
 }
 
 #[tokio::test]
+async fn the_right_token_opens_it_whatever_stands_in_the_other_places() {
+    let bearer = format!("Bearer {TOKEN}");
+    for right in 0..3 {
+        let world = World::new();
+        let mut request = Request::get("/api/v1/overview");
+        for (at, (name, value)) in [
+            ("X-Admin-Token", TOKEN),
+            ("X-Admin-Access", TOKEN),
+            ("Authorization", &bearer),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let value = if at == right {
+                value
+            } else {
+                "Bearer of another"
+            };
+            request = request.header(name, value);
+        }
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{right}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_no_token_is_refused_and_has_guessed_none() {
+    let world = World::new();
+    for _ in 0..20 {
+        let request = Request::get("/api/v1/overview").body(Body::empty());
+        let answer = world.send(request.expect("a request")).await;
+        assert_eq!(answer.problem(), (401, "unauthorized".into()));
+    }
+    assert_eq!(world.get("/api/v1/overview").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_sends_several_wrong_tokens_at_once_guessed_as_often() {
+    let world = World::new();
+    for _ in 0..5 {
+        let request = Request::get("/api/v1/overview")
+            .header("x-admin-token", "guess")
+            .header("x-admin-access", "another");
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.problem(), (401, "unauthorized".into()));
+    }
+    let answer = world.get("/api/v1/overview").await;
+    assert_eq!(answer.problem(), (429, "too_many_attempts".into()));
+}
+
+#[tokio::test]
 async fn who_guesses_has_to_wait_even_with_the_right_token() {
     let world = World::new();
     for _ in 0..10 {
@@ -101,6 +156,28 @@ async fn every_answer_forbids_scripts_from_elsewhere_and_has_an_id() {
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["x-frame-options"], "DENY");
         assert!(answer.headers["x-request-id"].len() >= 32);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_did_not_change_is_not_sent_again() {
+    let world = World::new();
+    let first = world.get("/app.js").await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!(
+        first.headers["content-type"],
+        "text/javascript; charset=utf-8"
+    );
+    let tag = &first.headers["etag"];
+    for (path, status) in [("/app.js", 304), ("/app.css", 200)] {
+        let request = Request::get(path).header("if-none-match", tag);
+        let answer = world
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-cache");
+        assert_eq!(answer.headers["etag"] == tag, status == 304);
+        assert_eq!(answer.text.is_empty(), status == 304);
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use expiry_core::{
-    AuditStore, Clock, Directory, MockRouterGateway, SystemClock,
+    AuditStore, Clock, Directory, EnforcementStore, MockRouterGateway, SystemClock,
     testing::{TestClock, memory::Fault},
 };
 use futures::StreamExt;
@@ -126,6 +126,46 @@ async fn an_id_that_is_not_kept_asks_for_a_fresh_start() {
     assert_eq!(data["reason"], "unknown_id");
     tenant(&world, "b").await;
     assert_eq!(stream.next().await.expect("a message").0, "0-2");
+}
+
+#[tokio::test]
+async fn who_begins_with_an_empty_log_and_comes_back_has_missed_nothing() {
+    let world = World::new();
+    let mut first = Stream::open(&world, None).await;
+    let (start, event, _) = first.next().await.expect("a message");
+    assert_eq!((start.as_str(), event.as_str()), ("0-0", "ready"));
+    let mut back = Stream::open(&world, Some(&start)).await;
+    assert_eq!(back.next().await.expect("a message").1, "ready");
+    tenant(&world, "first").await;
+    assert_eq!(back.next().await.expect("a message").0, "0-1");
+
+    for count in [2, MANY] {
+        let world = World::new();
+        for n in 0..count {
+            tenant(&world, &format!("t{n}")).await;
+        }
+        let mut back = Stream::open(&world, Some(&start)).await;
+        assert_eq!(back.next().await.expect("a message").1, "ready");
+        for n in 1..=count {
+            let (id, event, _) = back.next().await.expect("a message");
+            assert_eq!((id, event.as_str()), (format!("0-{n}"), "audit"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_of_a_log_that_lost_its_first_events_asks_for_a_fresh_start() {
+    let (world, clock) = ahead();
+    tenant(&world, "a").await;
+    clock.step_wall(TimeDelta::days(91));
+    tenant(&world, "b").await;
+    let keep = Duration::from_hours(90 * 24);
+    let pruned = world.store.prune(keep, 9).await.expect("pruned");
+    assert_eq!(pruned.events, 1);
+    let mut stream = Stream::open(&world, Some("0-0")).await;
+    assert_eq!(stream.next().await.expect("a message").1, "ready");
+    let (id, event, _) = stream.next().await.expect("a message");
+    assert_eq!((id.as_str(), event.as_str()), ("0-2", "resync"));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ async fn a_subscriber_is_made_extended_and_revoked() {
     });
     let made = world.post("/api/v1/subscribers", new.clone()).await;
     assert_eq!(made.status, StatusCode::CREATED);
+    let location = made.headers["location"].clone();
     let made = made.json();
     assert_eq!(made["username"], "255700000001");
     assert_eq!(
@@ -20,6 +21,7 @@ async fn a_subscriber_is_made_extended_and_revoked() {
     );
     assert_eq!(made["devices"], json!(["AA:BB:CC:DD:EE:FF"]));
     let path = format!("/api/v1/subscribers/{}", made["id"]);
+    assert_eq!(location, path);
     assert_eq!(world.get(&path).await.json(), made);
 
     let longer = world
@@ -44,6 +46,37 @@ async fn a_subscriber_is_made_extended_and_revoked() {
     let other = json!({"username": "x", "devices": ["AA:BB:CC:DD:EE:FF"]});
     let other = world.post("/api/v1/subscribers", other).await;
     assert_eq!(other.problem(), (409, "device_taken".into()));
+}
+
+#[tokio::test]
+async fn r3_who_has_more_time_already_loses_none_by_being_extended() {
+    let world = World::new();
+    for (access, until, expected) in [
+        (json!({"kind": "none"}), "2999-01-01T00:00:00Z", 200),
+        (
+            json!({"kind": "until", "at": "2999-01-01T00:00:00.000000001Z"}),
+            "2999-01-01T00:00:00.000000001Z",
+            200,
+        ),
+        (
+            json!({"kind": "until", "at": "2999-01-01T00:00:00Z"}),
+            "2998-12-31T23:59:59Z",
+            400,
+        ),
+        (json!({"kind": "forever"}), "2999-01-01T00:00:00Z", 400),
+    ] {
+        let name = format!("{access} {until}");
+        let new = json!({"username": name, "access": access});
+        let made = world.post("/api/v1/subscribers", new).await.json();
+        let path = format!("/api/v1/subscribers/{}", made["id"]);
+        let until = json!({"until": until});
+        let answer = world.post(&format!("{path}/extend"), until).await;
+        assert_eq!(answer.status.as_u16(), expected, "{name}");
+        if expected == 400 {
+            assert_eq!(answer.problem(), (400, "invalid_body".into()));
+            assert_eq!(world.get(&path).await.json(), made);
+        }
+    }
 }
 
 #[tokio::test]
@@ -225,7 +258,9 @@ async fn a_router_is_added_shown_disabled_and_enabled() {
     let made = world.post("/api/v1/routers", new.clone()).await;
     assert_eq!(made.status, StatusCode::CREATED);
     assert!(!made.text.contains("secret"));
+    let location = made.headers["location"].clone();
     let made = made.json();
+    assert_eq!(location, format!("/api/v1/routers/{}", made["id"]));
     assert_eq!(
         (&made["state"], &made["address"]),
         (&json!("new"), &json!("10.8.0.2:8728"))

@@ -1,5 +1,7 @@
 use axum::http::StatusCode;
-use expiry_core::{EnforcementStore, Heartbeat, WatcherId, testing::memory::Fault as StoreFault};
+use expiry_core::{
+    Directory, EnforcementStore, Heartbeat, WatcherId, testing::memory::Fault as StoreFault,
+};
 use serde_json::json;
 
 use crate::world::World;
@@ -69,4 +71,30 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
     assert!(text.lines().any(|found| found == count), "{text}");
     let all = "expiry_cut_lag_seconds_bucket{router=\"tower\",le=\"+Inf\"} 1";
     assert!(text.lines().any(|found| found == all), "{text}");
+}
+
+#[tokio::test]
+async fn what_removed_routers_counted_is_in_the_report_and_not_in_the_metrics() {
+    let world = World::new();
+    let router = world.router("tower").await;
+    let expired = world.subscriber("255700000001", -60).await;
+    world.online(router, &expired);
+    world
+        .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
+        .await;
+    world
+        .store
+        .remove_router(router, true)
+        .await
+        .expect("removed");
+    let text = world.get("/metrics").await.text;
+    for family in [
+        "expiry_cut_lag_seconds_bucket{",
+        "expiry_free_seconds_total{",
+    ] {
+        assert!(!text.contains(family), "{text}");
+    }
+    let lag = world.get("/api/v1/lag").await.json();
+    assert_eq!(lag["routers"][0]["router"], serde_json::Value::Null);
+    assert_eq!(lag["routers"][0]["cuts"]["count"], 1, "{lag}");
 }
