@@ -90,3 +90,15 @@ export function follow(parent, items, keyOf, make, update) {
 export function announce(text) {
   say(byId("announcements"), text);
 }
+
+/** Makes of a drawing one that is done once soon, however often it is asked for until then. */
+export function soon(draw) {
+  let timer = 0;
+  return () => {
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      draw();
+    }, 50);
+  };
+}

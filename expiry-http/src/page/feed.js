@@ -1,7 +1,7 @@
 // What happens, as it happens.
 
 import { get } from "./api.js";
-import { byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, say, soon } from "./dom.js";
 import { bothClocks, count, timeOfDay } from "./words.js";
 import { open } from "./subscriber.js";
 
@@ -56,8 +56,10 @@ export function add(event) {
   if (events.has(event.id)) return;
   events.set(event.id, event);
   if (isHeld) held += 1;
-  draw();
+  drawSoon();
 }
+
+const drawSoon = soon(draw);
 
 function draw() {
   const latest = [...events.values()].sort(latestFirst).slice(0, KEPT);

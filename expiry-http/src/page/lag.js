@@ -1,6 +1,6 @@
 // How fast cuts are: over time, as a histogram, and as tables of the same.
 
-import { byId, say } from "./dom.js";
+import { byId, say, soon } from "./dom.js";
 import { now } from "./clock.js";
 import { bound, histogram, overTime, rowOf, table } from "./plots.js";
 import { count, number, span } from "./words.js";
@@ -32,8 +32,10 @@ export function confirmed(event) {
   const { at, lag_ms, outage, router_name: router } = event;
   if (report.recent.some((lag) => lag.at === at && lag.lag_ms === lag_ms && lag.router === router)) return;
   report.recent = [...report.recent, { at, lag_ms, outage, router, want: "cut" }].slice(-KEPT);
-  draw();
+  drawSoon();
 }
+
+const drawSoon = soon(draw);
 
 /** Moves the plot on with time. */
 export function draw() {
