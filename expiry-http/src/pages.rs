@@ -1,5 +1,7 @@
 //! The pages and what they load, all from inside the binary: no request leaves for another host.
 
+use std::fmt::Write;
+
 use axum::{
     Router,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -58,10 +60,12 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// Another text has another one.
 fn tag(text: &str) -> String {
-    let hash = Sha256::digest(text);
-    let start = hash.iter().take(16);
-    let hex: String = start.map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let mut tag = String::from("\"");
+    for byte in Sha256::digest(text).iter().take(16) {
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
 }
 
 fn file(kind: &'static str, text: &'static str, tag: &str, asked: &HeaderMap) -> Response {
