@@ -80,26 +80,26 @@ impl<T: Send + Sync + 'static> Shelf<T> {
     }
 
     fn start(self: &Arc<Self>) -> Flight<T> {
-        let shelf = Arc::clone(self);
+        let kept = Arc::clone(self);
         let load = (self.load)();
         let began = Instant::now();
         let reading = tokio::spawn(async move {
             let loaded = load.await.map(Arc::new).map_err(Arc::new);
-            let mut state = shelf.state();
+            let mut state = kept.state();
             state.flight = None;
             if let Ok(value) = &loaded {
                 state.value = Some((Arc::clone(value), began));
-                tokio::spawn(Arc::clone(&shelf).renew(began, began.elapsed()));
+                tokio::spawn(Arc::clone(&kept).renew(began, began.elapsed()));
             }
             drop(state);
             loaded
         });
-        let shelf = Arc::clone(self);
+        let kept = Arc::clone(self);
         let flight = async move {
             match reading.await {
                 Ok(loaded) => loaded,
                 Err(panicked) => {
-                    shelf.state().flight = None;
+                    kept.state().flight = None;
                     Err(Arc::new(StoreError::Unavailable(Box::new(panicked))))
                 }
             }

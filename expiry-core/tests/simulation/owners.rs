@@ -49,12 +49,12 @@ impl Owners {
                 broken.push(format!("an epoch of r{id} is given out again (R8)"));
             }
             let since = Instant::now();
-            let owner = Owner {
+            let claimed = Owner {
                 watcher,
                 epoch,
                 since,
             };
-            self.routers.insert(id, owner);
+            self.routers.insert(id, claimed);
         }
         broken
     }

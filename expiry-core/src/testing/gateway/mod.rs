@@ -210,11 +210,8 @@ impl SimGateway {
                         hook(flight, &mut sim.hotspot);
                     }
                     let result = read(&sim.hotspot);
-                    let is_lost = match sim.fault {
-                        Fault::LostAnswers => true,
-                        Fault::LostResults => !dials,
-                        _ => false,
-                    };
+                    let is_lost = sim.fault == Fault::LostAnswers
+                        || sim.fault == Fault::LostResults && !dials;
                     ((!is_lost).then_some(result), sim.fault)
                 }
             }
