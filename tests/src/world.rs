@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use expiry_core::MacAddr;
+use expiry_core::{Clock, MacAddr, SystemClock};
 use expiry_mikrotik::sim::{ClientConfig, ClientId, SimConfig, SimRouter};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -184,14 +184,16 @@ impl World {
     }
 }
 
-/// Starts a simulated router.
+/// Starts a simulated router whose clock is right.
 ///
 /// # Panics
 /// If no port is free.
 pub async fn sim_router(name: &str) -> SimRouter {
+    let now = SystemClock.wall().timestamp();
     let config = SimConfig {
         identity: name.into(),
         serial: Some(format!("SIM-{name}")),
+        wall_clock_start: now.try_into().expect("after 1970"),
         ..SimConfig::new("expiry", PASSWORD.into())
     };
     SimRouter::listen("127.0.0.1:0", config)
