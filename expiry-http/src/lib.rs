@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod answers;
 mod api;
 mod around;
 mod auth;

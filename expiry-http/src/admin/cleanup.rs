@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{seconds, watcher};
 use crate::{
+    answers::OldGuarded,
     problem::{Problem, Refusal},
     state::Inner,
 };
@@ -45,9 +46,7 @@ struct Details {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "What came of it.", body = Cleaned),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+        OldGuarded,
     )
 )]
 pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleaned>, Refusal> {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::{
+    answers::{OldGuarded, OldWithBody},
     probe::{Probed, Step, deadline, probe},
     problem::{Problem, Refusal},
     state::Inner,
@@ -82,9 +83,7 @@ pub(crate) struct Given {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "What came of it, good or bad.", body = Tested),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+        OldGuarded,
     )
 )]
 pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>, Refusal> {
@@ -113,11 +112,8 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
     responses(
         (status = OK, description = "What came of it, good or bad.", body = Tested),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Refusal),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Refusal),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Refusal),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+        OldGuarded,
+        OldWithBody,
     )
 )]
 pub(crate) async fn given(

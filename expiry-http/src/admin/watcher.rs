@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::seconds;
 use crate::{
+    answers::OldGuarded,
     extract::Params,
     problem::{Problem, Refusal},
     state::{Inner, MOST},
@@ -107,9 +108,7 @@ pub(crate) struct Limit {
     responses(
         (status = OK, description = "What is true, at most a second old.", body = WatcherAnswer),
         (status = BAD_REQUEST, description = "The limit is wrong.", body = Refusal),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+        OldGuarded,
     )
 )]
 pub(crate) async fn show(
@@ -241,9 +240,7 @@ pub(crate) struct Triggered {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "Each cut that was owed was tried, or 20 s have passed, or a brake holds.", body = Triggered),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Refusal),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Refusal),
+        OldGuarded,
     )
 )]
 pub(crate) async fn trigger(State(app): State<Arc<Inner>>) -> Result<Json<Triggered>, Refusal> {

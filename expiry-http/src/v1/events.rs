@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::limit;
 use crate::{
+    answers::Guarded,
     extract::Params,
     problem::Problem,
     state::{Inner, Words},
@@ -105,9 +106,7 @@ pub(crate) struct EventList {
     responses(
         (status = OK, description = "A page of them.", body = EventList),
         (status = BAD_REQUEST, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn events(

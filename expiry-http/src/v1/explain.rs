@@ -11,7 +11,7 @@ use super::{
     lists::Direction,
     subscribers::{Names, SubscriberView, find},
 };
-use crate::{extract::Id, problem::Problem, state::Inner};
+use crate::{answers::Guarded, extract::Id, problem::Problem, state::Inner};
 
 /// Most events that are told.
 const EVENTS: u32 = 50;
@@ -96,10 +96,8 @@ struct UndoView {
     responses(
         (status = OK, description = "Why.", body = ExplainAnswer),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such subscriber.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn explain(

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lists::Direction;
-use crate::{problem::Problem, state::Inner};
+use crate::{answers::Guarded, problem::Problem, state::Inner};
 
 /// So many of the latest confirmations are told one by one.
 const RECENT: u32 = 500;
@@ -83,9 +83,7 @@ struct Point {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "Of all times, and the latest.", body = LagAnswer),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn lag(State(app): State<Arc<Inner>>) -> Result<Json<LagAnswer>, Problem> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::limit;
-use crate::{extract::Params, problem::Problem, state::Inner};
+use crate::{answers::Guarded, extract::Params, problem::Problem, state::Inner};
 
 /// How many.
 #[derive(Deserialize, IntoParams)]
@@ -50,9 +50,7 @@ struct UpcomingView {
     responses(
         (status = OK, description = "The next ones first.", body = UpcomingList),
         (status = BAD_REQUEST, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn upcoming(
@@ -160,9 +158,7 @@ struct OwedView {
     responses(
         (status = OK, description = "A page of it.", body = OwedList),
         (status = BAD_REQUEST, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn owed(

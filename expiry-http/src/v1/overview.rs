@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::routers::RouterView;
-use crate::{admin::watcher::word, problem::Problem, state::Inner};
+use crate::{admin::watcher::word, answers::Guarded, problem::Problem, state::Inner};
 
 /// Everything at one glance.
 #[derive(Serialize, ToSchema)]
@@ -63,9 +63,7 @@ struct WatcherView {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "What is true.", body = Overview),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn overview(State(app): State<Arc<Inner>>) -> Result<Json<Overview>, Problem> {

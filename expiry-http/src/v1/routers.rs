@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     admin::connection::check,
+    answers::{Guarded, WithBody},
     extract::{Body, Id},
     probe::{Probed, Step, deadline, probe},
     problem::Problem,
@@ -109,9 +110,7 @@ pub(crate) struct Routers {
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "All routers, at most a second old.", body = Routers),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn list(State(app): State<Arc<Inner>>) -> Result<Json<Routers>, Problem> {
@@ -157,13 +156,10 @@ pub(crate) struct New {
     responses(
         (status = CREATED, description = "It was added.", body = RouterView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant.", body = Problem, content_type = "application/problem+json"),
         (status = CONFLICT, description = "The name or the address is taken.", body = Problem, content_type = "application/problem+json"),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Problem, content_type = "application/problem+json"),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
+        WithBody,
     )
 )]
 pub(crate) async fn add(
@@ -229,10 +225,8 @@ async fn fresh(app: &Inner, id: RouterId) -> Result<RouterView, Problem> {
     responses(
         (status = OK, description = "The router.", body = RouterView),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn show(
@@ -259,10 +253,8 @@ pub(crate) async fn show(
     responses(
         (status = OK, description = "The router.", body = RouterView),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn enable(
@@ -283,10 +275,8 @@ pub(crate) async fn enable(
     responses(
         (status = OK, description = "The router.", body = RouterView),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn disable(
@@ -343,10 +333,8 @@ pub(crate) struct RouterTest {
     responses(
         (status = OK, description = "What came of it, good or bad.", body = RouterTest),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn test(
@@ -428,10 +416,8 @@ pub(crate) struct StrayList {
     responses(
         (status = OK, description = "The strays, longest known first.", body = StrayList),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such router.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn strays(

@@ -27,6 +27,7 @@ use utoipa::IntoParams;
 
 use super::events::EventView;
 use crate::{
+    answers::Guarded,
     extract::Params,
     problem::Problem,
     state::{Inner, Service, Words},
@@ -248,9 +249,7 @@ pub(crate) struct From {
     responses(
         (status = OK, description = "Events `ready`, `audit` and `resync`, without end.", body = String, content_type = "text/event-stream"),
         (status = BAD_REQUEST, description = "The id is none.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn stream(

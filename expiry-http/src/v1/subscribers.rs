@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Created, created, limit};
 use crate::{
+    answers::{Guarded, WithBody},
     extract::{Body, Id, Params},
     problem::Problem,
     state::Inner,
@@ -180,10 +181,8 @@ pub(crate) struct SubscriberList {
     responses(
         (status = OK, description = "A page of them.", body = SubscriberList),
         (status = BAD_REQUEST, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn list(
@@ -260,13 +259,10 @@ pub(crate) struct New {
     responses(
         (status = CREATED, description = "It was made.", body = SubscriberView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant or router.", body = Problem, content_type = "application/problem+json"),
         (status = CONFLICT, description = "The username or a device is taken, or the router is another tenant's.", body = Problem, content_type = "application/problem+json"),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Problem, content_type = "application/problem+json"),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
+        WithBody,
     )
 )]
 pub(crate) async fn create(
@@ -347,10 +343,8 @@ fn writable(field: &str, at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
     responses(
         (status = OK, description = "The subscriber.", body = SubscriberView),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such subscriber.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn show(
@@ -393,12 +387,9 @@ pub(crate) struct Extension {
     responses(
         (status = OK, description = "The subscriber.", body = SubscriberView),
         (status = BAD_REQUEST, description = "The id or the body is wrong.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such subscriber.", body = Problem, content_type = "application/problem+json"),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too long.", body = Problem, content_type = "application/problem+json"),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
+        WithBody,
     )
 )]
 pub(crate) async fn extend(
@@ -442,10 +433,8 @@ pub(crate) async fn extend(
     responses(
         (status = OK, description = "The subscriber; its cuts are owed.", body = SubscriberView),
         (status = BAD_REQUEST, description = "The id is no number.", body = Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, description = "The token is missing or wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such subscriber.", body = Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, description = "Too many wrong tokens.", body = Problem, content_type = "application/problem+json"),
-        (status = SERVICE_UNAVAILABLE, description = "The database cannot be reached.", body = Problem, content_type = "application/problem+json"),
+        Guarded,
     )
 )]
 pub(crate) async fn revoke(
