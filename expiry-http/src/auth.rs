@@ -81,8 +81,8 @@ pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<
     // Who sent no token guessed none; who sent several guessed as often.
     for _ in given.iter().flatten() {
         app.guard.failed(client.address);
+        tracing::warn!(client = %client.address, "sign-in refused");
     }
-    tracing::warn!(client = %client.address, "sign-in refused");
     Err(Denied::Unknown)
 }
 

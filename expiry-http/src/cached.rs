@@ -19,7 +19,7 @@ type Flight<T> = Shared<Pin<Box<dyn Future<Output = Loaded<T>> + Send>>>;
 type Load<T> =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>> + Send + Sync>;
 
-/// A value that is at most a second old. However many ask, one reading at a time is under way. While
+/// A value that is at most a second old, but to who waited for a reading that took longer. However many ask, one reading at a time is under way. While
 /// the value is asked for, the next reading begins shortly before it gets too old, so that hardly
 /// anybody ever waits for one: that costs hardly more readings than asking once a second.
 pub(crate) struct Cached<T>(Arc<Shelf<T>>);
@@ -107,9 +107,10 @@ impl<T: Send + Sync + 'static> Shelf<T> {
         flight.boxed().shared()
     }
 
-    /// Begins the next reading in time for twice what the last one took, if anybody asked meanwhile.
+    /// Begins the next reading in time for twice what the last one took, if anybody asked meanwhile;
+    /// for slow readings later than that, or they would be many.
     async fn renew(self: Arc<Self>, began: Instant, took: Duration) {
-        let ahead = (took * 2).clamp(OLDEST / 50, OLDEST / 2);
+        let ahead = (took * 2).clamp(OLDEST / 50, OLDEST / 10);
         sleep_until(began + OLDEST - ahead).await;
         let mut state = self.state();
         if state.asked {
@@ -157,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn r9_nothing_older_than_a_second_is_told_and_readings_are_one_a_second(
         #[values(5, 100, 333)] every: u64,
-        #[values(5, 20, 60)] takes: u64,
+        #[values(5, 20, 50, 300)] takes: u64,
     ) {
         let (every, takes) = (Duration::from_millis(every), Duration::from_millis(takes));
         let (count, cached) = counting(takes);
@@ -170,8 +171,9 @@ mod tests {
             sleep(every).await;
         }
         let readings = count.load(Ordering::Relaxed);
-        assert!((10..=12).contains(&readings), "{readings}");
-        assert_eq!(waited, 1, "only the first waits");
+        assert!((8..=12).contains(&readings), "{readings}");
+        let is_fast = takes <= Duration::from_millis(50);
+        assert!(!is_fast || waited == 1, "only the first waits: {waited}");
         sleep(Duration::from_secs(3)).await;
         assert!(count.load(Ordering::Relaxed) <= readings + 1, "nobody asks");
         let value = *cached.get().await.expect("read");

@@ -384,7 +384,7 @@ async fn unplanned_items(
               AND (s.router_id IS NULL OR s.router_id = r.id)
          JOIN tenant t ON t.id = s.tenant_id
          WHERE s.planned_revision < s.revision AND s.ends_at <= $1 AND ($3 = 0 OR r.id = $3)
-           AND (s.ends_at, s.id, r.id) > ($4, $5, $6)
+           AND (s.ends_at, s.id) >= ($4, $5) AND (s.ends_at, s.id, r.id) > ($4, $5, $6)
          ORDER BY s.ends_at, s.id, r.id LIMIT $2",
     )
     .bind(tx.now)
