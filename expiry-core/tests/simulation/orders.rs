@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::people::{PRINTER, STAFF, STAFF_ACCOUNT};
 use expiry_core::{BlockOrder, DropOrder, MacAddr, UnblockOrder, testing::gateway::Hotspot};
+
+use crate::people::{PRINTER, STAFF, STAFF_ACCOUNT};
 
 /// What is written in one flight.
 pub(crate) enum Orders<'a> {

@@ -1,4 +1,5 @@
-//! Who may record what a router answers, and write to it: one watcher at a time, by what the store said to whom.
+//! Who may record what a router answers, and write to it: one watcher at a time, by what the store
+//! said to whom.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -261,15 +261,14 @@ impl Truth {
         decided: Instant,
     ) {
         let now = Instant::now();
-        let ways = ways(hotspot, order).into_iter();
-        let in_hand = ways.map(|way| (router, way, decided, now));
-        lock(&self.state).in_hand.extend(in_hand);
+        let ways = ways(hotspot, order);
         if let Orders::Unblock(_) = order {
-            let given: Vec<_> = self::ways(hotspot, order);
-            let given: Vec<_> = given.iter().map(Way::to_string).collect();
+            let given: Vec<_> = ways.iter().map(Way::to_string).collect();
             let given = given.join(", ");
             self.tell(format!("w{watcher} gives back on r{router}: {given}"));
         }
+        let in_hand = ways.into_iter().map(|way| (router, way, decided, now));
+        lock(&self.state).in_hand.extend(in_hand);
         let targets = targets(hotspot, order);
         if targets.is_empty() {
             return;
@@ -349,30 +348,10 @@ impl Truth {
         hotspot: &Hotspot,
         subscriber: SubscriberId,
     ) {
-        let now = self.database.wall();
-        let on = {
-            let state = lock(&self.state);
-            let tenant = state.routers.get(&router).copied().flatten();
-            let read = state.reads.get(&(watcher, router)).copied();
-            let mut all = state.subscribers.iter().map(|(subscriber, _)| subscriber);
-            let Some(cut) = all.find(|one| one.id == subscriber) else {
-                return;
-            };
-            let was_seen = |mac: &MacAddr| {
-                let since = hotspot.moving_since(*mac);
-                since.zip(read).is_some_and(|(since, read)| since < read)
-            };
-            let mut moving = hotspot.hosts.values().filter_map(|host| host.mac);
-            moving
-                .find(|mac| {
-                    let mut actives = hotspot.actives.values();
-                    let active = actives.find(|active| active.mac == Some(*mac));
-                    let login = active.map(|active| active.user.as_str());
-                    was_seen(mac) && state.explains(tenant, cut, login, Some(*mac))
-                })
-                .filter(|_| cut.access.has_ended(now) && cut.tenant == tenant)
-        };
-        if let Some(mac) = on {
+        let on = lock(&self.state).seen_moving(watcher, router, hotspot, subscriber);
+        if let Some((mac, cut)) = on
+            && cut.access.has_ended(self.database.wall())
+        {
             self.violate(format!(
                 "a cut on r{router} is confirmed while {mac} moves bytes (R2)"
             ));
@@ -408,6 +387,31 @@ impl Truth {
 }
 
 impl State {
+    /// Returns a device of a subscriber that moved bytes already when a watcher last read a router.
+    fn seen_moving(
+        &self,
+        watcher: usize,
+        router: RouterId,
+        hotspot: &Hotspot,
+        subscriber: SubscriberId,
+    ) -> Option<(MacAddr, Subscriber)> {
+        let tenant = self.routers.get(&router).copied().flatten();
+        let read = *self.reads.get(&(watcher, router))?;
+        let all = self.subscribers.iter().map(|(subscriber, _)| subscriber);
+        let mut named = all.filter(|one| one.id == subscriber && one.tenant == tenant);
+        let owner = named.next()?;
+        let mut moving = hotspot.hosts.values().filter_map(|host| host.mac);
+        let mac = moving.find(|mac| {
+            let mut actives = hotspot.actives.values();
+            let active = actives.find(|active| active.mac == Some(*mac));
+            let login = active.map(|active| active.user.as_str());
+            let since = hotspot.moving_since(*mac);
+            since.is_some_and(|since| since < read)
+                && self.explains(tenant, owner, login, Some(*mac))
+        })?;
+        Some((mac, owner.clone()))
+    }
+
     /// Tells whether a row is a subscriber's: by the login if anybody is called so, or else by the
     /// device.
     fn explains(

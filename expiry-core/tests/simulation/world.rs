@@ -60,18 +60,18 @@ pub(crate) struct Running {
 impl World {
     pub(crate) async fn run(plan: &Plan) -> Arc<Truth> {
         let mut world = Self::new(plan.clone()).await;
-        world.live().await;
+        world.play().await;
         world.judge_watchers();
         world.truth
     }
 
-    async fn live(&mut self) {
-        let plan = self.plan.clone();
-        for watcher in 0..plan.cast.watchers {
+    /// Has the plan happen, and judges its end; stops at the first violation.
+    async fn play(&mut self) {
+        for watcher in 0..self.plan.cast.watchers {
             self.start(watcher);
         }
         let began = Instant::now();
-        for (when, step) in &plan.steps {
+        for (when, step) in &self.plan.steps.clone() {
             sleep_until(began + at(*when)).await;
             self.truth.tell(format!("{step:?}"));
             self.truth.goes_on();

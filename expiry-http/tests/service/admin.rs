@@ -136,9 +136,7 @@ async fn both_forms_of_a_path_are_one_and_nothing_is_redirected() {
 #[tokio::test]
 async fn r8_a_check_serves_routers_itself_if_nobody_does() {
     let world = World::new();
-    let router = world.router("tower").await;
-    let expired = world.subscriber("255700000001", -60).await;
-    world.online(router, &expired);
+    let (router, expired) = world.overdue().await;
     let mac = *expired.devices.first().expect("one");
     assert!(world.routers.with(router, |hotspot| hotspot.can_move(mac)));
 
@@ -151,9 +149,7 @@ async fn r8_a_check_serves_routers_itself_if_nobody_does() {
 #[tokio::test]
 async fn r9_a_clean_up_says_who_is_off_and_who_is_not() {
     let world = World::new();
-    let router = world.router("tower").await;
-    let expired = world.subscriber("255700000001", -60).await;
-    world.online(router, &expired);
+    world.overdue().await;
     let cleaned = world
         .call(Method::POST, "/api/admin/cleanup-expired/", None)
         .await

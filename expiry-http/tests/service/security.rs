@@ -18,13 +18,8 @@ async fn r11_missing_and_wrong_are_one_answer() {
         let world = World::new();
         let mut answers = Vec::new();
         for token in [None, Some("wrong"), Some(&TOKEN[1..])] {
-            let mut request = Request::get(path);
-            if let Some(token) = token {
-                request = request.header("x-admin-token", token);
-            }
-            let answer = world
-                .send(request.body(Body::empty()).expect("a request"))
-                .await;
+            let header = token.map(|token| ("x-admin-token", token));
+            let answer = world.get_with(path, header.as_slice()).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
             let mut json = answer.json();
             if let Some(id) = json.get_mut("request_id") {
@@ -43,16 +38,9 @@ async fn r11_missing_and_wrong_are_one_answer() {
 #[tokio::test]
 async fn all_three_ways_to_send_the_token_open_it() {
     let world = World::new();
-    for (name, value) in [
-        ("X-Admin-Token", TOKEN.to_owned()),
-        ("X-Admin-Access", TOKEN.to_owned()),
-        ("Authorization", format!("Bearer {TOKEN}")),
-    ] {
-        let request = Request::get("/api/v1/overview").header(name, value);
-        let answer = world
-            .send(request.body(Body::empty()).expect("a request"))
-            .await;
-        assert_eq!(answer.status, StatusCode::OK, "{name}");
+    for header in ways(&format!("Bearer {TOKEN}")) {
+        let answer = world.get_with("/api/v1/overview", &[header]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{header:?}");
     }
 }
 
@@ -61,35 +49,27 @@ async fn the_right_token_opens_it_whatever_stands_in_the_other_places() {
     let bearer = format!("Bearer {TOKEN}");
     for right in 0..3 {
         let world = World::new();
-        let mut request = Request::get("/api/v1/overview");
-        for (at, (name, value)) in [
-            ("X-Admin-Token", TOKEN),
-            ("X-Admin-Access", TOKEN),
-            ("Authorization", &bearer),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let value = if at == right {
-                value
-            } else {
-                "Bearer of another"
-            };
-            request = request.header(name, value);
-        }
-        let answer = world
-            .send(request.body(Body::empty()).expect("a request"))
-            .await;
+        let mut headers = ways(&bearer).map(|(name, _)| (name, "Bearer of another"));
+        headers[right] = ways(&bearer)[right];
+        let answer = world.get_with("/api/v1/overview", &headers).await;
         assert_eq!(answer.status, StatusCode::OK, "{right}");
     }
+}
+
+/// The three headers that a token may be in.
+fn ways(bearer: &str) -> [(&str, &str); 3] {
+    [
+        ("X-Admin-Token", TOKEN),
+        ("X-Admin-Access", TOKEN),
+        ("Authorization", bearer),
+    ]
 }
 
 #[tokio::test]
 async fn who_sends_no_token_is_refused_and_has_guessed_none() {
     let world = World::new();
     for _ in 0..20 {
-        let request = Request::get("/api/v1/overview").body(Body::empty());
-        let answer = world.send(request.expect("a request")).await;
+        let answer = world.get_with("/api/v1/overview", &[]).await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()));
     }
     assert_eq!(world.get("/api/v1/overview").await.status, StatusCode::OK);
@@ -99,12 +79,8 @@ async fn who_sends_no_token_is_refused_and_has_guessed_none() {
 async fn who_sends_several_wrong_tokens_at_once_guessed_as_often() {
     let world = World::new();
     for _ in 0..5 {
-        let request = Request::get("/api/v1/overview")
-            .header("x-admin-token", "guess")
-            .header("x-admin-access", "another");
-        let answer = world
-            .send(request.body(Body::empty()).expect("a request"))
-            .await;
+        let headers = [("x-admin-token", "guess"), ("x-admin-access", "another")];
+        let answer = world.get_with("/api/v1/overview", &headers).await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()));
     }
     let answer = world.get("/api/v1/overview").await;
@@ -115,10 +91,8 @@ async fn who_sends_several_wrong_tokens_at_once_guessed_as_often() {
 async fn who_guesses_has_to_wait_even_with_the_right_token() {
     let world = World::new();
     for _ in 0..10 {
-        let request = Request::get("/api/v1/overview").header("x-admin-token", "guess");
-        let answer = world
-            .send(request.body(Body::empty()).expect("a request"))
-            .await;
+        let guess = [("x-admin-token", "guess")];
+        let answer = world.get_with("/api/v1/overview", &guess).await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()));
     }
     let answer = world.get("/api/v1/overview").await;

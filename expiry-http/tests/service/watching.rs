@@ -60,9 +60,7 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
     assert!(!text.contains("255700000001"));
 
     let world = World::new();
-    let router = world.router("tower").await;
-    let expired = world.subscriber("255700000001", -60).await;
-    world.online(router, &expired);
+    world.overdue().await;
     world
         .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
         .await;
@@ -76,9 +74,7 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
 #[tokio::test]
 async fn what_removed_routers_counted_is_in_the_report_and_not_in_the_metrics() {
     let world = World::new();
-    let router = world.router("tower").await;
-    let expired = world.subscriber("255700000001", -60).await;
-    world.online(router, &expired);
+    let (router, _) = world.overdue().await;
     world
         .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
         .await;

@@ -151,6 +151,24 @@ impl World {
         self.send(request.expect("a request")).await
     }
 
+    /// Asks with these headers and nothing else.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).expect("a request"))
+            .await
+    }
+
+    /// A router where somebody is online whose access ended a minute ago.
+    pub(crate) async fn overdue(&self) -> (RouterId, Subscriber) {
+        let router = self.router("tower").await;
+        let expired = self.subscriber("255700000001", -60).await;
+        self.online(router, &expired);
+        (router, expired)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, None).await
     }

@@ -151,22 +151,36 @@ pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()>
                 .push_bind(format!("[\"{}\"]", device.mac))
                 .push_bind(device.router);
         });
-        query
-            .push(
-                ") AS v JOIN subscriber s ON s.id = v.column1 \
+        query.push(
+            ") AS v JOIN subscriber s ON s.id = v.column1 \
                  JOIN router r ON r.tenant_id = s.tenant_id \
                       AND (r.id = v.column4 OR v.column4 IS NULL \
                            AND (s.router_id IS NULL OR s.router_id = r.id)) \
-                 WHERE NOT EXISTS (SELECT 1 FROM device d \
-                                   JOIN subscriber o ON o.id = d.subscriber_id \
-                                   WHERE d.tenant_id = s.tenant_id AND d.mac = v.column2 \
-                                     AND o.access <> 'none' \
-                                     AND (o.router_id IS NULL OR o.router_id = r.id))",
-            )
-            .push(START_ANEW);
+                 WHERE NOT ",
+        );
+        push_is_answered_for(&mut query, "s.tenant_id", "v.column2", "r.id");
+        query.push(START_ANEW);
         query.build().execute(tx.conn()).await?;
     }
     Ok(())
+}
+
+/// Adds whether somebody has a device who answers for it as its own on a router, by the columns of
+/// the tenant, the MAC and the router.
+pub(super) fn push_is_answered_for(
+    query: &mut QueryBuilder<Db>,
+    tenant: &str,
+    mac: &str,
+    router: &str,
+) {
+    query
+        .push("EXISTS (SELECT 1 FROM device d JOIN subscriber o ON o.id = d.subscriber_id WHERE d.tenant_id = ")
+        .push(tenant)
+        .push(" AND d.mac = ")
+        .push(mac)
+        .push(" AND o.access <> 'none' AND (o.router_id IS NULL OR o.router_id = ")
+        .push(router)
+        .push("))");
 }
 
 /// Owes the cuts of ended subscribers on one router in their scope, unless a row stands there. Whose

@@ -106,12 +106,12 @@ pub(super) async fn adopt_devices(tx: &mut Tx, devices: &[(&Subscriber, MacAddr)
                 QueryBuilder::<Db>::new("DELETE FROM enforcement WHERE detached AND tenant_id = ");
             query.push_bind(tenant).push(" AND device IN ");
             push_texts(&mut query, macs.iter().cloned());
-            query.push(
-                " AND EXISTS (SELECT 1 FROM device d JOIN subscriber s ON s.id = d.subscriber_id \
-                              WHERE d.tenant_id = enforcement.tenant_id \
-                                AND d.mac = enforcement.device AND s.access <> 'none' \
-                                AND (s.router_id IS NULL \
-                                     OR s.router_id = enforcement.router_id))",
+            query.push(" AND ");
+            cut::push_is_answered_for(
+                &mut query,
+                "enforcement.tenant_id",
+                "enforcement.device",
+                "enforcement.router_id",
             );
             query.build().execute(tx.conn()).await?;
         }

@@ -371,7 +371,8 @@ async fn unplanned_items(
     after: Option<OwedPlace>,
     limit: u32,
 ) -> Result<Vec<OwedItem>> {
-    // They stand before all that is planned and owed as long.
+    // They stand before all that is planned and owed as long. An index serves what concerns them
+    // alone.
     let (subscriber, router) = match after {
         None => (0, 0),
         Some(OwedPlace { task: Some(_), .. }) => (i64::MAX, i64::MAX),
@@ -395,32 +396,20 @@ async fn unplanned_items(
     .bind(router)
     .fetch_all(tx.conn())
     .await?;
-    let items = rows
-        .into_iter()
-        .map(|(id, username, tenant, router_id, router, end)| {
-            let cell = |column| Cell {
-                table: "subscriber",
-                column,
-                key: id,
-            };
-            Ok(OwedItem {
-                task: None,
-                subscriber: SubscriberId(id),
-                username: cell("username").parse(&username)?,
-                device: None,
-                tenant: slug(tenant),
-                router,
-                router_id: RouterId(router_id),
-                want: Want::Cut,
-                since: cell("ends_at").time(end)?,
-                online: false,
-                attempts: 0,
-                attempted_at: None,
-                last_error: None,
-                cannot_hold: false,
-                way_in: None,
-            })
-        });
+    let items = rows.into_iter();
+    let items = items.map(|(id, username, tenant, router_id, router, end)| {
+        let cell = |column| Cell {
+            table: "subscriber",
+            column,
+            key: id,
+        };
+        Ok(OwedItem::unplanned(
+            (SubscriberId(id), cell("username").parse(&username)?),
+            slug(tenant),
+            (RouterId(router_id), router),
+            cell("ends_at").time(end)?,
+        ))
+    });
     items.collect()
 }
 

@@ -74,7 +74,7 @@ fn owed(status: &Status) -> Check {
 mod tests {
     use chrono::DateTime;
     use expiry_core::{
-        Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, Want, WatcherId,
+        Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, WatcherId,
         WatcherStatus,
     };
 
@@ -83,22 +83,13 @@ mod tests {
 
     fn status(owed_for_s: Option<i64>, alive: &[bool]) -> Status {
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let item = |seconds| OwedItem {
-            task: None,
-            subscriber: SubscriberId(1),
-            username: "joe".parse().expect("a name"),
-            device: None,
-            tenant: None,
-            router: "r1".into(),
-            router_id: RouterId(1),
-            want: Want::Cut,
-            since: now - TimeDelta::seconds(seconds),
-            online: false,
-            attempts: 0,
-            attempted_at: None,
-            last_error: None,
-            cannot_hold: false,
-            way_in: None,
+        let item = |seconds| {
+            OwedItem::unplanned(
+                (SubscriberId(1), "joe".parse().expect("a name")),
+                None,
+                (RouterId(1), "r1".into()),
+                now - TimeDelta::seconds(seconds),
+            )
         };
         let watcher = |alive: &bool| WatcherStatus {
             id: WatcherId::fresh(),

@@ -281,6 +281,32 @@ pub struct OwedItem {
 }
 
 impl OwedItem {
+    /// Makes one of a cut that nobody has planned yet.
+    pub fn unplanned(
+        (subscriber, username): (SubscriberId, Username),
+        tenant: Option<String>,
+        (router_id, router): (RouterId, String),
+        since: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            task: None,
+            subscriber,
+            username,
+            device: None,
+            tenant,
+            router,
+            router_id,
+            want: Want::Cut,
+            since,
+            online: false,
+            attempts: 0,
+            attempted_at: None,
+            last_error: None,
+            cannot_hold: false,
+            way_in: None,
+        }
+    }
+
     /// Returns where it stands in the list of all.
     pub fn place(&self) -> OwedPlace {
         OwedPlace {

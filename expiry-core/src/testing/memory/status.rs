@@ -238,23 +238,12 @@ impl Tables {
         for row in self.unplanned(now) {
             let routers = self.routers.values().map(|row| &row.router);
             for router in routers.filter(|router| row.has_in_scope(router)) {
-                items.push(OwedItem {
-                    task: None,
-                    subscriber: row.subscriber.id,
-                    username: row.subscriber.username.clone(),
-                    device: None,
-                    tenant: self.slug(row.subscriber.tenant),
-                    router: router.name.clone(),
-                    router_id: router.id,
-                    want: Want::Cut,
-                    since: row.subscriber.access.end().unwrap_or(now),
-                    online: false,
-                    attempts: 0,
-                    attempted_at: None,
-                    last_error: None,
-                    cannot_hold: false,
-                    way_in: None,
-                });
+                items.push(OwedItem::unplanned(
+                    (row.subscriber.id, row.subscriber.username.clone()),
+                    self.slug(row.subscriber.tenant),
+                    (router.id, router.name.clone()),
+                    row.subscriber.access.end().unwrap_or(now),
+                ));
             }
         }
         items

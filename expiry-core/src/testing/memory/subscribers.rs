@@ -74,7 +74,7 @@ impl Tables {
     ) -> Result<Subscriber, StoreError> {
         let subscriber = self.known(id)?;
         let from = subscriber.access;
-        let to = from.changed(change, now);
+        let to = from.changed(change, now).in_micros();
         subscriber.access = to;
         subscriber.revision.0 += 1;
         let kind = AuditKind::AccessChanged {
