@@ -94,6 +94,7 @@ mod tests {
             alive: *alive,
             machine: None,
             braked: false,
+            interval: None,
         };
         Status {
             now,

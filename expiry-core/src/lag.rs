@@ -38,12 +38,27 @@ fn index(lag: Duration) -> usize {
     LAG_BOUNDS.partition_point(|bound| *bound < lag)
 }
 
-/// Counted lags. Counts only ever grow, from the first one the database has seen.
+fn bounds() -> impl Iterator<Item = Option<Duration>> {
+    LAG_BOUNDS.into_iter().map(Some).chain([None])
+}
+
+/// Counted lags, or other spans. Counts only ever grow, from the first one the database has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Histogram {
-    counts: [u64; BUCKETS],
+pub struct Histogram(Box<[Bucket; BUCKETS]>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bucket {
+    count: u64,
     sum: Duration,
     max: Duration,
+}
+
+impl Bucket {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.max = self.max.max(other.max);
+    }
 }
 
 impl Histogram {
@@ -54,33 +69,31 @@ impl Histogram {
 
     /// Adds `count` lags of the bucket with this upper bound, of which the longest is `max`.
     pub fn put(&mut self, bound: Option<Duration>, count: u64, sum: Duration, max: Duration) {
-        self.counts[bound.map_or(BUCKETS - 1, index)] += count;
-        self.sum += sum;
-        self.max = self.max.max(max);
+        self.0[bound.map_or(BUCKETS - 1, index)].add(Bucket { count, sum, max });
     }
 
     /// Adds all that another one has counted.
     pub fn add(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
+        for (bucket, more) in self.0.iter_mut().zip(*other.0) {
+            bucket.add(more);
         }
-        self.sum += other.sum;
-        self.max = self.max.max(other.max);
     }
 
     /// Returns how many lags were counted.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.0.iter().map(|bucket| bucket.count).sum()
     }
 
     /// Returns the sum of all lags.
     pub fn sum(&self) -> Duration {
-        self.sum
+        let sums = self.0.iter().map(|bucket| bucket.sum);
+        sums.fold(Duration::ZERO, Duration::saturating_add)
     }
 
     /// Returns the longest lag; `None` if there was none.
     pub fn max(&self) -> Option<Duration> {
-        (self.count() > 0).then_some(self.max)
+        let filled = self.0.iter().filter(|bucket| bucket.count > 0);
+        filled.map(|bucket| bucket.max).max()
     }
 
     /// Returns what `percent` of the lags did not exceed: the upper bound of the bucket in which
@@ -88,17 +101,25 @@ impl Histogram {
     pub fn percentile(&self, percent: u8) -> Option<Duration> {
         let rank = (self.count() * u64::from(percent)).div_ceil(100).max(1);
         let (bound, _) = self.cumulative().find(|(_, count)| *count >= rank)?;
-        Some(bound.unwrap_or(self.max).min(self.max))
+        let max = self.max()?;
+        Some(bound.unwrap_or(max).min(max))
     }
 
     /// Returns the buckets as monitoring wants them: each upper bound, then none for all, with the
     /// number of lags that did not exceed it.
     pub fn cumulative(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
-        let bounds = LAG_BOUNDS.into_iter().map(Some).chain([None]);
-        bounds.zip(self.counts.iter().scan(0, |sum, count| {
-            *sum += count;
+        let counts = self.0.iter().scan(0, |sum, bucket| {
+            *sum += bucket.count;
             Some(*sum)
-        }))
+        });
+        bounds().zip(counts)
+    }
+
+    /// Returns what [`put`](Self::put) makes the same histogram of: of each bucket that counted
+    /// anything its upper bound, its count, its sum and its longest.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64, Duration, Duration)> {
+        let filled = bounds().zip(*self.0).filter(|(_, bucket)| bucket.count > 0);
+        filled.map(|(bound, Bucket { count, sum, max })| (bound, count, sum, max))
     }
 }
 
@@ -115,7 +136,7 @@ impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let figures = Figures {
             count: self.count(),
-            sum_ms: millis::of(self.sum),
+            sum_ms: millis::of(self.sum()),
             p50_ms: self.percentile(50).map(millis::of),
             p99_ms: self.percentile(99).map(millis::of),
             max_ms: self.max().map(millis::of),
@@ -272,6 +293,11 @@ mod tests {
             prop_assert!(told >= exact && told <= histogram.max().expect("some"));
             let (last, count) = histogram.cumulative().last().expect("buckets");
             prop_assert_eq!((last, count), (None, lags.len() as u64));
+            let mut again = Histogram::default();
+            for (bound, count, sum, max) in histogram.buckets() {
+                again.put(bound, count, sum, max);
+            }
+            prop_assert_eq!(again, histogram);
         }
     }
 }

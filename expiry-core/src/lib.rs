@@ -5,6 +5,7 @@ mod access;
 mod audit;
 pub mod brake;
 pub mod config;
+mod counts;
 pub mod decide;
 mod enforcement;
 mod health;
@@ -28,6 +29,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
+pub use counts::{CutResult, RouterCounts};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,

@@ -12,7 +12,10 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use expiry_core::{Brake, Health, HealthReport, Histogram, LagReport, Lags, RouterStatus, Summary};
+use expiry_core::{
+    Brake, CutResult, Health, HealthReport, Histogram, LagReport, Lags, RouterCounts, RouterStatus,
+    Summary,
+};
 
 use crate::{problem::Problem, state::Inner, v1::routers::seconds};
 
@@ -33,17 +36,20 @@ pub(crate) async fn metrics(State(app): State<Arc<Inner>>) -> Result<Response, P
     let snapshot = app.snapshot().await?;
     let lag = app.lag.get().await;
     let lag = lag.map_err(|error| Problem::of_store(&error))?;
-    let text = written(&snapshot.summary, &lag);
+    let counts = app.counts.get().await;
+    let counts = counts.map_err(|error| Problem::of_store(&error))?;
+    let text = written(&snapshot.summary, &lag, &counts);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-fn written(summary: &Summary, lag: &LagReport) -> String {
+fn written(summary: &Summary, lag: &LagReport, counts: &[RouterCounts]) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     page.build();
     page.state(summary);
     page.routers(&summary.status.routers);
     page.lags(lag);
+    page.counts(counts);
     page.0
 }
 
@@ -267,6 +273,30 @@ impl Page {
             let free = lags.cuts.sum() + lags.outage_cuts.sum();
             let name = "expiry_free_seconds_total";
             self.sample(name, &[("router", router)], free.as_secs_f64());
+        }
+    }
+
+    fn counts(&mut self, counts: &[RouterCounts]) {
+        self.family(
+            "expiry_cuts_total",
+            "counter",
+            "Attempts at cuts by what they came to, and confirmed cuts that were found undone.",
+        );
+        for of in counts {
+            for result in CutResult::ALL {
+                let labels = [("router", of.router.as_str()), ("result", result.as_str())];
+                let count = of.cuts.get(&result).copied().unwrap_or_default();
+                self.sample("expiry_cuts_total", &labels, count);
+            }
+        }
+        let name = "expiry_router_request_duration_seconds";
+        self.family(
+            name,
+            "histogram",
+            "From a flight of commands to a router until it had answered; failed ones are not counted.",
+        );
+        for of in counts {
+            self.histogram(name, &of.router, &of.requests);
         }
     }
 

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
-    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, RouterGateway,
-    StatusStore, StoreError, Summary, watcher::Watcher,
+    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, RouterCounts,
+    RouterGateway, StatusStore, StoreError, Summary, watcher::Watcher,
 };
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -50,7 +50,8 @@ pub struct Service {
     pub token: SecretString,
     /// Proxies whose word for where a request comes from is taken.
     pub proxies: Vec<Network>,
-    /// The longest time between two looks of a watcher at the database.
+    /// The longest time between two looks at the database of a watcher that does not say it, or of the
+    /// one to come if none is alive.
     pub interval: Duration,
     /// How long the watchers keep events.
     pub keep: Duration,
@@ -94,6 +95,7 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     pub(crate) summary: Cached<Snapshot>,
     pub(crate) lag: Cached<LagReport>,
+    pub(crate) counts: Cached<Vec<RouterCounts>>,
     pub(crate) time: StoreTime,
     pub(crate) unheard: Unheard,
     pub(crate) checks: Checks,
@@ -152,6 +154,11 @@ impl Inner {
             let audit = Arc::clone(&audit);
             async move { audit.lag().await }
         });
+        let audit = Arc::clone(&service.audit);
+        let counts = Cached::new(move || {
+            let audit = Arc::clone(&audit);
+            async move { audit.counts().await }
+        });
         Self {
             token: Token::new(&service.token),
             guard: Guard::default(),
@@ -161,6 +168,7 @@ impl Inner {
             feed: Feed::new(&service),
             summary,
             lag,
+            counts,
             service,
         }
     }

@@ -92,7 +92,12 @@ impl TryFrom<EventRow> for AuditEvent {
 
 /// Returns what stands for the bucket that a lag falls into.
 pub(crate) fn bound_column(lag: Duration) -> i64 {
-    lag_bound(lag).map_or(BEYOND, span)
+    bound_to_column(lag_bound(lag))
+}
+
+/// Returns what stands for the bucket with an upper bound.
+pub(crate) fn bound_to_column(bound: Option<Duration>) -> i64 {
+    bound.map_or(BEYOND, span)
 }
 
 /// Reads an upper bound. One of another program version counts as the next one of ours.

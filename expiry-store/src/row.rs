@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, AuditEntry, AuditKind, Epoch, Hardware, MacAddr, Presence, PresenceKind, Progress,
-    Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task, TaskId, TaskRef, Tenant,
-    TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
+    Access, AuditEntry, AuditKind, CutResult, Epoch, Hardware, MacAddr, Presence, PresenceKind,
+    Progress, Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task, TaskId,
+    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;
@@ -70,6 +70,10 @@ impl<K: Display> Cell<K> {
             "restore" => Ok(Want::Restore),
             _ => Err(self.corrupt(UnknownWord(word.into()))),
         }
+    }
+
+    pub(crate) fn cut_result(self, word: &str) -> Result<CutResult, StoreError> {
+        CutResult::from_word(word).ok_or_else(|| self.corrupt(UnknownWord(word.into())))
     }
 
     pub(crate) fn way_in(self, word: Option<&str>) -> Result<Option<WayIn>, StoreError> {

@@ -17,6 +17,7 @@ use super::{
     fatal,
     feed::log_store_failure,
     lane::Lane,
+    measured,
     progress::Beat,
 };
 use crate::{Epoch, Event, Fence, Heartbeat, Ownership, RouterId, StoreError};
@@ -127,6 +128,7 @@ async fn beat_once(shared: &Shared) -> Result<Vec<Ownership>, StoreError> {
         ttl: shared.config.ownership,
         place: Some((shared.machine.clone(), clocks.clone())),
         share_limit: shared.config.share_limit_percent(),
+        interval: Some(shared.config.interval),
     };
     if !brakes.is_empty() {
         shared.tenure.end();
@@ -236,6 +238,7 @@ async fn drain(shared: &Shared, lanes: &Lanes, mut running: JoinSet<(RouterId, E
         tracing::warn!("some routers did not finish in time; what is owed there stays owed");
         running.shutdown().await;
     }
+    measured::keep_rest(shared).await;
     let release = shared.store.release(shared.id);
     if !matches!(timeout(Duration::from_secs(3), release).await, Ok(Ok(()))) {
         tracing::warn!("the routers could not be let go; others take them when the heartbeat ends");

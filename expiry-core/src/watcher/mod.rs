@@ -4,7 +4,7 @@
 //! nobody serves, and keeps one **lane** for each router it owns; while a brake holds it owns none.
 //! The **planner** naps until the next deadline, turns deadlines into owed cuts and wakes the lanes.
 //! The **feed** wakes both when the data changes. On the side, what is old and of no more use is
-//! dropped.
+//! dropped, and how long routers took to answer is recorded.
 //! Hints only shorten naps: every loop reads the state of the store anew.
 
 mod brake;
@@ -14,6 +14,7 @@ mod dry_run;
 mod feed;
 mod heart;
 mod lane;
+mod measured;
 mod once;
 mod planner;
 mod progress;
@@ -37,7 +38,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::tenure::Tenure;
+use self::{measured::Measured, tenure::Tenure};
 use crate::{
     Brake, Clock, Event, EventSink, Machine, RouterGateway, RouterId, StoreError, WatcherId,
     WatcherStore,
@@ -66,11 +67,13 @@ impl Watcher {
         events: Arc<dyn EventSink>,
         config: WatcherConfig,
     ) -> Self {
+        let measured = Arc::new(Measured::new(gateway));
         let tenure = Tenure::new(Arc::clone(&clock), &config);
         let shared = Shared {
             id: WatcherId::fresh(),
             store,
-            gateway,
+            gateway: Arc::clone(&measured) as Arc<dyn RouterGateway>,
+            measured,
             events,
             config,
             machine: clock.machine(),
@@ -125,7 +128,9 @@ impl Watcher {
 struct Shared {
     id: WatcherId,
     store: Arc<dyn WatcherStore>,
+    /// Measures what goes through it.
     gateway: Arc<dyn RouterGateway>,
+    measured: Arc<Measured>,
     events: Arc<dyn EventSink>,
     config: WatcherConfig,
     clock: Arc<dyn Clock>,
@@ -151,6 +156,7 @@ impl Shared {
             result = planner::plan(self, &lanes) => result,
             () = feed::listen(self) => Ok(()),
             () = prune::prune(self) => Ok(()),
+            () = measured::keep(self) => Ok(()),
         };
         self.progress.ended();
         ended

@@ -5,6 +5,7 @@ mod crowds;
 mod dry_run;
 mod failures;
 mod flights;
+mod measured;
 mod ownership;
 mod payments;
 mod progress;

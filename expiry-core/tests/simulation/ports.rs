@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
-    Heartbeat, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState, Outcome,
-    Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query, Reconciled,
-    Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState, Settled,
-    Settlement, Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries, UnblockOrder,
-    UndoKey, Username, Want, WatcherId, Work,
+    Heartbeat, Histogram, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState,
+    Outcome, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query,
+    Reconciled, Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState,
+    Settled, Settlement, Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries,
+    UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
 use rand::{RngExt, rngs::StdRng};
@@ -304,6 +304,13 @@ impl EnforcementStore for Link {
         through!(self, router_state(fence, state), |&()| {
             self.truth.recorded(fence, "the state");
         })
+    }
+
+    async fn note_requests(
+        &self,
+        requests: &BTreeMap<RouterId, Histogram>,
+    ) -> Result<(), StoreError> {
+        through!(self, note_requests(requests))
     }
 
     async fn nudge(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -40,6 +40,7 @@ pub(crate) struct WatcherAnswer {
 struct Running {
     /// Whether any watcher is alive, in whatever process.
     running: bool,
+    /// The longest time between two looks of a living watcher at the database, in whatever process.
     check_interval_seconds: u64,
 }
 
@@ -121,9 +122,8 @@ pub(crate) async fn show(
         return Err(Problem::parameter(detail).into());
     }
     let snapshot = app.snapshot().await?;
-    let interval = app.service.interval.as_secs();
     let body = snapshot.answer(limit, |summary| {
-        let answer = WatcherAnswer::new(summary, limit as usize, interval);
+        let answer = WatcherAnswer::new(summary, limit as usize, app.service.interval);
         serde_json::to_vec(&answer).map_or_else(|_| Bytes::new(), Bytes::from)
     });
     let kind = HeaderValue::from_static("application/json");
@@ -131,7 +131,7 @@ pub(crate) async fn show(
 }
 
 impl WatcherAnswer {
-    fn new(summary: &Summary, limit: usize, interval: u64) -> Self {
+    fn new(summary: &Summary, limit: usize, interval: Duration) -> Self {
         let status = &summary.status;
         let HealthReport { health, reasons } = HealthReport::of(status);
         let names: BTreeMap<_, _> = summary
@@ -152,11 +152,13 @@ impl WatcherAnswer {
             remaining_minutes: minutes(one.ends_at - status.now),
         });
         let expired = summary.unconfirmed.iter().take(limit);
+        let alive = || status.watchers.iter().filter(|watcher| watcher.alive);
+        let slowest = alive().filter_map(|watcher| watcher.interval).max();
         Self {
             success: true,
             watcher: Running {
-                running: status.watchers.iter().any(|watcher| watcher.alive),
-                check_interval_seconds: interval,
+                running: alive().next().is_some(),
+                check_interval_seconds: slowest.unwrap_or(interval).as_secs(),
             },
             statistics: Statistics {
                 total_active_users: status.live_subscribers,

@@ -1,9 +1,10 @@
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use expiry_core::{
-    BlockOrder, Directory, DropOrder, GatewayError, Hardware, MockRouterGateway, Query, Refusal,
-    Router, RouterFacts, RouterId, Sighting, UnblockOrder,
+    BlockOrder, Directory, DropOrder, EnforcementStore, GatewayError, Hardware, Heartbeat,
+    MockRouterGateway, Query, Refusal, Router, RouterFacts, RouterId, Sighting, UnblockOrder,
+    WatcherId,
     testing::{gateway::Fault as GatewayFault, memory::Fault as StoreFault},
 };
 use serde_json::{Value, json};
@@ -77,6 +78,21 @@ async fn r9_the_status_has_every_field_of_the_old_one_and_says_who_is_owed() {
     );
     let at = json["timestamp"].as_str().expect("a time");
     assert!(at.len() == 20 && at.ends_with('Z'), "{at}");
+}
+
+#[tokio::test]
+async fn r9_the_interval_is_that_of_the_living_watchers_wherever_they_run() {
+    let world = World::new();
+    for (interval, ttl) in [(7, 60), (5, 60), (900, 0)] {
+        let beat = Heartbeat {
+            interval: Some(Duration::from_secs(interval)),
+            ..Heartbeat::new(WatcherId::fresh(), Duration::from_secs(ttl))
+        };
+        world.store.own(&beat).await.expect("recorded");
+    }
+    let watcher = world.get(STATUS).await.json()["watcher"].take();
+    let expected = json!({"running": true, "check_interval_seconds": 7});
+    assert_eq!(watcher, expected);
 }
 
 #[tokio::test]
@@ -347,7 +363,7 @@ async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
     let began = tokio::time::Instant::now();
     let answer = world.get(TEST).await;
     let took = began.elapsed();
-    assert!(took <= std::time::Duration::from_secs(21), "{took:?}");
+    assert!(took <= Duration::from_secs(21), "{took:?}");
     assert_eq!(answer.status, StatusCode::OK);
     let json = answer.json();
     assert_eq!(json["success"], false);
@@ -366,11 +382,11 @@ async fn a_stop_ends_tests_of_routers() {
     let one = format!("/api/v1/routers/{id}/test");
     let began = tokio::time::Instant::now();
     let stop = async {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         world.stop.cancel();
     };
     let (all, one, ()) = tokio::join!(world.get(TEST), world.call(Method::POST, &one, None), stop);
-    assert!(began.elapsed() <= std::time::Duration::from_secs(2));
+    assert!(began.elapsed() <= Duration::from_secs(2));
     for answer in [all, one] {
         let json = answer.json();
         assert_eq!(json["success"], false);

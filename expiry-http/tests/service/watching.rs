@@ -67,6 +67,14 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
     let text = world.get("/metrics").await.text;
     let count = "expiry_cut_lag_seconds_count{router=\"tower\"} 1";
     assert!(text.lines().any(|found| found == count), "{text}");
+    for (result, count) in [("confirmed", 1), ("unconfirmed", 0), ("returned", 0)] {
+        let count = format!("expiry_cuts_total{{router=\"tower\",result=\"{result}\"}} {count}");
+        assert!(text.lines().any(|found| found == count), "{count}: {text}");
+    }
+    let requests = "expiry_router_request_duration_seconds_count{router=\"tower\"} ";
+    let requests = text.lines().find_map(|line| line.strip_prefix(requests));
+    let requests: Option<u32> = requests.and_then(|count| count.parse().ok());
+    assert!(requests >= Some(4), "a cut is four flights: {text}");
     let all = "expiry_cut_lag_seconds_bucket{router=\"tower\",le=\"+Inf\"} 1";
     assert!(text.lines().any(|found| found == all), "{text}");
 }

@@ -30,7 +30,10 @@ use crate::{
 type Db = sqlx::Postgres;
 type Conn = PgConnection;
 
-const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_init.sql"),
+    include_str!("../../migrations/postgres/0002_counts.sql"),
+];
 
 /// Events after a place, up to the oldest transaction that is still open: what that one and later
 /// ones have written may get company that stands before it.

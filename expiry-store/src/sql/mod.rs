@@ -3,6 +3,7 @@
 
 mod audit;
 mod brake;
+mod counts;
 mod cut;
 mod explain;
 mod intend;

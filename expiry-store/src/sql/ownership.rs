@@ -67,11 +67,11 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
     sqlx::query(
-        "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit, interval_us)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
              ttl_us = excluded.ttl_us, machine = excluded.machine, braked = excluded.braked,
-             share_limit = excluded.share_limit",
+             share_limit = excluded.share_limit, interval_us = excluded.interval_us",
     )
     .bind(beat.watcher.to_string())
     .bind(now)
@@ -79,6 +79,7 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     .bind(machine)
     .bind(braked)
     .bind(beat.share_limit.map(i64::from))
+    .bind(beat.interval.map(span))
     .execute(tx.conn())
     .await?;
     sqlx::query("DELETE FROM watcher WHERE heartbeat_at < $1")

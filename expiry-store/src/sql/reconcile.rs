@@ -6,13 +6,13 @@ use std::{
 };
 
 use expiry_core::{
-    AuditEntry, AuditKind, Fence, Found, Known, Reconciled, Reconciliation, RouterId, State,
-    TaskId, UndoKey, Want, WayIn,
+    AuditEntry, AuditKind, CutResult, Fence, Found, Known, Reconciled, Reconciliation, RouterId,
+    State, TaskId, UndoKey, Want, WayIn,
 };
 use sqlx::QueryBuilder;
 
 use super::{
-    Db, Tx, audit, cut,
+    Db, Tx, audit, counts, cut,
     keys::{push_numbers, split},
     ownership, settle, stray, work,
 };
@@ -143,6 +143,8 @@ async fn owe(
         again.push((row, way_in));
     }
     write_again(tx, &again).await?;
+    let returned = again.iter().map(|_| CutResult::Returned);
+    counts::count_cuts(tx, router, returned).await?;
     let mut made = Vec::new();
     cut::plan_missing(tx, ended.keys().copied(), router).await?;
     for mut row in rows_of_owners(tx, router, ended.keys().copied()).await? {

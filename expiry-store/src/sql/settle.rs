@@ -8,12 +8,12 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    AuditEntry, AuditKind, Fence, Outcome, Progress, Recorded, RouterId, Settled, Settlement,
-    State, TaskId, UndoKey, Want,
+    AuditEntry, AuditKind, CutResult, Fence, Outcome, Progress, Recorded, RouterId, Settled,
+    Settlement, State, TaskId, UndoKey, Want,
 };
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, audit, ownership, restore, undo, work};
+use super::{CHUNK, Db, Tx, audit, counts, ownership, restore, undo, work};
 use crate::{
     error::Result,
     row::{EnforcementRow, instant, micros},
@@ -49,6 +49,7 @@ struct Desk {
     reopened: BTreeSet<UndoKey>,
     events: Vec<AuditEntry>,
     lags: Vec<(Want, bool, Duration)>,
+    cuts: Vec<CutResult>,
 }
 
 impl Desk {
@@ -87,6 +88,7 @@ impl Desk {
             reopened: BTreeSet::new(),
             events: Vec::new(),
             lags: Vec::new(),
+            cuts: Vec::new(),
         })
     }
 
@@ -141,6 +143,8 @@ impl Desk {
         let lag = lag.map(Duration::from_micros);
         let outage = first && self.back_at.is_some_and(|back_at| back_at > row.due_at);
         self.touched.insert(task.id);
+        self.cuts
+            .extend(CutResult::of(task.want, &before, &settlement.outcome));
         self.lags.extend(lag.map(|lag| (task.want, outage, lag)));
         if let Some(kind) = AuditKind::of_outcome(task.want, &before, &after, &settlement.outcome) {
             self.events.push(AuditEntry {
@@ -171,6 +175,7 @@ impl Desk {
         undo::close(tx, &closed).await?;
         undo::reopen(tx, self.router, &self.reopened).await?;
         audit::record_on(tx, self.router, self.events).await?;
+        counts::count_cuts(tx, self.router, self.cuts).await?;
         audit::count_lags(tx, self.router, self.lags).await
     }
 }

@@ -1,6 +1,9 @@
 //! What is true now. Everything is counted in one state of the database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use expiry_core::{
     OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
@@ -142,23 +145,34 @@ pub(super) async fn owed_subscribers(tx: &mut Tx) -> Result<u64> {
     count_of(count)
 }
 
+#[derive(FromRow)]
+struct WatcherRow {
+    id: String,
+    heartbeat_at: i64,
+    ttl_us: i64,
+    machine: Option<String>,
+    braked: bool,
+    interval_us: Option<i64>,
+}
+
 pub(super) async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
-    let rows: Vec<(String, i64, i64, Option<String>, bool)> = sqlx::query_as(
-        "SELECT id, heartbeat_at, ttl_us, machine, braked
+    let rows: Vec<WatcherRow> = sqlx::query_as(
+        "SELECT id, heartbeat_at, ttl_us, machine, braked, interval_us
          FROM watcher ORDER BY heartbeat_at DESC, id",
     )
     .fetch_all(tx.conn())
     .await?;
     let now = tx.now;
-    let watchers = rows.into_iter();
-    let watchers = watchers.map(|(id, heartbeat_at, ttl, machine, braked)| {
+    let watchers = rows.into_iter().map(|row| {
+        let interval = row.interval_us.map(i64::unsigned_abs);
         Ok(WatcherStatus {
-            id: watcher_id("watcher", &id)?,
-            heartbeat_at: instant(heartbeat_at)?,
+            id: watcher_id("watcher", &row.id)?,
+            heartbeat_at: instant(row.heartbeat_at)?,
             // A heartbeat from far ahead is one of a clock that was wrong.
-            alive: (now - heartbeat_at).abs() < ttl,
-            machine,
-            braked,
+            alive: (now - row.heartbeat_at).abs() < row.ttl_us,
+            machine: row.machine,
+            braked: row.braked,
+            interval: interval.map(Duration::from_micros),
         })
     });
     watchers.collect()

@@ -1,22 +1,25 @@
 //! The ports: each call is one transaction, and none waits for ever.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
-    Explanation, Fence, Heartbeat, Intent, Known, LagPoint, LagReport, Live, MacAddr, NewRouter,
-    NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned,
-    PutReport, PutSubscriber, Reconciled, Reconciliation, Router, RouterChange, RouterId,
-    RouterState, Settled, Settlement, Status, StatusStore, StoreError, Strays, Subscriber,
-    SubscriberFilter, SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries, UndoKey, Upcoming,
-    Username, WatcherId, Work,
+    Explanation, Fence, Heartbeat, Histogram, Intent, Known, LagPoint, LagReport, Live, MacAddr,
+    NewRouter, NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership,
+    Planned, Pruned, PutReport, PutSubscriber, Reconciled, Reconciliation, Router, RouterChange,
+    RouterCounts, RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError,
+    Strays, Subscriber, SubscriberFilter, SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries,
+    UndoKey, Upcoming, Username, WatcherId, Work,
 };
 
 use super::{
-    Backend, audit, explain, intend, outlook, ownership, planning, prune, put, recheck, reconcile,
-    routers, settle, share, state, status, stray, subscribers, summary, tenants, work,
+    Backend, audit, counts, explain, intend, outlook, ownership, planning, prune, put, recheck,
+    reconcile, routers, settle, share, state, status, stray, subscribers, summary, tenants, work,
 };
 use crate::{
     error,
@@ -415,6 +418,15 @@ impl EnforcementStore for Backend {
         .await
     }
 
+    async fn note_requests(&self, requests: &BTreeMap<RouterId, Histogram>) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Record).await?;
+            counts::note_requests(&mut tx, requests).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
     async fn nudge(&self) -> Result<()> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::PlanAndClaim).await?;
@@ -543,6 +555,16 @@ impl AuditStore for Backend {
             let lag = audit::lag(&mut tx).await?;
             tx.commit().await?;
             Ok(lag)
+        })
+        .await
+    }
+
+    async fn counts(&self) -> Result<Vec<RouterCounts>> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let counts = counts::read(&mut tx).await?;
+            tx.commit().await?;
+            Ok(counts)
         })
         .await
     }

@@ -33,7 +33,10 @@ use crate::{
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
 
-const STEPS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_counts.sql"),
+];
 
 /// Events after a place. There is one writer at a time, so their numbers are their order.
 const EVENTS_AFTER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \

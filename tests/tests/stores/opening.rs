@@ -7,6 +7,9 @@ use tokio::task::JoinSet;
 
 use crate::setup::{Home, add_router, postgres, sqlite};
 
+/// The version of the schema that this program needs.
+const NEEDED: i64 = 2;
+
 /// Runs statements behind the store's back.
 async fn run(home: &Home, statement: &'static str) {
     if home.url.starts_with("postgres") {
@@ -53,13 +56,16 @@ async fn many_first_opens_of_a_postgres_database_all_succeed() {
 
 async fn another_version(home: Home) {
     drop(home.open().await);
-    let now = Migrated { from: 1, to: 1 };
+    let now = Migrated {
+        from: NEEDED,
+        to: NEEDED,
+    };
     assert_eq!(
         expiry_store::migrate(&home.config).await.expect("done"),
         now
     );
 
-    run(&home, "INSERT INTO expiry_schema (version) VALUES (2)").await;
+    run(&home, "INSERT INTO expiry_schema (version) VALUES (3)").await;
     for error in [
         refusal(&home).await,
         expiry_store::migrate(&home.config)
@@ -70,8 +76,8 @@ async fn another_version(home: Home) {
             matches!(
                 error,
                 StoreError::SchemaTooNew {
-                    found: 2,
-                    supported: 1
+                    found: 3,
+                    supported: NEEDED
                 }
             ),
             "{error}"
@@ -85,7 +91,7 @@ async fn another_version(home: Home) {
             error,
             StoreError::SchemaTooOld {
                 found: 0,
-                needed: 1
+                needed: NEEDED
             }
         ),
         "{error}"
@@ -100,6 +106,49 @@ async fn a_sqlite_file_of_another_version_is_refused() {
 #[tokio::test]
 async fn a_postgres_database_of_another_version_is_refused() {
     another_version(postgres().await).await;
+}
+
+/// The first schema that was ever made, with what somebody has put into it.
+async fn from_the_first(home: Home, first: &'static str) {
+    if home.url.starts_with("postgres") {
+        let mut conn = PgConnection::connect(&home.url).await.expect("connected");
+        let schema = "CREATE SCHEMA expiry";
+        conn.execute(schema).await.expect("made");
+    }
+    run(&home, first).await;
+    run(&home, "INSERT INTO expiry_schema (version) VALUES (1)").await;
+    let watcher = "INSERT INTO watcher (id, heartbeat_at, ttl_us, braked)
+                   VALUES ('00000000-0000-0000-0000-000000000001', 1, 1, FALSE)";
+    run(&home, watcher).await;
+    let error = refusal(&home).await;
+    let is_told = matches!(error, StoreError::SchemaTooOld { found: 1, .. });
+    assert!(is_told, "{error}");
+
+    let migrated = expiry_store::migrate(&home.config).await.expect("done");
+
+    let expected = Migrated {
+        from: 1,
+        to: NEEDED,
+    };
+    assert_eq!(migrated, expected);
+    let store = home.open().await;
+    add_router(&*store, "a").await;
+    let status = store.status(0).await.expect("status");
+    assert_eq!(status.watchers[0].interval, None);
+    let counts = store.counts().await.expect("counts");
+    assert_eq!(counts[0].requests.count(), 0);
+}
+
+#[tokio::test]
+async fn a_sqlite_file_of_the_first_version_is_brought_up() {
+    let first = include_str!("../../../expiry-store/migrations/sqlite/0001_init.sql");
+    from_the_first(sqlite(), first).await;
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_the_first_version_is_brought_up() {
+    let first = include_str!("../../../expiry-store/migrations/postgres/0001_init.sql");
+    from_the_first(postgres().await, first).await;
 }
 
 #[tokio::test]
@@ -122,7 +171,13 @@ async fn tables_of_another_program_are_refused_and_left_alone() {
 async fn an_empty_database_is_prepared_by_migrating_too() {
     for home in [sqlite(), postgres().await] {
         let migrated = expiry_store::migrate(&home.config).await.expect("done");
-        assert_eq!(migrated, Migrated { from: 0, to: 1 });
+        assert_eq!(
+            migrated,
+            Migrated {
+                from: 0,
+                to: NEEDED
+            }
+        );
         home.open().await;
     }
 }

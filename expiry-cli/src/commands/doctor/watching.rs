@@ -97,6 +97,7 @@ mod tests {
             alive: *alive,
             machine: None,
             braked: false,
+            interval: None,
         };
         Status {
             now,

@@ -92,6 +92,7 @@ fn explanation(subscribers: Vec<Explained>, alive: bool) -> Explanation {
             alive,
             machine: None,
             braked: false,
+            interval: None,
         }],
         subscribers,
         former: Vec::new(),

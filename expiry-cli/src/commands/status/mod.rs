@@ -335,6 +335,7 @@ mod tests {
                 alive: true,
                 machine: Some("vps1".into()),
                 braked: false,
+                interval: None,
             }],
             routers: vec![router()],
             owed: vec![item()],

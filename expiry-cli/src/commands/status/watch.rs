@@ -197,6 +197,7 @@ mod tests {
                 alive: true,
                 machine: None,
                 braked: false,
+                interval: None,
             }],
             routers: Vec::new(),
             owed: Vec::new(),

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{StoreError, WatcherStatus};
 use crate::{
-    AuditEvent, AuditId, Brake, LagReport, MacAddr, Progress, Revision, RouterId, Subscriber,
-    SubscriberId, TaskId, TenantId, Undo, Username, Want, WatcherId,
+    AuditEvent, AuditId, Brake, LagReport, MacAddr, Progress, Revision, RouterCounts, RouterId,
+    Subscriber, SubscriberId, TaskId, TenantId, Undo, Username, Want, WatcherId,
 };
 
 /// What happened, how long it took, what comes next, and why somebody is or is not online: for
@@ -37,6 +37,10 @@ pub trait AuditStore: Send + Sync {
 
     /// Returns how long first confirmations took, of all times.
     async fn lag(&self) -> Result<LagReport, StoreError>;
+
+    /// Returns what attempts at cuts came to and how long routers took to answer, of each router that
+    /// is known, by name.
+    async fn counts(&self) -> Result<Vec<RouterCounts>, StoreError>;
 
     /// Returns the next deadlines ahead, at most `limit`.
     async fn upcoming(&self, limit: u32) -> Result<Vec<Upcoming>, StoreError>;

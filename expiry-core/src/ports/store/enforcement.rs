@@ -1,12 +1,16 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::StoreError;
 use crate::{
-    Clocks, Epoch, Intent, Known, MacAddr, Machine, Ownership, Reconciled, Reconciliation,
-    RouterFacts, RouterId, Settled, Settlement, Task, TaskRef, UndoKey, Username, WatcherId,
+    Clocks, Epoch, Histogram, Intent, Known, MacAddr, Machine, Ownership, Reconciled,
+    Reconciliation, RouterFacts, RouterId, Settled, Settlement, Task, TaskRef, UndoKey, Username,
+    WatcherId,
 };
 
 /// What the engine needs: planning, ownership, work, and the record of results.
@@ -114,6 +118,12 @@ pub trait EnforcementStore: Send + Sync {
     /// [`StoreError::Conflict`] if its serial number is another router's.
     async fn router_state(&self, fence: &Fence, state: &RouterState) -> Result<(), StoreError>;
 
+    /// Adds to how long routers took to answer. Needs no fence: it decides nothing.
+    async fn note_requests(
+        &self,
+        requests: &BTreeMap<RouterId, Histogram>,
+    ) -> Result<(), StoreError>;
+
     /// Asks the owners of all routers to try everything owed now.
     async fn nudge(&self) -> Result<(), StoreError>;
 
@@ -139,6 +149,8 @@ pub struct Heartbeat {
     /// No watcher cuts anybody while more than this share of the subscribers, in percent from 1 to
     /// 100, was ended by a change and this watcher is alive.
     pub share_limit: Option<u8>,
+    /// The longest time between two looks of this watcher at the store; `None` if it does not say.
+    pub interval: Option<Duration>,
 }
 
 impl Heartbeat {
@@ -149,6 +161,7 @@ impl Heartbeat {
             ttl,
             place: None,
             share_limit: None,
+            interval: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{StoreError, Upcoming};
 use crate::{
     Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
-    WayIn,
+    WayIn, millis,
 };
 
 /// What is true now, for people and monitoring.
@@ -113,6 +113,9 @@ pub struct WatcherStatus {
     pub machine: Option<String>,
     /// Whether it is braked: it serves no router.
     pub braked: bool,
+    /// The longest time between two of its looks at the store; `None` if it did not say.
+    #[serde(rename = "interval_ms", serialize_with = "millis::option::serialize")]
+    pub interval: Option<Duration>,
 }
 
 /// One router.

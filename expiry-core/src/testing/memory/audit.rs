@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     AuditEntry, AuditEvent, AuditId, AuditKind, AuditStore, Explained, ExplainedRouter,
-    ExplainedTarget, ExplainedUndo, Explanation, LagPoint, LagReport, Pruned, RouterLags,
-    StoreError, TenantId, UndoKey, Upcoming, Username, Want,
+    ExplainedTarget, ExplainedUndo, Explanation, LagPoint, LagReport, Pruned, RouterCounts,
+    RouterLags, StoreError, TenantId, UndoKey, Upcoming, Username, Want,
 };
 
 #[async_trait]
@@ -47,6 +47,10 @@ impl AuditStore for MemoryStore {
 
     async fn lag(&self) -> Result<LagReport, StoreError> {
         self.transaction("lag", |tables, _| Ok(tables.lag()))
+    }
+
+    async fn counts(&self) -> Result<Vec<RouterCounts>, StoreError> {
+        self.transaction("counts", |tables, _| Ok(tables.counted()))
     }
 
     async fn upcoming(&self, limit: u32) -> Result<Vec<Upcoming>, StoreError> {
@@ -99,6 +103,18 @@ impl Tables {
             routers.push(removed);
         }
         LagReport::new(routers)
+    }
+
+    fn counted(&self) -> Vec<RouterCounts> {
+        let of = self.routers.iter().map(|(id, row)| RouterCounts {
+            id: *id,
+            router: row.router.name.clone(),
+            cuts: self.cuts.get(id).cloned().unwrap_or_default(),
+            requests: self.requests.get(id).cloned().unwrap_or_default(),
+        });
+        let mut counts: Vec<_> = of.collect();
+        counts.sort_by(|a, b| a.router.cmp(&b.router));
+        counts
     }
 
     pub(super) fn upcoming(&self, limit: u32, now: DateTime<Utc>) -> Vec<Upcoming> {

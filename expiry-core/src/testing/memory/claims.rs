@@ -60,6 +60,7 @@ impl Tables {
             machine,
             braked,
             share_limit: beat.share_limit,
+            interval: beat.interval,
         };
         self.watchers.insert(beat.watcher, row);
         if let Some((machine, clocks)) = &beat.place {

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,10 +12,10 @@ use super::{
     tables::{Row, Tables},
 };
 use crate::{
-    AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Intent, Known,
-    Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation, RouterFacts, RouterId,
-    RouterSaid, RouterState, Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey,
-    Username, Want, WatcherId, Work,
+    AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Histogram,
+    Intent, Known, Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation,
+    RouterFacts, RouterId, RouterSaid, RouterState, Settled, Settlement, State, StoreError, Task,
+    TaskRef, UndoKey, Username, Want, WatcherId, Work,
 };
 
 #[async_trait]
@@ -162,6 +165,18 @@ impl EnforcementStore for MemoryStore {
                     Ok(())
                 }
             }
+        })
+    }
+
+    async fn note_requests(
+        &self,
+        requests: &BTreeMap<RouterId, Histogram>,
+    ) -> Result<(), StoreError> {
+        self.transaction("note_requests", |tables, _| {
+            for (router, histogram) in requests {
+                tables.requests.entry(*router).or_default().add(histogram);
+            }
+            Ok(())
         })
     }
 

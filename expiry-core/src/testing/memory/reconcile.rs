@@ -10,8 +10,8 @@ use super::{
     tables::{SubscriberRow, Tables},
 };
 use crate::{
-    AuditKind, Found, Known, Missing, Presence, Reconciled, Reconciliation, Router, RouterId,
-    State, StoreError, Stray, Strays, TaskId, UndoKey, Want, WayIn,
+    AuditKind, CutResult, Found, Known, Missing, Presence, Reconciled, Reconciliation, Router,
+    RouterId, State, StoreError, Stray, Strays, TaskId, UndoKey, Want, WayIn,
 };
 
 impl Tables {
@@ -131,6 +131,7 @@ impl Tables {
         let row = self.row_mut(id)?;
         row.progress = progress.clone();
         row.backlog |= now - row.due_at > FRESH;
+        self.count_cut(before.router, Some(CutResult::Returned));
         if let Some(kind) = AuditKind::of_return(&before.progress, &progress, way_in) {
             self.note_row(&before, kind, None, false, now);
         }

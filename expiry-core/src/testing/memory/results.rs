@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{Row, Tables, UndoRow};
 use crate::{
-    AuditEntry, AuditKind, Intent, Outcome, Progress, Recorded, RouterId, Settled, Settlement,
-    State, TaskRef, Trace, Undo, UndoItem, UndoKey, Want,
+    AuditEntry, AuditKind, CutResult, Intent, Outcome, Progress, Recorded, RouterId, Settled,
+    Settlement, State, TaskRef, Trace, Undo, UndoItem, UndoKey, Want,
 };
 
 impl Tables {
@@ -100,10 +100,22 @@ impl Tables {
             lags.of(before.want, recorded.outage).record(lag);
         }
         let (old, new) = (&before.progress, &recorded.progress);
+        self.count_cut(before.router, CutResult::of(before.want, old, outcome));
         let Some(kind) = AuditKind::of_outcome(before.want, old, new, outcome) else {
             return;
         };
         self.note_row(before, kind, recorded.lag, recorded.outage, now);
+    }
+
+    pub(super) fn count_cut(&mut self, router: RouterId, result: Option<CutResult>) {
+        if let Some(result) = result {
+            *self
+                .cuts
+                .entry(router)
+                .or_default()
+                .entry(result)
+                .or_default() += 1;
+        }
     }
 
     /// Adds an event about what stands for a target on a router.

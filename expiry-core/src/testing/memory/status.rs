@@ -187,6 +187,7 @@ impl Tables {
                 alive: row.is_alive(now),
                 machine: row.machine.clone(),
                 braked: row.braked,
+                interval: row.interval,
             })
             .collect();
         watchers.sort_by_key(|row| (Reverse(row.heartbeat_at), row.id));

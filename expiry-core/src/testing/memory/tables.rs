@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::brake::MachineRow;
 use crate::{
-    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, Epoch, Lags, MacAddr, Progress, Revision,
-    Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant,
-    TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, MacAddr,
+    Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId,
+    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -159,6 +159,7 @@ pub(super) struct WatcherRow {
     pub(super) machine: Option<String>,
     pub(super) braked: bool,
     pub(super) share_limit: Option<u8>,
+    pub(super) interval: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -221,6 +222,8 @@ pub(super) struct Tables {
     pub(super) events: Vec<AuditEvent>,
     pub(super) strays: BTreeMap<RouterId, Vec<Stray>>,
     pub(super) lags: BTreeMap<RouterId, Lags>,
+    pub(super) cuts: BTreeMap<RouterId, BTreeMap<CutResult, u64>>,
+    pub(super) requests: BTreeMap<RouterId, Histogram>,
     last_event: i64,
     rows: BTreeMap<TaskId, Row>,
     targets: BTreeMap<(Target, RouterId), TaskId>,

@@ -75,6 +75,7 @@ fn report(owed_items: usize, routers: usize, ends: usize) -> Report {
             alive: true,
             machine: None,
             braked: false,
+            interval: None,
         }],
         routers: (0..routers).map(router).collect(),
         owed: (0..owed_items).map(owed).collect(),

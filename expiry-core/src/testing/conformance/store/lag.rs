@@ -2,8 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::world::{World, facts, name_undo, new_subscriber, ok, recorded};
-use crate::{Access, Lags, Outcome, RouterId, RouterState, Store};
+use super::{
+    reconcile::by_name,
+    world::{World, facts, name_undo, new_subscriber, ok, recorded},
+};
+use crate::{Access, CutResult, Histogram, Lags, Outcome, RouterId, RouterState, Store};
 
 const LOOK_AT_ONCE: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::ZERO),
@@ -128,6 +131,65 @@ pub async fn r9_what_a_removed_router_took_stays_counted(store: Arc<dyn Store>) 
     let counted = of(&report, Some("three")).cuts.count() + of(&report, None).cuts.count();
     assert_eq!(report.all.cuts.count(), counted);
     assert!(of(&report, None).cuts.count() >= 2);
+}
+
+pub async fn r9_attempts_are_counted_by_what_they_came_to(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (router, other) = (world.router("r").await, world.router("other").await);
+    let fence = world.fence(router).await;
+    world.ended("s", &[]).await;
+    let failed = Outcome::Unconfirmed {
+        error: "a session is left".into(),
+        online: Some(true),
+        retry_in: Duration::ZERO,
+    };
+    let back = Outcome::Returned {
+        way_in: None,
+        retry_in: Duration::ZERO,
+    };
+    for outcome in [&failed, &failed, &LOOK_AT_ONCE, &LOOK_AT_ONCE, &back] {
+        let task = world.task(router).await;
+        world.settle_on(router, &task, outcome.clone(), &[]).await;
+    }
+    world.cut(router, &[name_undo("s")]).await;
+    let reading = crate::Reconciliation {
+        on: [(by_name("s"), Some(crate::WayIn::Account))].into(),
+        strays: Vec::new(),
+        pace: Duration::ZERO,
+    };
+    ok(world.reconciled(&fence, &reading).await);
+
+    let counts = ok(world.counts().await);
+
+    let names: Vec<_> = counts.iter().map(|of| of.router.as_str()).collect();
+    assert_eq!(names, ["other", "r"]);
+    assert_eq!((counts[0].id, counts[1].id), (other, router));
+    assert!(counts[0].cuts.is_empty());
+    let of = |result| counts[1].cuts.get(&result).copied();
+    assert_eq!(of(CutResult::Unconfirmed), Some(2));
+    assert_eq!(of(CutResult::Confirmed), Some(2));
+    assert_eq!(of(CutResult::Returned), Some(2));
+}
+
+pub async fn r9_how_long_routers_took_to_answer_adds_up(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let mut counted = Histogram::default();
+    for requests in [&[3, 70][..], &[80, 5_000_000], &[]] {
+        let mut some = Histogram::default();
+        for millis in requests {
+            some.record(Duration::from_millis(*millis));
+        }
+        counted.add(&some);
+        let gone = RouterId(router.0 + 1_000);
+        let noted = [(router, some.clone()), (gone, some)];
+        ok(world.note_requests(&noted.into()).await);
+    }
+
+    let counts = ok(world.counts().await);
+
+    assert_eq!(counts.len(), 1);
+    assert_eq!((counts[0].id, &counts[0].requests), (router, &counted));
 }
 
 pub async fn r8_an_old_epoch_counts_nothing(store: Arc<dyn Store>) {

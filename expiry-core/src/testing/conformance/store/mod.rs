@@ -158,6 +158,8 @@ macro_rules! store_conformance {
                 r9_each_first_confirmation_is_counted_once
                 r9_lags_of_outages_are_counted_apart
                 r9_lags_fall_into_their_buckets
+                r9_attempts_are_counted_by_what_they_came_to
+                r9_how_long_routers_took_to_answer_adds_up
                 r9_what_a_removed_router_took_stays_counted
                 r8_an_old_epoch_counts_nothing
             }
