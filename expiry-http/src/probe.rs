@@ -19,6 +19,9 @@ const LOOKUP: Duration = Duration::from_secs(3);
 /// The longest that somebody who asked is kept waiting, however many routers are tested.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A router that was silent for less may only have had no turn.
+const FAIR: Duration = Duration::from_secs(10);
+
 /// How long the goodbye may take.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -34,11 +37,30 @@ pub(crate) enum Step {
     WrongRouter,
 }
 
-/// What came of it.
+/// Why a router did not answer.
 #[derive(Debug)]
-pub(crate) struct Probed {
-    /// A failure has no step if the test was ended before one failed.
-    pub(crate) result: Result<Answered, (Option<Step>, String)>,
+pub(crate) enum Failure {
+    /// This step failed.
+    Step(Step, String),
+    /// Nothing failed, and nothing came.
+    Silent(String),
+    /// The test was not begun, or was broken off: that says nothing of the router.
+    Untested(String),
+}
+
+impl Failure {
+    pub(crate) fn step(&self) -> Option<Step> {
+        match self {
+            Self::Step(step, _) => Some(*step),
+            Self::Silent(_) | Self::Untested(_) => None,
+        }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Step(_, text) | Self::Silent(text) | Self::Untested(text) => text,
+        }
+    }
 }
 
 /// What a router answered.
@@ -56,18 +78,36 @@ pub(crate) fn deadline() -> Instant {
 }
 
 /// Ends at the deadline, or when the service stops, so that somebody who waits is told so.
-pub(crate) async fn probe(app: &Inner, router: &Router, deadline: Instant) -> Probed {
+pub(crate) async fn probe(
+    app: &Inner,
+    router: &Router,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
     let gateway = (app.service.gateways)();
+    let began = Instant::now();
     let result = tokio::select! {
         biased;
-        () = app.service.stop.cancelled() => Err((None, "the service is stopping".into())),
-        () = sleep_until(deadline) => {
-            Err((None, format!("no answer within {} s", PATIENCE.as_secs())))
+        () = app.service.stop.cancelled() => {
+            Err(Failure::Untested("the service is stopping".into()))
         }
-        result = ask(app, &*gateway, router) => result.map_err(|(step, told)| (Some(step), told)),
+        () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
+        result = ask(app, &*gateway, router) => {
+            result.map_err(|(step, told)| Failure::Step(step, told))
+        }
     };
     let _ = timeout(CLOSE, gateway.close(router.id)).await;
-    Probed { result }
+    result
+}
+
+fn out_of_time(had: Duration) -> Failure {
+    if had >= FAIR {
+        let seconds = had.as_secs_f64();
+        return Failure::Silent(format!("no answer within {seconds:.0} s"));
+    }
+    let all = PATIENCE.as_secs();
+    Failure::Untested(format!(
+        "not tested: the {all} s for all routers were over before its turn was; test it by itself"
+    ))
 }
 
 async fn ask(

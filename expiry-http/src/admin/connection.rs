@@ -14,13 +14,13 @@ use utoipa::ToSchema;
 
 use crate::{
     answers::{OldGuarded, OldWithBody},
-    probe::{Probed, Step, deadline, probe},
+    probe::{Failure, Step, deadline, probe},
     problem::{Problem, Refusal},
     state::Inner,
 };
 
-/// So many routers are tried at once.
-const AT_ONCE: usize = 16;
+/// So many routers are tried at once: of any that fail at the pace of a gateway, all have a turn.
+const AT_ONCE: usize = 64;
 
 /// Whether a router can be reached and lets us in.
 #[derive(Serialize, ToSchema)]
@@ -43,11 +43,12 @@ struct Info {
     name: Option<String>,
     ip: String,
     port: u16,
-    /// `reachable` or `unreachable`.
+    /// `reachable`, `unreachable`, or `unknown` if it was not tested.
     status: &'static str,
-    /// `api_ok`, `login_failed`, `permission_denied`, `wrong_router`, `api_error` or `unreachable`.
+    /// `api_ok`, `login_failed`, `permission_denied`, `wrong_router`, `api_error`, `unreachable` or
+    /// `untested`: the time for all was over, or the service is stopping.
     api_status: &'static str,
-    /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
+    /// The step that failed; null also if nothing came in time, or it was not tested.
     step: Option<Step>,
     error: Option<String>,
     identity: Option<String>,
@@ -90,15 +91,17 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
     let mut routers = app.service.directory.routers().await?;
     routers.retain(|router| router.enabled);
     let deadline = deadline();
-    let tried = stream::iter(routers).map(|router| {
+    let tried = stream::iter(routers.into_iter().enumerate()).map(|(place, router)| {
         let app = Arc::clone(&app);
         async move {
             let name = Some(router.name.clone());
-            test(&app, &router, name, deadline).await
+            (place, test(&app, &router, name, deadline).await)
         }
     });
-    let tried = tried.buffered(AT_ONCE).collect().await;
-    Ok(Json(Tested::of(tried)))
+    let mut tried: Vec<_> = tried.buffer_unordered(AT_ONCE).collect().await;
+    tried.sort_by_key(|(place, _)| *place);
+    let tried = tried.into_iter().map(|(_, info)| info);
+    Ok(Json(Tested::of(tried.collect())))
 }
 
 /// Tries a router that is not saved yet; without a body, or with `{}`, the saved ones.
@@ -180,7 +183,7 @@ pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
 }
 
 async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Instant) -> Info {
-    let Probed { result } = probe(app, router, deadline).await;
+    let result = probe(app, router, deadline).await;
     let address = RouterAddress::place(&router.address.host, router.address.port);
     let success = result.is_ok();
     tracing::info!(address, router = name, success, "router tested");
@@ -210,22 +213,29 @@ async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Inst
             rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
             ..nothing
         },
-        Err((step, error)) => {
-            let (status, api_status) = match step {
-                None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
-                Some(Step::Login) => ("reachable", "login_failed"),
-                Some(Step::Permission) => ("reachable", "permission_denied"),
-                Some(Step::WrongRouter) => ("reachable", "wrong_router"),
-                Some(Step::Protocol) => ("reachable", "api_error"),
-            };
+        Err(failure) => {
+            let (status, api_status) = words(&failure);
             Info {
                 status,
                 api_status,
-                step,
-                error: Some(error),
+                step: failure.step(),
+                error: Some(failure.into_text()),
                 ..nothing
             }
         }
+    }
+}
+
+fn words(failure: &Failure) -> (&'static str, &'static str) {
+    match failure {
+        Failure::Untested(_) => ("unknown", "untested"),
+        Failure::Silent(_) | Failure::Step(Step::NameLookup | Step::TcpConnect, _) => {
+            ("unreachable", "unreachable")
+        }
+        Failure::Step(Step::Login, _) => ("reachable", "login_failed"),
+        Failure::Step(Step::Permission, _) => ("reachable", "permission_denied"),
+        Failure::Step(Step::WrongRouter, _) => ("reachable", "wrong_router"),
+        Failure::Step(Step::Protocol, _) => ("reachable", "api_error"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     admin::connection::check,
     answers::{Guarded, WithBody},
     extract::{Body, Id},
-    probe::{Probed, Step, deadline, probe},
+    probe::{Step, deadline, probe},
     problem::Problem,
     state::Inner,
     v1::{Created, created, subscribers::tenant},
@@ -342,7 +342,7 @@ pub(crate) async fn test(
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
     let router = find(&app, id).await?;
-    let Probed { result } = probe(&app, &router, deadline()).await;
+    let result = probe(&app, &router, deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),
@@ -361,10 +361,10 @@ pub(crate) async fn test(
             uptime: answered.facts.uptime,
             clock_skew_seconds: answered.clock_skew_seconds,
         },
-        Err((step, error)) => RouterTest {
+        Err(failure) => RouterTest {
             success: false,
-            step,
-            error: Some(error),
+            step: failure.step(),
+            error: Some(failure.into_text()),
             rtt_ms: None,
             identity: None,
             serial: None,

@@ -357,7 +357,7 @@ impl expiry_core::RouterGateway for Silent {
 #[tokio::test(start_paused = true)]
 async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
     let world = World::probing(silent);
-    for n in 0..40 {
+    for n in 0..70 {
         world.router_at(&format!("r{n:02}"), 1_000 + n).await;
     }
     let began = tokio::time::Instant::now();
@@ -369,9 +369,22 @@ async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
     assert_eq!(json["success"], false);
     assert_eq!(json["error"], "r00: no answer within 20 s");
     let routers = json["routers"].as_array().expect("a list");
-    assert_eq!(routers.len(), 40);
-    for router in routers {
+    assert_eq!(routers.len(), 70);
+    let names = routers.iter().map(|router| router["name"].as_str());
+    assert!(names.is_sorted());
+    let of = |status: &str| {
+        let has = routers.iter().filter(|router| router["status"] == status);
+        has.collect::<Vec<_>>()
+    };
+    let (silent, untested) = (of("unreachable"), of("unknown"));
+    assert_eq!((silent.len(), untested.len()), (64, 6));
+    for router in silent {
         assert_eq!(router["error"], "no answer within 20 s");
+    }
+    for router in untested {
+        assert_eq!(router["api_status"], "untested");
+        let error = router["error"].as_str().expect("text");
+        assert!(error.starts_with("not tested: "), "{error}");
     }
 }
 
