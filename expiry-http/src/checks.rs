@@ -1,15 +1,12 @@
 //! Checks that somebody asked for: whatever is owed is tried once.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use expiry_core::watcher::{OnceReport, WatchError, Watcher};
-use futures::{FutureExt, future::Shared};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::turns::Turns;
 
 /// The longest that somebody who asked is kept waiting.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,16 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TO_FINISH: Duration = Duration::from_secs(3);
 
 /// What a check came to; `None` if it was cut off.
-type Done = Arc<Result<Option<OnceReport>, WatchError>>;
-type Check = Shared<Pin<Box<dyn Future<Output = Done> + Send>>>;
+type Done = Result<Option<OnceReport>, WatchError>;
 
-/// One check runs at a time. Who asks while one runs gets the next, with all others who ask
-/// meanwhile: what became owed since the running one began is tried then, too.
+/// What became owed since a running check began is tried by the next one, too.
 #[derive(Default)]
-pub(crate) struct Checks {
-    next: Arc<Mutex<Option<Check>>>,
-    running: Arc<tokio::sync::Mutex<()>>,
-}
+pub(crate) struct Checks(Turns<Done>);
 
 impl Checks {
     /// Runs a check. Returns `None` if it took too long; it goes on until it is stopped.
@@ -35,41 +27,20 @@ impl Checks {
         &self,
         watcher: impl FnOnce() -> Watcher,
         stop: &CancellationToken,
-    ) -> Option<Done> {
-        let check = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = next.clone();
-            waiting.unwrap_or_else(|| next.insert(self.start(watcher(), stop)).clone())
-        };
-        timeout(PATIENCE, check).await.ok()
+    ) -> Option<Arc<Done>> {
+        let check = self.0.take(|| run(watcher(), stop.child_token()));
+        timeout(PATIENCE, check).await.ok().flatten()
     }
+}
 
-    fn start(&self, watcher: Watcher, stop: &CancellationToken) -> Check {
-        let (next, running) = (Arc::clone(&self.next), Arc::clone(&self.running));
-        let stop = stop.child_token();
-        let check = tokio::spawn(async move {
-            let turn = running.lock().await;
-            *next.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let ours = stop.clone();
-            let stopped = async {
-                stop.cancelled().await;
-                tokio::time::sleep(TO_FINISH).await;
-            };
-            let done = tokio::select! {
-                done = watcher.run_once(ours) => done.map(Some),
-                () = stopped => Ok(None),
-            };
-            drop(turn);
-            Arc::new(done)
-        });
-        let next = Arc::clone(&self.next);
-        let check = async move {
-            check.await.unwrap_or_else(|panicked| {
-                tracing::error!(%panicked, "a check panicked");
-                *next.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Arc::new(Ok(None))
-            })
-        };
-        check.boxed().shared()
+async fn run(watcher: Watcher, stop: CancellationToken) -> Done {
+    let ours = stop.clone();
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(TO_FINISH).await;
+    };
+    tokio::select! {
+        done = watcher.run_once(ours) => done.map(Some),
+        () = stopped => Ok(None),
     }
 }

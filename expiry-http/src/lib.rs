@@ -29,6 +29,7 @@ mod probe;
 mod problem;
 mod serve;
 mod state;
+mod turns;
 mod v1;
 
 use std::sync::Arc;

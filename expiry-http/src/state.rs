@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
-    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, RouterCounts,
-    RouterGateway, StatusStore, StoreError, Summary, watcher::Watcher,
+    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, Overdue,
+    RouterCounts, RouterGateway, StatusStore, StoreError, Summary, watcher::Watcher,
 };
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Network, auth::Token, cached::Cached, checks::Checks, client::Unheard, guard::Guard,
-    problem::Problem, v1::stream::Feed,
+    problem::Problem, turns::Turns, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -99,6 +99,7 @@ pub(crate) struct Inner {
     pub(crate) time: StoreTime,
     pub(crate) unheard: Unheard,
     pub(crate) checks: Checks,
+    pub(crate) overdue: Turns<Result<Overdue, StoreError>>,
     pub(crate) feed: Arc<Feed>,
 }
 
@@ -165,6 +166,7 @@ impl Inner {
             unheard: Unheard::default(),
             time: StoreTime::new(&service.time),
             checks: Checks::default(),
+            overdue: Turns::default(),
             feed: Feed::new(&service),
             summary,
             lag,
@@ -177,6 +179,13 @@ impl Inner {
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
         let now = self.time.now().await;
         now.map_err(|error| Problem::of_store(&error))
+    }
+
+    /// Returns who is overdue, as it is after the call.
+    pub(crate) async fn overdue(&self) -> Result<Arc<Result<Overdue, StoreError>>, Problem> {
+        let status = Arc::clone(&self.service.status);
+        let turn = self.overdue.take(|| async move { status.overdue().await });
+        turn.await.ok_or_else(Problem::internal)
     }
 
     /// Returns what is true now, at most a second old.

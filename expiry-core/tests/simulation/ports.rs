@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
     Heartbeat, Histogram, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState,
-    Outcome, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query,
+    Outcome, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query,
     Reconciled, Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState,
-    Settled, Settlement, Sighting, Status, StatusStore, StoreError, Summary, TaskRef, Tries,
-    UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
+    Settled, Settlement, Sighting, Status, StatusStore, StoreError, SubscriberId, Summary, TaskRef,
+    Tries, UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
 use rand::{RngExt, rngs::StdRng};
@@ -343,6 +343,17 @@ impl StatusStore for Link {
         limit: u32,
     ) -> Result<(u64, Vec<OwedItem>), StoreError> {
         through!(self, owed(filter, after, limit))
+    }
+
+    async fn overdue(&self) -> Result<Overdue, StoreError> {
+        through!(self, overdue())
+    }
+
+    async fn live_among(
+        &self,
+        subscribers: &BTreeSet<SubscriberId>,
+    ) -> Result<BTreeSet<SubscriberId>, StoreError> {
+        through!(self, live_among(subscribers))
     }
 
     async fn tries(&self) -> Result<Tries, StoreError> {

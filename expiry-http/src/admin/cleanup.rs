@@ -1,11 +1,7 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
-use expiry_core::{Directory, Standing, StatusStore, SubscriberFilter, SubscriberId};
+use expiry_core::{Overdue, StoreError, SubscriberId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,20 +46,17 @@ struct Details {
     )
 )]
 pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleaned>, Refusal> {
-    let status = &*app.service.status;
-    let (before, _) = owed(status).await?;
-    let devices = devices(&*app.service.directory).await?;
+    let before = app.overdue().await?;
+    let before = told(&before)?;
     let report = watcher::check(&app).await?;
-    let (after, now) = owed(status).await?;
-    let mut gone = Vec::new();
-    for &id in before.difference(&after) {
-        // Who paid meanwhile is owed no cut either.
-        let found = app.service.directory.subscriber_by_id(id).await?;
-        if found.is_none_or(|found| found.access.has_ended(now)) {
-            gone.push(id);
-        }
-    }
-    let failed = before.intersection(&after).count();
+    let after = app.overdue().await?;
+    let after = told(&after)?;
+    let is_off = |id: &&SubscriberId| !after.subscribers.contains_key(id);
+    let gone: BTreeSet<_> = before.subscribers.keys().filter(is_off).copied().collect();
+    let failed = before.subscribers.len() - gone.len();
+    // Who paid meanwhile is owed no cut either.
+    let live = app.service.status.live_among(&gone).await?;
+    let gone: Vec<_> = gone.difference(&live).collect();
     let brake = report.as_ref().filter(|report| !report.brakes.is_empty());
     let message = match (brake, failed) {
         (Some(report), _) => watcher::braked(report),
@@ -74,17 +67,17 @@ pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleane
             people(failed)
         ),
     };
-    let of = |id: &SubscriberId| devices.get(id).copied().unwrap_or_default();
+    let devices = gone.iter().filter_map(|id| before.subscribers.get(id));
     Ok(Json(Cleaned {
         success: brake.is_none(),
         message,
         details: Details {
             users_disconnected: gone.len() as u64,
-            devices_deactivated: gone.iter().map(of).sum(),
+            devices_deactivated: devices.sum(),
             failed: failed as u64,
-            total_checked: before.len() as u64,
+            total_checked: before.subscribers.len() as u64,
         },
-        timestamp: seconds(now),
+        timestamp: seconds(after.now),
     }))
 }
 
@@ -96,28 +89,6 @@ fn people(count: usize) -> String {
     }
 }
 
-async fn owed(
-    status: &dyn StatusStore,
-) -> Result<(BTreeSet<SubscriberId>, chrono::DateTime<chrono::Utc>), Problem> {
-    let summary = status.summary(Duration::ZERO, u32::MAX).await?;
-    let ids = summary.unconfirmed.iter().map(|one| one.subscriber);
-    Ok((ids.collect(), summary.status.now))
-}
-
-/// How many devices each has who is owed a cut.
-async fn devices(directory: &dyn Directory) -> Result<BTreeMap<SubscriberId, u64>, Problem> {
-    let filter = SubscriberFilter {
-        standing: Some(Standing::Owed),
-        ..SubscriberFilter::default()
-    };
-    let mut devices = BTreeMap::new();
-    let mut after = SubscriberId(0);
-    loop {
-        let page = directory.find_subscribers(&filter, after, 1_000).await?;
-        let Some(last) = page.last() else {
-            return Ok(devices);
-        };
-        after = last.id;
-        devices.extend(page.iter().map(|one| (one.id, one.devices.len() as u64)));
-    }
+fn told(overdue: &Result<Overdue, StoreError>) -> Result<&Overdue, Problem> {
+    overdue.as_ref().map_err(Problem::of_store)
 }

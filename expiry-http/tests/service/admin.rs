@@ -1,4 +1,11 @@
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::http::{Method, StatusCode};
 use expiry_core::{
@@ -7,6 +14,7 @@ use expiry_core::{
     WatcherId,
     testing::{gateway::Fault as GatewayFault, memory::Fault as StoreFault},
 };
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -200,6 +208,27 @@ async fn r9_who_cannot_be_cut_is_counted_as_failed() {
             .expect("text")
             .contains("stay owed")
     );
+}
+
+/// Two for each who asks first, and two for all others together; the rest may fall between.
+#[tokio::test]
+async fn r9_who_asks_for_a_clean_up_at_once_shares_its_readings() {
+    let world = World::new();
+    world.overdue().await;
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    world.store.fail_when(move |call| {
+        counted.fetch_add(u32::from(call == "overdue"), Ordering::Relaxed);
+        StoreFault::None
+    });
+    let ask = || world.call(Method::POST, "/api/admin/cleanup-expired/", None);
+    let answers = join_all((0..100).map(|_| ask())).await;
+    for answer in answers {
+        let details = answer.json()["details"].take();
+        assert_eq!(details["failed"], 0, "{details}");
+    }
+    let count = count.load(Ordering::Relaxed);
+    assert!((2..=8).contains(&count), "{count}");
 }
 
 const TEST: &str = "/api/admin/mikrotik/test-connection/";

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use expiry_core::{
     AccessChange, AuditEvent, AuditId, AuditStore, ChangeFeed, Directory, EnforcementStore,
     Explanation, Fence, Heartbeat, Histogram, Intent, Known, LagPoint, LagReport, Live, MacAddr,
-    NewRouter, NewSubscriber, OpenWork, Outlook, OwedFilter, OwedItem, OwedPlace, Ownership,
-    Planned, Pruned, PutReport, PutSubscriber, Reconciled, Reconciliation, Router, RouterChange,
-    RouterCounts, RouterId, RouterState, Settled, Settlement, Status, StatusStore, StoreError,
-    Strays, Subscriber, SubscriberFilter, SubscriberId, Summary, TaskRef, Tenant, TenantId, Tries,
-    UndoKey, Upcoming, Username, WatcherId, Work,
+    NewRouter, NewSubscriber, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
+    Ownership, Planned, Pruned, PutReport, PutSubscriber, Reconciled, Reconciliation, Router,
+    RouterChange, RouterCounts, RouterId, RouterState, Settled, Settlement, Status, StatusStore,
+    StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId, Summary, TaskRef, Tenant,
+    TenantId, Tries, UndoKey, Upcoming, Username, WatcherId, Work,
 };
 
 use super::{
@@ -482,6 +482,29 @@ impl StatusStore for Backend {
             let owed = status::owed(&mut tx, filter, after, limit).await?;
             tx.commit().await?;
             Ok(owed)
+        })
+        .await
+    }
+
+    async fn overdue(&self) -> Result<Overdue> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let overdue = summary::overdue(&mut tx).await?;
+            tx.commit().await?;
+            Ok(overdue)
+        })
+        .await
+    }
+
+    async fn live_among(
+        &self,
+        subscribers: &BTreeSet<SubscriberId>,
+    ) -> Result<BTreeSet<SubscriberId>> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let live = summary::live_among(&mut tx, subscribers).await?;
+            tx.commit().await?;
+            Ok(live)
         })
         .await
     }

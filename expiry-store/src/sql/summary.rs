@@ -1,10 +1,14 @@
 //! Counts and lists for pages that show everything at a glance, in one state of the database.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use expiry_core::{SubscriberId, Summary, TenantSummary, Unconfirmed, UnconfirmedOn};
+use expiry_core::{Overdue, SubscriberId, Summary, TenantSummary, Unconfirmed, UnconfirmedOn};
+use sqlx::QueryBuilder;
 
-use super::{Tx, explain, status};
+use super::{CHUNK, Db, Tx, explain, keys::push_numbers, status};
 use crate::{
     error::Result,
     row::{Cell, instant, span},
@@ -30,6 +34,14 @@ const OWED_BY_TENANT: &str = concat!(
     "SELECT s.tenant_id, COUNT(DISTINCT o.subscriber_id) FROM (",
     owed_cuts!(),
     ") AS o JOIN subscriber s ON s.id = o.subscriber_id GROUP BY s.tenant_id"
+);
+
+/// Who has ended and is owed a cut, with the number of devices.
+const OVERDUE: &str = concat!(
+    "SELECT o.subscriber_id, (SELECT COUNT(*) FROM device d WHERE d.subscriber_id = o.subscriber_id)
+     FROM (",
+    owed_cuts!(),
+    ") AS o GROUP BY o.subscriber_id"
 );
 
 /// Who has ended first and is owed a cut, with each router where it is.
@@ -60,6 +72,38 @@ pub(super) async fn summary(tx: &mut Tx, soon: Duration, limit: u32) -> Result<S
         soon: explain::upcoming(tx, until, limit).await?,
         unconfirmed: unconfirmed(tx, limit).await?,
     })
+}
+
+pub(super) async fn overdue(tx: &mut Tx) -> Result<Overdue> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(OVERDUE)
+        .bind(tx.now)
+        .fetch_all(tx.conn())
+        .await?;
+    let mut subscribers = BTreeMap::new();
+    for (subscriber, devices) in rows {
+        subscribers.insert(SubscriberId(subscriber), status::count_of(devices)?);
+    }
+    let now = instant(tx.now)?;
+    Ok(Overdue { now, subscribers })
+}
+
+pub(super) async fn live_among(
+    tx: &mut Tx,
+    subscribers: &BTreeSet<SubscriberId>,
+) -> Result<BTreeSet<SubscriberId>> {
+    let ids: Vec<_> = subscribers.iter().map(|id| id.0).collect();
+    let mut live = BTreeSet::new();
+    for ids in ids.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new("SELECT id FROM subscriber WHERE id IN ");
+        push_numbers(&mut query, ids.iter().copied());
+        query
+            .push(" AND (access = 'forever' OR ends_at > ")
+            .push_bind(tx.now);
+        query.push(")");
+        let found: Vec<i64> = query.build_query_scalar().fetch_all(tx.conn()).await?;
+        live.extend(found.into_iter().map(SubscriberId));
+    }
+    Ok(live)
 }
 
 async fn tenants(tx: &mut Tx, soon: Duration) -> Result<Vec<TenantSummary>> {

@@ -16,8 +16,8 @@ pub use enforcement::{
 };
 pub use error::{Conflict, Missing, StoreError};
 pub use status::{
-    Outlook, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status, StatusStore,
-    Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
+    Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status,
+    StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
 };
 #[cfg(feature = "mock")]
 pub use {

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -35,10 +38,29 @@ pub trait StatusStore: Send + Sync {
     /// it was tried: however much that is, it fits into memory.
     async fn tries(&self) -> Result<Tries, StoreError>;
 
+    /// Returns everybody whose access has ended and of whom a cut is owed on an enabled router. However
+    /// many they are, that fits into memory.
+    async fn overdue(&self) -> Result<Overdue, StoreError>;
+
+    /// Returns who of these has live access.
+    async fn live_among(
+        &self,
+        subscribers: &BTreeSet<SubscriberId>,
+    ) -> Result<BTreeSet<SubscriberId>, StoreError>;
+
     /// Returns everything that is due now, whoever owns the routers: what is owed on enabled
     /// routers, waiting for another try or not, and the cuts that nobody has planned yet. Records
     /// nothing.
     async fn outlook(&self) -> Result<Outlook, StoreError>;
+}
+
+/// Whose access has ended and of whom a cut is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// They, and how many devices each has; of removed ones, none.
+    pub subscribers: BTreeMap<SubscriberId, u64>,
 }
 
 /// What is owed, and when it was last tried.

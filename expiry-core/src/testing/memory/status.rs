@@ -10,10 +10,10 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    Access, Outlook, OwedFilter, OwedItem, OwedPlace, Progress, RouterAddress, RouterStatus,
-    Standing, Status, StatusStore, StoreError, SubscriberFilter, Summary, Task, TaskId, Tenant,
-    TenantId, TenantSummary, Trace, Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId,
-    WatcherStatus,
+    Access, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Progress, RouterAddress,
+    RouterStatus, Standing, Status, StatusStore, StoreError, SubscriberFilter, SubscriberId,
+    Summary, Task, TaskId, Tenant, TenantId, TenantSummary, Trace, Tries, Try, Unconfirmed,
+    UnconfirmedOn, Want, WatcherId, WatcherStatus,
 };
 
 #[async_trait]
@@ -49,6 +49,33 @@ impl StatusStore for MemoryStore {
             items.retain(|item| after.is_none_or(|after| item.place() > after));
             items.truncate(limit as usize);
             Ok((all, items))
+        })
+    }
+
+    async fn overdue(&self) -> Result<Overdue, StoreError> {
+        self.transaction("overdue", |tables, now| {
+            let summary = tables.summary(Duration::ZERO, u32::MAX, now);
+            let subscribers = summary.unconfirmed.iter().map(|one| {
+                let row = tables.subscribers.get(&one.subscriber);
+                let row = row.filter(|row| !row.is_removed());
+                let devices = row.map_or(0, |row| row.subscriber.devices.len());
+                (one.subscriber, devices as u64)
+            });
+            let subscribers = subscribers.collect();
+            Ok(Overdue { now, subscribers })
+        })
+    }
+
+    async fn live_among(
+        &self,
+        subscribers: &BTreeSet<SubscriberId>,
+    ) -> Result<BTreeSet<SubscriberId>, StoreError> {
+        self.transaction("live_among", |tables, now| {
+            let is_live = |id: &&SubscriberId| {
+                let row = tables.subscribers.get(id);
+                row.is_some_and(|row| row.is_live(now))
+            };
+            Ok(subscribers.iter().filter(is_live).copied().collect())
         })
     }
 

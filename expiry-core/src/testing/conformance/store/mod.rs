@@ -331,6 +331,7 @@ macro_rules! store_conformance {
             }
             summary {
                 r9_a_summary_counts_all_and_each_tenant
+                r9_the_overdue_are_those_who_ended_and_are_owed_a_cut
                 r9_who_is_owed_on_two_routers_is_one_with_both
                 r9_what_is_owed_is_read_in_pages_by_router_and_direction
                 subscribers_are_found_by_parts_of_names_devices_and_how_they_stand

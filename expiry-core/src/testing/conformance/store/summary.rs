@@ -18,6 +18,37 @@ fn tenant_counts(summary: &Summary) -> Vec<(Option<&str>, u64, u64, u64)> {
         .collect()
 }
 
+pub async fn r9_the_overdue_are_those_who_ended_and_are_owed_a_cut(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.router("other").await;
+    let planned = world.ended("planned", &[mac(1), mac(2)]).await;
+    let off = world.ended("off", &[]).await;
+    for task in world.tasks(router).await {
+        if task.username.as_ref() == Some(&off.username) {
+            world.confirm(router, &task).await;
+        }
+    }
+    let now = world.time().await;
+    let end = Access::Until(now - TimeDelta::minutes(4));
+    let unplanned = world.add(&new_subscriber("unplanned", end, &[])).await;
+    let live = world.live("live", &[mac(3)]).await;
+    ok(world.remove_device(live.id, mac(3)).await);
+    let forever = new_subscriber("forever", Access::Forever, &[]);
+    let forever = world.add(&forever).await;
+
+    let overdue = ok(world.overdue().await);
+
+    let expected = [(planned.id, 2), (off.id, 0), (unplanned.id, 0)];
+    assert_eq!(overdue.subscribers, expected.into());
+    assert!(overdue.now >= now);
+    let nobody = SubscriberId(i64::MAX);
+    let asked = [planned.id, unplanned.id, live.id, forever.id, nobody];
+    let found = ok(world.live_among(&asked.into()).await);
+    assert_eq!(found, [live.id, forever.id].into());
+    assert!(ok(world.live_among(&[].into()).await).is_empty());
+}
+
 pub async fn r9_a_summary_counts_all_and_each_tenant(store: Arc<dyn Store>) {
     let world = World::new(store);
     let tenant = world.tenant("acme").await;
