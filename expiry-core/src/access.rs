@@ -22,6 +22,8 @@ pub enum Access {
 pub enum AccessChange {
     /// Add this much to the end that is still ahead, else to now.
     Extend(Duration),
+    /// Let it end then, unless it goes on for longer already.
+    ExtendTo(DateTime<Utc>),
     /// Set it, whatever it was.
     Set(Access),
     /// End it now.
@@ -72,6 +74,11 @@ impl Access {
         match change {
             AccessChange::Set(access) => access,
             AccessChange::Revoke => Self::Until(now),
+            AccessChange::ExtendTo(end) => match self {
+                Self::Forever => Self::Forever,
+                Self::None => Self::Until(end),
+                Self::Until(before) => Self::Until(end.max(before)),
+            },
             AccessChange::Extend(by) => match self {
                 Self::Forever => Self::Forever,
                 Self::None => Self::Until(later(now, by)),
@@ -125,6 +132,21 @@ mod tests {
             end(999_999_999).map(Access::in_micros),
             Some(Access::Until(at(101)))
         );
+    }
+
+    #[test]
+    fn extending_to_an_end_takes_nothing_from_who_has_more() {
+        for (before, after) in [
+            (Access::None, Access::Until(at(100))),
+            (Access::Until(at(99)), Access::Until(at(100))),
+            (Access::Until(at(101)), Access::Until(at(101))),
+            (Access::Forever, Access::Forever),
+        ] {
+            assert_eq!(
+                before.changed(AccessChange::ExtendTo(at(100)), at(50)),
+                after
+            );
+        }
     }
 
     proptest! {

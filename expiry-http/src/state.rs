@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
-    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, Overdue,
-    RouterCounts, RouterGateway, StatusStore, StoreError, Summary, watcher::Watcher,
+    AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, Overdue, OwedItem,
+    RouterCounts, RouterGateway, StatusStore, StoreError, Summary, Upcoming, watcher::Watcher,
 };
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub(crate) unheard: Unheard,
     pub(crate) checks: Checks,
     pub(crate) overdue: Turns<Result<Overdue, StoreError>>,
+    pub(crate) upcoming: Turns<Result<Vec<Upcoming>, StoreError>>,
+    pub(crate) owed: Turns<Result<(u64, Vec<OwedItem>), StoreError>>,
     pub(crate) feed: Arc<Feed>,
 }
 
@@ -167,6 +169,8 @@ impl Inner {
             time: StoreTime::new(&service.time),
             checks: Checks::default(),
             overdue: Turns::default(),
+            upcoming: Turns::default(),
+            owed: Turns::default(),
             feed: Feed::new(&service),
             summary,
             lag,

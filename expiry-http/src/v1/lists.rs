@@ -8,7 +8,7 @@ use expiry_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::limit;
+use super::{LONGEST, limit};
 use crate::{answers::Guarded, extract::Params, problem::Problem, state::Inner};
 
 /// How many.
@@ -59,10 +59,20 @@ pub(crate) async fn upcoming(
 ) -> Result<Json<UpcomingList>, Problem> {
     let limit = limit(params.limit)?;
     let now = app.snapshot().await?.summary.status.now;
-    let ahead = app.service.audit.upcoming(limit).await?;
+    let audit = Arc::clone(&app.service.audit);
+    let ahead = app
+        .upcoming
+        .take(|| async move { audit.upcoming(LONGEST).await });
+    let ahead = ahead.await.ok_or_else(Problem::internal)?;
+    let ahead = ahead.as_ref().as_ref().map_err(Problem::of_store)?;
     Ok(Json(UpcomingList {
         now,
-        items: ahead.into_iter().map(UpcomingView::new).collect(),
+        items: ahead
+            .iter()
+            .take(limit as usize)
+            .cloned()
+            .map(UpcomingView::new)
+            .collect(),
         next: None,
     }))
 }
@@ -178,7 +188,7 @@ pub(crate) async fn owed(
             Direction::Restore => Want::Restore,
         }),
     };
-    let (total, items) = app.service.status.owed(filter, after, limit).await?;
+    let (total, items) = page(&app, filter, after, limit).await?;
     let now = app.snapshot().await?.summary.status.now;
     let is_full = items.len() == limit as usize;
     let last = items.last().filter(|_| is_full);
@@ -190,6 +200,25 @@ pub(crate) async fn owed(
             .collect(),
         total,
     }))
+}
+
+/// Reads a page. The first one of all is what most ask for: those who do so at once share a reading.
+async fn page(
+    app: &Inner,
+    filter: OwedFilter,
+    after: Option<OwedPlace>,
+    limit: u32,
+) -> Result<(u64, Vec<OwedItem>), Problem> {
+    let status = Arc::clone(&app.service.status);
+    if after.is_some() || filter != OwedFilter::default() {
+        return Ok(status.owed(filter, after, limit).await?);
+    }
+    let first = app
+        .owed
+        .take(|| async move { status.owed(OwedFilter::default(), None, LONGEST).await });
+    let first = first.await.ok_or_else(Problem::internal)?;
+    let (total, items) = first.as_ref().as_ref().map_err(Problem::of_store)?;
+    Ok((*total, items.iter().take(limit as usize).cloned().collect()))
 }
 
 /// Names a place by numbers: since when, the task or 0, the subscriber, the router.

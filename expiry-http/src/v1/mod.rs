@@ -23,10 +23,13 @@ fn created<T>(at: String, made: T) -> Created<T> {
     (StatusCode::CREATED, [(header::LOCATION, at)], Json(made))
 }
 
+/// Most items of a page.
+const LONGEST: u32 = 500;
+
 /// Reads how long a list may be: 1 to 500, by default 100.
 fn limit(given: Option<u32>) -> Result<u32, Problem> {
     match given.unwrap_or(100) {
-        limit @ 1..=500 => Ok(limit),
+        limit @ 1..=LONGEST => Ok(limit),
         _ => Err(Problem::parameter("limit: from 1 to 500")),
     }
 }

@@ -406,20 +406,31 @@ pub(crate) async fn extend(
             if until <= app.now().await? {
                 return Err(Problem::body("until: it is not ahead; revoke ends access"));
             }
-            let wanted = Access::Until(until).in_micros();
-            let is_shorter = match find(&app, id).await?.access {
-                Access::None => false,
-                Access::Until(end) => wanted.end() < Some(end),
-                Access::Forever => true,
-            };
-            if is_shorter {
-                return Err(Problem::body("until: access goes on for longer already"));
-            }
-            AccessChange::Set(wanted)
+            // Somebody else may extend at the same time: whoever wanted less is told so, and has
+            // shortened nothing.
+            reaches(until, find(&app, id).await?.access)?;
+            AccessChange::ExtendTo(until)
         }
         _ => return Err(Problem::body("give either seconds or until")),
     };
-    change_access(&app, id, change).await
+    let changed = change_access(&app, id, change).await?;
+    if let AccessChange::ExtendTo(until) = change {
+        reaches(until, changed.access)?;
+    }
+    Ok(Json(Names::read(&app).await?.view(&changed)))
+}
+
+/// Refuses to extend to an end that access goes beyond.
+fn reaches(until: DateTime<Utc>, access: Access) -> Result<(), Problem> {
+    let goes_beyond = match access {
+        Access::None => false,
+        Access::Until(end) => Access::Until(until).in_micros().end() < Some(end),
+        Access::Forever => true,
+    };
+    if goes_beyond {
+        return Err(Problem::body("until: access goes on for longer already"));
+    }
+    Ok(())
 }
 
 /// Ends access now.
@@ -441,20 +452,14 @@ pub(crate) async fn revoke(
     State(app): State<Arc<Inner>>,
     Id(id): Id,
 ) -> Result<Json<SubscriberView>, Problem> {
-    change_access(&app, id, AccessChange::Revoke).await
+    let changed = change_access(&app, id, AccessChange::Revoke).await?;
+    let mut names = Names::read(&app).await?;
+    // The names may be a second old, but whether access is live must be said of now.
+    names.now = names.now.max(changed.access.end().unwrap_or(names.now));
+    Ok(Json(names.view(&changed)))
 }
 
-async fn change_access(
-    app: &Inner,
-    id: i64,
-    change: AccessChange,
-) -> Result<Json<SubscriberView>, Problem> {
-    let directory = &*app.service.directory;
-    let changed = directory.change_access(SubscriberId(id), change).await?;
-    let mut names = Names::read(app).await?;
-    // The names may be a second old, but whether access is live must be said of now.
-    if matches!(change, AccessChange::Revoke) {
-        names.now = names.now.max(changed.access.end().unwrap_or(names.now));
-    }
-    Ok(Json(names.view(&changed)))
+async fn change_access(app: &Inner, id: i64, change: AccessChange) -> Result<Subscriber, Problem> {
+    let directory = &app.service.directory;
+    Ok(directory.change_access(SubscriberId(id), change).await?)
 }

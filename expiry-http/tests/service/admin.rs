@@ -210,7 +210,7 @@ async fn r9_who_cannot_be_cut_is_counted_as_failed() {
     );
 }
 
-/// Two for each who asks first, and two for all others together; the rest may fall between.
+/// Each asks twice, and at most a few of those readings are made.
 #[tokio::test]
 async fn r9_who_asks_for_a_clean_up_at_once_shares_its_readings() {
     let world = World::new();

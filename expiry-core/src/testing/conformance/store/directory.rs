@@ -351,6 +351,9 @@ pub async fn access_is_changed_at_the_clock_of_the_database(store: Arc<dyn Store
     let before = world.time().await;
     let longer = ok(world.change_access(live.id, minute).await);
     let again = ok(world.change_access(ended.id, minute).await);
+    let shorter = AccessChange::ExtendTo(end);
+    let same = ok(world.change_access(live.id, shorter).await);
+    assert_eq!(same.access, longer.access);
     let revoked = world.revoke(live.id).await;
     let after = world.time().await;
 
