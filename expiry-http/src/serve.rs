@@ -112,7 +112,67 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use rstest::rstest;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::Instant,
+    };
+
     use super::*;
+
+    /// Sends a beginning of a request, and returns all that comes until the connection is closed.
+    async fn answer_to(sent: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let app = Router::new().route("/", get(|| async { "here" }));
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, app, stop.clone()));
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(sent.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("closed");
+        stop.cancel();
+        serving.await.expect("no panic").expect("served");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[rstest]
+    #[case::no_head("")]
+    #[case::half_a_head("GET / HTTP/1.1\r\nhost: here\r\n")]
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_come_is_waited_for_30_s(#[case] sent: &str) {
+        let began = Instant::now();
+        let answer = answer_to(sent).await;
+        assert!(!answer.contains("here"), "{answer}");
+        let took = began.elapsed();
+        assert!(
+            (HEAD..HEAD + Duration::from_secs(1)).contains(&took),
+            "{took:?}"
+        );
+    }
+
+    #[rstest]
+    #[case::many(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1)))]
+    #[case::long(format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LONGEST_HEAD)))]
+    #[case::long_path(format!("GET /{} HTTP/1.1\r\n\r\n", "b".repeat(LONGEST_HEAD)))]
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused(#[case] sent: String) {
+        let answer = answer_to(&sent).await;
+        let status = answer.split(' ').nth(1);
+        assert!(matches!(status, Some("431" | "414")), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn as_many_lines_as_are_allowed_are_read() {
+        let lines = "a: b\r\n".repeat(MOST_HEADERS - 1);
+        let answer = answer_to(&format!(
+            "GET / HTTP/1.1\r\n{lines}connection: close\r\n\r\n"
+        ))
+        .await;
+        assert!(answer.ends_with("here"), "{answer}");
+    }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]

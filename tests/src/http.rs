@@ -80,9 +80,20 @@ impl Admin {
 /// # Panics
 /// If there is no answer.
 pub async fn call(address: &str, method: &str, path: &str) -> Answer {
+    ask(address, method, path, &[("x-admin-token", TOKEN)]).await
+}
+
+/// Sends a request with these headers and without a body.
+///
+/// # Panics
+/// If there is no answer.
+pub async fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let headers: String = headers.collect();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nx-admin-token: {TOKEN}\r\n\
-         connection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}connection: close\r\n\r\n"
     );
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(request.as_bytes()).await.expect("sent");
