@@ -18,6 +18,12 @@ pub(crate) enum Guarded {
     /// The database cannot be reached.
     #[response(status = SERVICE_UNAVAILABLE, content_type = "application/problem+json")]
     Unavailable(Problem),
+    /// The service failed; its log says how.
+    #[response(status = INTERNAL_SERVER_ERROR, content_type = "application/problem+json")]
+    Failed(Problem),
+    /// There was no answer within 30 s.
+    #[response(status = GATEWAY_TIMEOUT, content_type = "application/problem+json")]
+    TimedOut(Problem),
 }
 
 /// Of endpoints that read a body.
@@ -26,6 +32,9 @@ pub(crate) enum WithBody {
     /// The body is too long.
     #[response(status = PAYLOAD_TOO_LARGE, content_type = "application/problem+json")]
     TooLong(Problem),
+    /// The body took longer than 10 s.
+    #[response(status = REQUEST_TIMEOUT, content_type = "application/problem+json")]
+    TooSlow(Problem),
     /// The body is not JSON.
     #[response(status = UNSUPPORTED_MEDIA_TYPE, content_type = "application/problem+json")]
     NoJson(Problem),
@@ -43,6 +52,12 @@ pub(crate) enum OldGuarded {
     /// The database cannot be reached.
     #[response(status = SERVICE_UNAVAILABLE)]
     Unavailable(Refusal),
+    /// The service failed; its log says how.
+    #[response(status = INTERNAL_SERVER_ERROR)]
+    Failed(Refusal),
+    /// There was no answer within 30 s.
+    #[response(status = GATEWAY_TIMEOUT)]
+    TimedOut(Refusal),
 }
 
 /// Of the old endpoints that read a body.
@@ -51,7 +66,7 @@ pub(crate) enum OldWithBody {
     /// The body is too long.
     #[response(status = PAYLOAD_TOO_LARGE)]
     TooLong(Refusal),
-    /// The body is not JSON.
-    #[response(status = UNSUPPORTED_MEDIA_TYPE)]
-    NoJson(Refusal),
+    /// The body took longer than 10 s.
+    #[response(status = REQUEST_TIMEOUT)]
+    TooSlow(Refusal),
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     client::Client,
     pages::POLICY,
-    problem::{Problem, REQUEST, Refusal},
+    problem::{Problem, REQUEST},
     state::Inner,
 };
 
@@ -106,15 +106,10 @@ fn span(id: &str) -> tracing::Span {
     tracing::error_span!("request", request_id = id)
 }
 
-/// The old endpoints have their own form of errors.
 fn timed_out(path: &str) -> Response {
     let detail = format!("no answer within {} s", LIMIT.as_secs());
     let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail);
-    if path.starts_with("/api/admin/") {
-        Refusal::from(problem).into_response()
-    } else {
-        problem.into_response()
-    }
+    problem.in_form(path.starts_with("/api/admin/"))
 }
 
 #[cfg(test)]

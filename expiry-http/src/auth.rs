@@ -6,17 +6,13 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{
-    client::Client,
-    problem::{Problem, Refusal},
-    state::Inner,
-};
+use crate::{body, client::Client, problem::Problem, state::Inner};
 
 /// The shortest token.
 const SHORTEST: usize = 16;
@@ -54,15 +50,15 @@ pub fn check_token(token: &SecretString) -> Result<(), String> {
     }
 }
 
-/// Returns what is given in each of the three places.
-fn given(headers: &HeaderMap) -> [Option<&[u8]>; 3] {
-    let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    let bearer = value("authorization").and_then(|value| {
+/// Returns what is given in the three places.
+fn given(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let bearer = values("authorization").filter_map(|value| {
         let (scheme, token) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
     });
-    [value("x-admin-token"), value("x-admin-access"), bearer]
-        .map(|token| token.filter(|token| !token.is_empty()))
+    let plain = values("x-admin-token").chain(values("x-admin-access"));
+    plain.chain(bearer).filter(|token| !token.is_empty())
 }
 
 /// Lets in who has the token in any place: clients send leftovers in the others.
@@ -73,13 +69,13 @@ pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<
     if let Some(wait) = app.guard.wait(client.address) {
         return Err(Denied::Wait(wait.as_secs() + 1));
     }
-    let given = given(headers);
-    let is_right = |so_far, token: &Option<_>| so_far | app.token.is(*token);
-    if given.iter().fold(false, is_right) {
+    // As long for who sends none as for who sends one.
+    let none = app.token.is(None);
+    if given(headers).fold(none, |so_far, token| so_far | app.token.is(Some(token))) {
         return Ok(());
     }
     // Who sent no token guessed none; who sent several guessed as often.
-    for _ in given.iter().flatten() {
+    for _ in given(headers) {
         app.guard.failed(client.address);
         tracing::warn!(client = %client.address, "sign-in refused");
     }
@@ -107,11 +103,7 @@ impl Denied {
 
     fn response(self, is_old: bool) -> Response {
         let problem = self.problem();
-        let mut response = if is_old {
-            Refusal::from(problem).into_response()
-        } else {
-            problem.into_response()
-        };
+        let mut response = problem.in_form(is_old);
         let headers = response.headers_mut();
         match self {
             Self::Unknown => {
@@ -163,10 +155,19 @@ async fn enter(app: &Inner, request: Request, next: Next, is_old: bool) -> Respo
         request.headers(),
         &app.service.proxies,
     );
-    match check(app, client, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(denied) => denied.response(is_old),
+    if let Err(denied) = check(app, client, request.headers()) {
+        body::read_away(request).await;
+        return denied.response(is_old);
     }
+    let is_order = !request.method().is_safe();
+    let response = match body::take_in(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.in_form(is_old),
+    };
+    if is_order {
+        app.summary.forget();
+    }
+    response
 }
 
 #[cfg(test)]
@@ -189,22 +190,26 @@ mod tests {
 
     #[test]
     fn it_is_found_in_three_places() {
-        for (at, name, value) in [
-            (0, "x-admin-token", "t"),
-            (1, "x-admin-access", "t"),
-            (2, "authorization", "Bearer t"),
-            (2, "authorization", "bearer t"),
-        ] {
+        let found = |pairs: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            let mut expected = [None; 3];
-            expected[at] = Some(&b"t"[..]);
-            assert_eq!(given(&headers), expected, "{name}");
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let given: Vec<_> = given(&headers).map(<[u8]>::to_vec).collect();
+            given
+        };
+        for (name, value) in [
+            ("x-admin-token", "t"),
+            ("x-admin-access", "t"),
+            ("authorization", "Bearer t"),
+            ("authorization", "bearer t"),
+        ] {
+            assert_eq!(found(&[(name, value)]), [b"t"], "{name}");
         }
         for (name, value) in [("authorization", "Basic t"), ("x-admin-token", "")] {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            assert_eq!(given(&headers), [None; 3], "{name}");
+            assert!(found(&[(name, value)]).is_empty(), "{name}");
         }
+        let twice = [("x-admin-token", "a"), ("x-admin-token", "b")];
+        assert_eq!(found(&twice), [b"a", b"b"]);
     }
 }

@@ -19,8 +19,12 @@ type Flight<T> = Shared<Pin<Box<dyn Future<Output = Loaded<T>> + Send>>>;
 type Load<T> =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>> + Send + Sync>;
 
-/// A value that is at most a second old, but to who waited for a reading that took longer. However many ask, one reading at a time is under way. While
-/// the value is asked for, the next reading begins shortly before it gets too old, so that hardly
+/// A failure is told to all who ask for so long after its reading began.
+const FAILED: Duration = Duration::from_millis(500);
+
+/// A value that is at most a second old, but to who waited for a reading that took longer. However
+/// many ask, one reading at a time is under way, whether they succeed or fail. While the value is
+/// asked for, the next reading begins shortly before it gets too old, so that hardly
 /// anybody ever waits for one: that costs hardly more readings than asking once a second.
 pub(crate) struct Cached<T>(Arc<Shelf<T>>);
 
@@ -31,6 +35,9 @@ struct Shelf<T> {
 
 struct State<T> {
     value: Option<(Arc<T>, Instant)>,
+    failure: Option<(Arc<StoreError>, Instant)>,
+    /// Counts what was forgotten: a reading that began before is not kept.
+    generation: u64,
     flight: Option<Flight<T>>,
     /// Whether anybody asked since the last reading began.
     asked: bool,
@@ -45,6 +52,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
             load: Box::new(move || Box::pin(load())),
             state: Mutex::new(State {
                 value: None,
+                failure: None,
+                generation: 0,
                 flight: None,
                 asked: false,
             }),
@@ -56,12 +65,24 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let flight = {
             let mut state = self.0.state();
             state.asked = true;
-            match &state.value {
-                Some((value, since)) if since.elapsed() <= OLDEST => return Ok(Arc::clone(value)),
+            match (&state.value, &state.failure) {
+                (Some((value, since)), _) if since.elapsed() <= OLDEST => {
+                    return Ok(Arc::clone(value));
+                }
+                (_, Some((error, since))) if since.elapsed() <= FAILED => {
+                    return Err(Arc::clone(error));
+                }
                 _ => self.0.flight(&mut state),
             }
         };
         flight.await
+    }
+
+    /// Has the next who asks get what is true after this.
+    pub(crate) fn forget(&self) {
+        let mut state = self.0.state();
+        state.generation += 1;
+        (state.value, state.failure, state.flight) = (None, None, None);
     }
 }
 
@@ -74,22 +95,29 @@ impl<T: Send + Sync + 'static> Shelf<T> {
     fn flight(self: &Arc<Self>, state: &mut State<T>) -> Flight<T> {
         let flight = state.flight.get_or_insert_with(|| {
             state.asked = false;
-            self.start()
+            self.start(state.generation)
         });
         flight.clone()
     }
 
-    fn start(self: &Arc<Self>) -> Flight<T> {
+    fn start(self: &Arc<Self>, generation: u64) -> Flight<T> {
         let kept = Arc::clone(self);
         let load = (self.load)();
         let began = Instant::now();
         let reading = tokio::spawn(async move {
             let loaded = load.await.map(Arc::new).map_err(Arc::new);
             let mut state = kept.state();
+            if state.generation != generation {
+                return loaded;
+            }
             state.flight = None;
-            if let Ok(value) = &loaded {
-                state.value = Some((Arc::clone(value), began));
-                tokio::spawn(Arc::clone(&kept).renew(began, began.elapsed()));
+            match &loaded {
+                Ok(value) => {
+                    state.value = Some((Arc::clone(value), began));
+                    state.failure = None;
+                    tokio::spawn(Arc::clone(&kept).renew(began, began.elapsed()));
+                }
+                Err(error) => state.failure = Some((Arc::clone(error), began)),
             }
             drop(state);
             loaded
@@ -99,7 +127,10 @@ impl<T: Send + Sync + 'static> Shelf<T> {
             match reading.await {
                 Ok(loaded) => loaded,
                 Err(panicked) => {
-                    kept.state().flight = None;
+                    let mut state = kept.state();
+                    if state.generation == generation {
+                        state.flight = None;
+                    }
                     Err(Arc::new(StoreError::Unavailable(Box::new(panicked))))
                 }
             }
@@ -113,7 +144,8 @@ impl<T: Send + Sync + 'static> Shelf<T> {
         let ahead = (took * 2).clamp(OLDEST / 50, OLDEST / 10);
         sleep_until(began + OLDEST - ahead).await;
         let mut state = self.state();
-        if state.asked {
+        let is_of_this = state.value.as_ref().is_some_and(|(_, of)| *of == began);
+        if state.asked && is_of_this {
             drop(self.flight(&mut state));
         }
     }
@@ -181,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_told_and_not_kept() {
+    async fn a_failure_is_told_to_all_for_a_moment_and_not_kept() {
         let failed = AtomicU32::new(0);
         let cached = Cached::new(move || {
             let first = failed.fetch_add(1, Ordering::Relaxed) == 0;
@@ -193,7 +225,27 @@ mod tests {
                 }
             }
         });
-        assert!(cached.get().await.is_err());
+        for _ in 0..9 {
+            assert!(cached.get().await.is_err());
+        }
+        sleep(FAILED * 2).await;
         assert_eq!(*cached.get().await.expect("read"), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_forgotten_is_told_to_nobody_who_asks_later() {
+        let (count, cached) = counting(Duration::from_millis(30));
+        let cached = Arc::new(cached);
+        let asked = Arc::clone(&cached);
+        let early = tokio::spawn(async move { asked.get().await });
+        sleep(Duration::from_millis(10)).await;
+        cached.forget();
+        assert_eq!(*cached.get().await.expect("read"), 2);
+        assert_eq!(*early.await.expect("no panic").expect("read"), 1);
+        assert_eq!(*cached.get().await.expect("read"), 2, "the later one");
+        cached.forget();
+        assert_eq!(*cached.get().await.expect("read"), 3);
+        sleep(Duration::from_secs(3)).await;
+        assert!(count.load(Ordering::Relaxed) <= 4, "nobody asks");
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use expiry_core::watcher::{OnceReport, WatchError, Watcher};
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::turns::Turns;
@@ -14,22 +14,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a check that was stopped may take to finish what is on the wire.
 const TO_FINISH: Duration = Duration::from_secs(3);
 
-/// What a check came to; `None` if it was cut off.
-type Done = Result<Option<OnceReport>, WatchError>;
+/// What a check came to.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Report(Result<OnceReport, WatchError>),
+    /// The service stopped before it was through.
+    Stopped,
+}
 
 /// What became owed since a running check began is tried by the next one, too.
 #[derive(Default)]
 pub(crate) struct Checks(Turns<Done>);
 
 impl Checks {
-    /// Runs a check. Returns `None` if it took too long; it goes on until it is stopped.
+    /// Runs a check. Returns `None` if it broke.
+    ///
+    /// # Errors
+    /// If it took too long; it goes on until it is stopped.
     pub(crate) async fn run(
         &self,
         watcher: impl FnOnce() -> Watcher,
         stop: &CancellationToken,
-    ) -> Option<Arc<Done>> {
+    ) -> Result<Option<Arc<Done>>, Elapsed> {
         let check = self.0.take(|| run(watcher(), stop.child_token()));
-        timeout(PATIENCE, check).await.ok().flatten()
+        timeout(PATIENCE, check).await
     }
 }
 
@@ -40,7 +48,7 @@ async fn run(watcher: Watcher, stop: CancellationToken) -> Done {
         tokio::time::sleep(TO_FINISH).await;
     };
     tokio::select! {
-        done = watcher.run_once(ours) => done.map(Some),
-        () = stopped => Ok(None),
+        done = watcher.run_once(ours) => Done::Report(done),
+        () = stopped => Done::Stopped,
     }
 }

@@ -58,16 +58,15 @@ impl Client {
         let mut address = peer.ip().to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter();
         let mut hops: Vec<_> = forwarded
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         let came_through = TRACES.iter().any(|trace| headers.contains_key(*trace));
         let is_unheard = !hops.is_empty() && !is_trusted(address);
         while is_trusted(address) {
             let Some(hop) = hops.pop() else { break };
-            match hop.trim().parse::<IpAddr>() {
-                Ok(hop) => address = hop.to_canonical(),
-                Err(_) => break,
+            match parsed(hop) {
+                Some(hop) => address = hop.to_canonical(),
+                None => break,
             }
         }
         Self {
@@ -78,8 +77,17 @@ impl Client {
     }
 }
 
+/// Some proxies add the port, and brackets to an IPv6 address.
+fn parsed(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|at| at.ip());
+    let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    hop.parse().ok().or_else(with_port).or_else(in_brackets)
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
     use rstest::rstest;
 
     use super::*;
@@ -93,6 +101,9 @@ mod tests {
     #[case("10.8.0.1", "198.51.100.7", "198.51.100.7", false)]
     #[case("10.8.0.1", "1.1.1.1, 198.51.100.7, 10.8.0.2", "198.51.100.7", false)]
     #[case("10.8.0.1", "nonsense", "10.8.0.1", false)]
+    #[case("10.8.0.1", "caf\u{e9}, 198.51.100.7:5678", "198.51.100.7", false)]
+    #[case("10.8.0.1", "[2001:db8::1]:443", "2001:db8::1", false)]
+    #[case("10.8.0.1", "198.51.100.7, [2001:db8::1]", "2001:db8::1", false)]
     // A proxy on this machine that nobody declared is no reason to trust the whole world.
     #[case("127.0.0.1", "198.51.100.7", "127.0.0.1", false)]
     #[case("10.8.0.1", "127.0.0.1", "127.0.0.1", false)]
@@ -107,7 +118,8 @@ mod tests {
         extensions.insert(Peer(SocketAddr::new(peer.parse().expect("an address"), 1)));
         let mut headers = HeaderMap::new();
         if !forwarded.is_empty() {
-            headers.insert("x-forwarded-for", forwarded.parse().expect("a value"));
+            let value = HeaderValue::from_bytes(forwarded.as_bytes());
+            headers.insert("x-forwarded-for", value.expect("a value"));
         }
         let address = address.parse().expect("an address");
         let client = Client::of(&extensions, &headers, &trusted);

@@ -16,6 +16,7 @@ mod answers;
 mod api;
 mod around;
 mod auth;
+mod body;
 mod cached;
 mod checks;
 mod client;
@@ -35,12 +36,12 @@ mod v1;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    extract::DefaultBodyLimit,
-    http::{StatusCode, Uri},
+    Router,
+    http::{HeaderValue, StatusCode, Uri, header},
     middleware::from_fn_with_state,
     routing::get,
 };
+use bytes::Bytes;
 use utoipa::openapi::OpenApi;
 
 pub use auth::check_token;
@@ -50,9 +51,6 @@ pub use state::{Service, Words};
 
 use problem::Problem;
 use state::Inner;
-
-/// The longest body that is read.
-const LONGEST_BODY: usize = 64 * 1024;
 
 /// Puts the routes together, to be run by [`serve()`]. Run by anything else, all callers count as one
 /// from elsewhere: none reads the metrics without the token, and who guesses locks everybody out.
@@ -66,14 +64,18 @@ pub fn app(service: Service) -> Router {
     let (v1, _) = api::v1().split_for_parts();
     let (admin, _) = api::admin().split_for_parts();
     let (watching, _) = api::watching().split_for_parts();
-    let description = Arc::new(api::description());
+    let description = api::description().to_json().unwrap_or_default();
+    let description = Bytes::from(description);
     let v1 = v1
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(guarded);
     let v1 = v1.route(
         "/openapi.json",
-        get(async move || Json(OpenApi::clone(&description))),
+        get(async move || {
+            let kind = HeaderValue::from_static("application/json");
+            ([(header::CONTENT_TYPE, kind)], description.clone())
+        }),
     );
     let admin = admin
         .merge(admin::without_slash())
@@ -89,7 +91,6 @@ pub fn app(service: Service) -> Router {
         .nest("/api/admin", admin)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn_with_state(Arc::clone(&app), around::every_request))
         .with_state(app)
 }

@@ -134,9 +134,22 @@ fn token(config: &HttpConfig, loader: &mut Loader) -> SecretString {
 async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), Failure> {
     let listener = TcpListener::bind(wanted.address)
         .await
-        .map_err(|source| Failure::usage(Wrong::Listen(wanted.address, source)))?;
+        .map_err(|source| not_listening(wanted.address, source))?;
     let address = listener.local_addr().map_err(Failure::failed)?;
-    let store = host.store().await?;
+    let open = async {
+        let store = host.store().await?;
+        // Its own connections: whoever asks a lot takes none away from the watcher inside.
+        let of_watcher = if wanted.has_watcher {
+            host.store().await?
+        } else {
+            Arc::clone(&store)
+        };
+        Ok::<_, Failure>((store, of_watcher))
+    };
+    let (store, of_watcher) = tokio::select! {
+        opened = open => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let host = Arc::new(host);
     let service = service(&host, &store, wanted.token, wanted.proxies, &stop);
     tracing::info!(%address, watcher = wanted.has_watcher, "listening");
@@ -167,7 +180,7 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     };
     let watch = async {
         tokio::select! {
-            ended = host.watch(store, &stop) => ended,
+            ended = host.watch(of_watcher, &stop) => ended,
             () = overdue => {
                 tracing::warn!("the watcher was cut off by the stop; what it did is looked at again");
                 Ok(())
@@ -185,6 +198,21 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     watched.and(served)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells what waiting may mend, another that is about to let go of the address or a network that is
+/// about to come up, from what is wrong with the configuration.
+fn not_listening(address: SocketAddr, source: io::Error) -> Failure {
+    let may_heal = matches!(
+        source.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable
+    );
+    let wrong = Wrong::Listen(address, source);
+    if may_heal {
+        Failure::failed(wrong)
+    } else {
+        Failure::usage(wrong)
+    }
 }
 
 fn service(

@@ -49,6 +49,15 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// Answers as the path wants it: the old endpoints have their own form of errors.
+    pub(crate) fn in_form(self, is_old: bool) -> Response {
+        if is_old {
+            Refusal::from(self).into_response()
+        } else {
+            self.into_response()
+        }
+    }
+
     pub(crate) fn parameter(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
     }
@@ -143,10 +152,6 @@ impl From<StoreError> for Problem {
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = "the body is longer than 64 KiB";
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",

@@ -7,6 +7,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
 use tokio::{
     net::TcpListener,
@@ -32,6 +33,9 @@ const MOST_HEADERS: usize = 64;
 /// Most connections at once; others wait.
 const MOST_CONNECTIONS: usize = 4_096;
 
+/// So many files are left for what else needs some: databases, routers, a watcher inside.
+const OTHER_FILES: usize = 256;
+
 /// How long a peer may leave what was sent to it unread.
 const UNREAD: Duration = Duration::from_secs(30);
 
@@ -46,10 +50,11 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(room()));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD)
+        .half_close(true)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS);
     loop {
@@ -89,6 +94,23 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
         );
     }
     Ok(())
+}
+
+/// How many connections there are files for.
+fn room() -> usize {
+    let room = files().saturating_sub(OTHER_FILES);
+    room.clamp(OTHER_FILES / 4, MOST_CONNECTIONS)
+}
+
+/// How many files may be open, once that is as many as are needed and allowed.
+fn files() -> usize {
+    let wanted = (MOST_CONNECTIONS + OTHER_FILES) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    let soft = limit.current.unwrap_or(u64::MAX);
+    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    let (current, maximum) = (Some(raised), limit.maximum);
+    let may = raised > soft && setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok();
+    usize::try_from(if may { raised } else { soft }).unwrap_or(usize::MAX)
 }
 
 async fn accept(

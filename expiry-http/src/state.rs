@@ -13,7 +13,7 @@ use expiry_core::{
     RouterCounts, RouterGateway, StatusStore, StoreError, Summary, Upcoming, watcher::Watcher,
 };
 use secrecy::SecretString;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -98,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) counts: Cached<Vec<RouterCounts>>,
     pub(crate) time: StoreTime,
     pub(crate) unheard: Unheard,
+    /// One at a time is read.
+    long_list: Semaphore,
     pub(crate) checks: Checks,
     pub(crate) overdue: Turns<Result<Overdue, StoreError>>,
     pub(crate) upcoming: Turns<Result<Vec<Upcoming>, StoreError>>,
@@ -167,6 +169,7 @@ impl Inner {
             guard: Guard::default(),
             unheard: Unheard::default(),
             time: StoreTime::new(&service.time),
+            long_list: Semaphore::new(1),
             checks: Checks::default(),
             overdue: Turns::default(),
             upcoming: Turns::default(),
@@ -190,6 +193,14 @@ impl Inner {
         let status = Arc::clone(&self.service.status);
         let turn = self.overdue.take(|| async move { status.overdue().await });
         turn.await.ok_or_else(Problem::internal)
+    }
+
+    /// Returns what is true after the call, with lists of another length than is kept at hand.
+    pub(crate) async fn whole(&self, limit: u32) -> Result<Summary, Problem> {
+        let turn = self.long_list.acquire().await;
+        let summary = self.service.status.summary(SOON, limit).await;
+        drop(turn);
+        Ok(summary?)
     }
 
     /// Returns what is true now, at most a second old.

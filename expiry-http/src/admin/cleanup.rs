@@ -5,7 +5,10 @@ use expiry_core::{Overdue, StoreError, SubscriberId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{seconds, watcher};
+use super::{
+    seconds,
+    watcher::{self, Checked},
+};
 use crate::{
     answers::OldGuarded,
     problem::{Problem, Refusal},
@@ -48,7 +51,7 @@ struct Details {
 pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleaned>, Refusal> {
     let before = app.overdue().await?;
     let before = told(&before)?;
-    let report = watcher::check(&app).await?;
+    let checked = watcher::check(&app).await?;
     let after = app.overdue().await?;
     let after = told(&after)?;
     let is_off = |id: &&SubscriberId| !after.subscribers.contains_key(id);
@@ -57,19 +60,23 @@ pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleane
     // Who paid meanwhile is owed no cut either.
     let live = app.service.status.live_among(&gone).await?;
     let gone: Vec<_> = gone.difference(&live).collect();
-    let brake = report.as_ref().filter(|report| !report.brakes.is_empty());
-    let message = match (brake, failed) {
-        (Some(report), _) => watcher::braked(report),
-        (None, 0) => format!("{} disconnected", people(gone.len())),
-        (None, failed) => format!(
+    let hindered = match &checked {
+        Checked::Through(report) if !report.brakes.is_empty() => Some(watcher::braked(report)),
+        Checked::Stopped => Some(watcher::STOPPING.into()),
+        Checked::Through(_) | Checked::TakesLonger => None,
+    };
+    let success = hindered.is_none();
+    let message = hindered.unwrap_or_else(|| match failed {
+        0 => format!("{} disconnected", people(gone.len())),
+        failed => format!(
             "{} disconnected, {} not confirmed off yet: the cuts stay owed",
             people(gone.len()),
             people(failed)
         ),
-    };
+    });
     let devices = gone.iter().filter_map(|id| before.subscribers.get(id));
     Ok(Json(Cleaned {
-        success: brake.is_none(),
+        success,
         message,
         details: Details {
             users_disconnected: gone.len() as u64,

@@ -1,14 +1,10 @@
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, header},
-};
+use axum::{Json, body::Bytes, extract::State};
 use expiry_core::{Router, RouterAddress, RouterId};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -71,8 +67,31 @@ pub(crate) struct Given {
     #[schema(format = "password", required = false)]
     password: String,
     /// By default 8728.
-    #[schema(minimum = 1, maximum = 65535)]
-    api_port: Option<u16>,
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 65535)]
+    api_port: Option<Port>,
+}
+
+/// Old clients send what was typed, digits in a text.
+#[derive(Deserialize)]
+#[serde(try_from = "Value")]
+struct Port(u16);
+
+impl TryFrom<Value> for Port {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let number = match &value {
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => value.as_u64().and_then(|number| u16::try_from(number).ok()),
+        };
+        number
+            .map(Self)
+            .ok_or("api_port: it must be from 1 to 65535")
+    }
 }
 
 /// Tries the saved routers.
@@ -121,34 +140,19 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
 )]
 pub(crate) async fn given(
     State(app): State<Arc<Inner>>,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Bytes,
 ) -> Result<Json<Tested>, Refusal> {
-    let body = body.map_err(|rejection| {
-        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = "the body is longer than 64 KiB";
-            Problem::new(rejection.status(), "body_too_large", detail)
-        } else {
-            Problem::body(rejection.body_text())
-        }
-    })?;
+    // Old clients name other types than that of JSON, or none.
     let is_empty = |fields: serde_json::Map<_, _>| fields.is_empty();
-    if body.is_empty() || serde_json::from_slice(&body).is_ok_and(is_empty) {
+    if body.trim_ascii().is_empty() || serde_json::from_slice(&body).is_ok_and(is_empty) {
         return saved(State(app)).await;
-    }
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.to_ascii_lowercase().starts_with("application/json") {
-        let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        let detail = "the body must be application/json";
-        return Err(Problem::new(status, "unsupported_media_type", detail).into());
     }
     let given: Option<Given> =
         serde_json::from_slice(&body).map_err(|error| Problem::body(error.to_string()))?;
     let Some(given) = given else {
         return saved(State(app)).await;
     };
-    let port = given.api_port.unwrap_or(8728);
+    let port = given.api_port.map_or(8728, |port| port.0);
     check(&given.router_ip, port)?;
     let router = Router {
         id: RouterId(0),

@@ -8,13 +8,17 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use expiry_core::{Health, HealthReport, Summary, Unconfirmed, watcher::OnceReport};
+use expiry_core::{
+    Health, HealthReport, Status, Summary, Unconfirmed,
+    watcher::{OnceReport, WatchError},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::seconds;
 use crate::{
     answers::OldGuarded,
+    checks::Done,
     extract::Params,
     problem::{Problem, Refusal},
     state::{Inner, MOST},
@@ -89,12 +93,15 @@ struct On {
     since: String,
 }
 
+/// Longer lists are not made.
+const LONGEST: u32 = 100_000;
+
 /// How long the lists may be.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Limit {
-    /// Most entries of each list, 0 to 1000.
-    #[param(minimum = 0, maximum = 1000, default = 100)]
+    /// Most entries of each list.
+    #[param(minimum = 0, maximum = 100_000, default = 100)]
     limit: Option<u32>,
 }
 
@@ -117,15 +124,19 @@ pub(crate) async fn show(
     params: Result<Params<Limit>, Problem>,
 ) -> Result<Response, Refusal> {
     let limit = params?.0.limit.unwrap_or(100);
-    if limit > MOST {
-        let detail = format!("limit: at most {MOST}");
+    if limit > LONGEST {
+        let detail = format!("limit: at most {LONGEST}");
         return Err(Problem::parameter(detail).into());
     }
-    let snapshot = app.snapshot().await?;
-    let body = snapshot.answer(limit, |summary| {
+    let written = |summary: &Summary| {
         let answer = WatcherAnswer::new(summary, limit as usize, app.service.interval);
         serde_json::to_vec(&answer).map_or_else(|_| Bytes::new(), Bytes::from)
-    });
+    };
+    let body = if limit <= MOST {
+        app.snapshot().await?.answer(limit, written)
+    } else {
+        written(&app.whole(limit).await?)
+    };
     let kind = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
@@ -133,7 +144,12 @@ pub(crate) async fn show(
 impl WatcherAnswer {
     fn new(summary: &Summary, limit: usize, interval: Duration) -> Self {
         let status = &summary.status;
-        let HealthReport { health, reasons } = HealthReport::of(status);
+        let expired: u64 = summary.tenants.iter().map(|tenant| tenant.owed).sum();
+        // The old clients know only of those whose access has ended, not of removed devices.
+        let HealthReport { health, reasons } = HealthReport::of(&Status {
+            owed_subscribers: expired,
+            ..status.clone()
+        });
         let names: BTreeMap<_, _> = summary
             .tenants
             .iter()
@@ -151,7 +167,7 @@ impl WatcherAnswer {
             expires_at: seconds(one.ends_at),
             remaining_minutes: minutes(one.ends_at - status.now),
         });
-        let expired = summary.unconfirmed.iter().take(limit);
+        let overdue = summary.unconfirmed.iter().take(limit);
         let alive = || status.watchers.iter().filter(|watcher| watcher.alive);
         let slowest = alive().filter_map(|watcher| watcher.interval).max();
         Self {
@@ -163,11 +179,11 @@ impl WatcherAnswer {
             statistics: Statistics {
                 total_active_users: status.live_subscribers,
                 expiring_in_30_min: summary.expiring,
-                expired_but_still_active: summary.tenants.iter().map(|tenant| tenant.owed).sum(),
+                expired_but_still_active: expired,
             },
             by_tenant: by_tenant(summary),
             expiring_soon: expiring.collect(),
-            expired_not_disconnected: expired
+            expired_not_disconnected: overdue
                 .map(|one| Overdue::new(one, name(&one.tenant), status.now))
                 .collect(),
             health: word(health).into(),
@@ -246,21 +262,22 @@ pub(crate) struct Triggered {
     )
 )]
 pub(crate) async fn trigger(State(app): State<Arc<Inner>>) -> Result<Json<Triggered>, Refusal> {
-    let report = check(&app).await?;
-    let (success, message) = match &report {
-        Some(report) if report.brakes.is_empty() => {
+    let checked = check(&app).await?;
+    let (success, message) = match &checked {
+        Checked::Through(report) if report.brakes.is_empty() => {
             (true, "Expiry check triggered successfully".into())
         }
-        Some(report) => (false, braked(report)),
-        None => (
+        Checked::Through(report) => (false, braked(report)),
+        Checked::TakesLonger => (
             true,
             "Expiry check triggered successfully; not everything was tried within 20 s".into(),
         ),
+        Checked::Stopped => (false, STOPPING.into()),
     };
     Ok(Json(Triggered {
         success,
         message,
-        timestamp: seconds(app.snapshot().await?.summary.status.now),
+        timestamp: seconds(app.now().await?),
     }))
 }
 
@@ -272,19 +289,28 @@ pub(super) fn braked(report: &OnceReport) -> String {
     )
 }
 
-/// Runs a check. `None`: it is not through yet.
-pub(super) async fn check(app: &Inner) -> Result<Option<OnceReport>, Problem> {
-    let Some(done) = app
-        .checks
-        .run(&app.service.watchers, &app.service.stop)
-        .await
-    else {
-        return Ok(None);
+/// How far a check has come.
+pub(super) enum Checked {
+    Through(OnceReport),
+    /// It goes on.
+    TakesLonger,
+    /// The service stopped meanwhile.
+    Stopped,
+}
+
+/// What is said of a check that was cut off.
+pub(super) const STOPPING: &str = "the service is stopping; what is owed stays owed";
+
+pub(super) async fn check(app: &Inner) -> Result<Checked, Problem> {
+    let (watchers, stop) = (&app.service.watchers, &app.service.stop);
+    let Ok(done) = app.checks.run(watchers, stop).await else {
+        return Ok(Checked::TakesLonger);
     };
-    match &*done {
-        Ok(report) => Ok(report.clone()),
-        Err(expiry_core::watcher::WatchError::Store(error)) => Err(Problem::of_store(error)),
-        Err(error) => {
+    match &*done.ok_or_else(Problem::internal)? {
+        Done::Stopped => Ok(Checked::Stopped),
+        Done::Report(Ok(report)) => Ok(Checked::Through(report.clone())),
+        Done::Report(Err(WatchError::Store(error))) => Err(Problem::of_store(error)),
+        Done::Report(Err(error)) => {
             tracing::error!(error = error as &dyn std::error::Error, "a check failed");
             Err(Problem::internal())
         }

@@ -107,7 +107,8 @@ pub(crate) async fn explain(
     let found = find(&app, id).await?;
     let audit = &*app.service.audit;
     let explanation = audit.explain(found.tenant, &found.username, EVENTS).await?;
-    let names = Names::read(&app).await?;
+    let mut names = Names::read(&app).await?;
+    names.now = explanation.now;
     let words = &*app.service.words;
     let told = words.explained(&explanation, names.slug(&found));
     let subscribers = explanation.subscribers.iter().zip(told);

@@ -107,7 +107,7 @@ pub(crate) async fn lag(State(app): State<Arc<Inner>>) -> Result<Json<LagAnswer>
         }
     });
     Ok(Json(LagAnswer {
-        now: app.snapshot().await?.summary.status.now,
+        now: app.now().await?,
         all: LagsView::new(&report.all),
         routers: routers.collect(),
         recent: recent.into_iter().map(Point::new).collect(),

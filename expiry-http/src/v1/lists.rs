@@ -58,7 +58,7 @@ pub(crate) async fn upcoming(
     Params(params): Params<HowMany>,
 ) -> Result<Json<UpcomingList>, Problem> {
     let limit = limit(params.limit)?;
-    let now = app.snapshot().await?.summary.status.now;
+    let now = app.now().await?;
     let audit = Arc::clone(&app.service.audit);
     let ahead = app
         .upcoming
@@ -188,10 +188,11 @@ pub(crate) async fn owed(
             Direction::Restore => Want::Restore,
         }),
     };
-    let (total, items) = page(&app, filter, after, limit).await?;
-    let now = app.snapshot().await?.summary.status.now;
-    let is_full = items.len() == limit as usize;
-    let last = items.last().filter(|_| is_full);
+    let (total, mut items) = page(&app, filter, after, limit + 1).await?;
+    let now = app.now().await?;
+    let has_more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let last = items.last().filter(|_| has_more);
     Ok(Json(OwedList {
         next: last.map(|item| cursor(item.place())),
         items: items
@@ -215,7 +216,7 @@ async fn page(
     }
     let first = app
         .owed
-        .take(|| async move { status.owed(OwedFilter::default(), None, LONGEST).await });
+        .take(|| async move { status.owed(OwedFilter::default(), None, LONGEST + 1).await });
     let first = first.await.ok_or_else(Problem::internal)?;
     let (total, items) = first.as_ref().as_ref().map_err(Problem::of_store)?;
     Ok((*total, items.iter().take(limit as usize).cloned().collect()))

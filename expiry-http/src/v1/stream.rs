@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, broadcast},
+    task::yield_now,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ const PAGE: u32 = 256;
 const MISSED: u32 = 32;
 
 /// So many readers that come back may read at once what they missed.
-const CATCHING_UP: usize = 4;
+const CATCHING_UP: usize = 2;
 
 /// The wait after what was missed could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -158,21 +159,26 @@ impl Feed {
         loop {
             let last = self.lock().last;
             let events = self.audit.events(last, PAGE).await?;
-            let is_last = events.len() < PAGE as usize;
-            let mut tail = self.lock();
-            for event in &events {
-                let frame = Arc::new(self.frame(event));
-                tail.last = frame.id;
-                if tail.recent.len() == KEPT as usize {
-                    tail.recent.pop_front();
-                }
-                tail.recent.push_back(Arc::clone(&frame));
-                // Nobody listens if it fails, which is as good.
-                let _ = self.sender.send(frame);
-            }
-            if is_last {
+            self.send(&events);
+            if events.len() < PAGE as usize {
                 return Ok(());
             }
+            // Who reads along is not to lag behind a burst.
+            yield_now().await;
+        }
+    }
+
+    fn send(&self, events: &[AuditEvent]) {
+        let mut tail = self.lock();
+        for event in events {
+            let frame = Arc::new(self.frame(event));
+            tail.last = frame.id;
+            if tail.recent.len() == KEPT as usize {
+                tail.recent.pop_front();
+            }
+            tail.recent.push_back(Arc::clone(&frame));
+            // Nobody listens if it fails, which is as good.
+            let _ = self.sender.send(frame);
         }
     }
 
@@ -323,10 +329,7 @@ impl Reader {
             return Ok(reader);
         };
         if let Some(missed) = reader.feed.recent_after(after) {
-            for frame in missed {
-                reader.last = frame.id;
-                reader.ready.push_back(frame.bytes.clone());
-            }
+            reader.push(&missed);
             return Ok(reader);
         }
         let at = reader.feed.recorded_at(after).await?;
@@ -364,8 +367,12 @@ impl Reader {
                     }
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.live = self.live.resubscribe();
-                        let tail = feed.lock().last;
-                        self.resync(tail, "slow");
+                        if let Some(missed) = feed.recent_after(self.last) {
+                            self.push(&missed);
+                        } else {
+                            let tail = feed.lock().last;
+                            self.resync(tail, "slow");
+                        }
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
@@ -395,6 +402,25 @@ impl Reader {
         }
         if is_last || self.last >= until {
             self.behind = None;
+            self.rejoin();
+        }
+    }
+
+    /// Goes on with what comes. More may have come meanwhile than is held for one reader.
+    fn rejoin(&mut self) {
+        self.live = self.live.resubscribe();
+        let tail = self.feed.lock().last;
+        match self.feed.recent_after(self.last) {
+            Some(missed) => self.push(&missed),
+            None if self.last < tail => self.behind = Some(tail),
+            None => {}
+        }
+    }
+
+    fn push(&mut self, frames: &[Arc<Frame>]) {
+        for frame in frames {
+            self.last = frame.id;
+            self.ready.push_back(frame.bytes.clone());
         }
     }
 

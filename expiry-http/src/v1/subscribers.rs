@@ -74,7 +74,7 @@ impl From<Access> for AccessView {
 pub(crate) struct Names {
     tenants: BTreeMap<i64, Tenant>,
     routers: BTreeMap<i64, String>,
-    now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl Names {
@@ -88,7 +88,7 @@ impl Names {
             routers: routers
                 .map(|router| (router.id.0, router.name.clone()))
                 .collect(),
-            now: status.now,
+            now: app.now().await?,
         })
     }
 
@@ -454,7 +454,7 @@ pub(crate) async fn revoke(
 ) -> Result<Json<SubscriberView>, Problem> {
     let changed = change_access(&app, id, AccessChange::Revoke).await?;
     let mut names = Names::read(&app).await?;
-    // The names may be a second old, but whether access is live must be said of now.
+    // Told from the time of the store, which may have been read a second ago.
     names.now = names.now.max(changed.access.end().unwrap_or(names.now));
     Ok(Json(names.view(&changed)))
 }

@@ -17,7 +17,7 @@ use expiry_core::{
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{TOKEN, World};
 
 const STATUS: &str = "/api/admin/expiry-watcher/";
 
@@ -119,7 +119,7 @@ async fn lists_are_as_long_as_asked_and_counts_are_of_all() {
         };
         world.store.add_subscriber(&new).await.expect("added");
     }
-    for (limit, expected) in [(0, 0), (2, 2), (1000, 3)] {
+    for (limit, expected) in [(0, 0), (2, 2), (1_000, 3), (100_000, 3)] {
         let json = world.get(&format!("{STATUS}?limit={limit}")).await.json();
         assert_eq!(
             json["expiring_soon"].as_array().map(Vec::len),
@@ -127,11 +127,32 @@ async fn lists_are_as_long_as_asked_and_counts_are_of_all() {
         );
         assert_eq!(json["statistics"]["expiring_in_30_min"], 3);
     }
-    for wrong in ["1001", "-1", "many", ""] {
+    for wrong in ["100001", "-1", "many", ""] {
         let refused = world.get(&format!("{STATUS}?limit={wrong}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
         assert_eq!(refused.json()["success"], false);
     }
+}
+
+#[tokio::test]
+async fn r9_a_device_that_live_access_has_lost_is_no_reason_of_the_old_health() {
+    let world = World::new();
+    let beat = Heartbeat::new(WatcherId::fresh(), Duration::from_mins(1));
+    world.store.own(&beat).await.expect("recorded");
+    world.router("tower").await;
+    let live = world.subscriber("255700000001", 3_600).await;
+    let mac = *live.devices.first().expect("one");
+    world.store.plan_due(9).await.expect("planned");
+    let removed = world.store.remove_device(live.id, mac).await;
+    removed.expect("removed");
+    let json = world.get(STATUS).await.json();
+    assert_eq!(json["expired_not_disconnected"], json!([]));
+    assert_eq!(
+        (&json["health"], &json["health_reasons"]),
+        (&json!("healthy"), &json!([]))
+    );
+    let overview = world.get("/api/v1/overview").await.json();
+    assert_eq!(overview["health"], "needs_attention", "{overview}");
 }
 
 #[tokio::test]
@@ -260,7 +281,15 @@ async fn a_router_that_answers_is_told_with_what_it_is() {
     let world = World::probing(answering(Ok(facts)));
     world.router("tower").await;
     let given = json!({"router_ip": "127.0.0.1", "username": "u", "password": "p"});
-    for answer in [world.get(TEST).await, world.post(TEST, given).await] {
+    // As a form on a page of the old clients sends it.
+    let typed =
+        r#"{"router_ip": "127.0.0.1", "username": "u", "password": "p", "api_port": "8728"}"#;
+    let typed = axum::http::Request::post(TEST)
+        .header("x-admin-token", TOKEN)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(typed.into());
+    let typed = world.send(typed.expect("a request")).await;
+    for answer in [world.get(TEST).await, world.post(TEST, given).await, typed] {
         let json = answer.json();
         assert_eq!(
             (&json["success"], &json["error"]),
@@ -328,6 +357,12 @@ async fn without_a_router_there_is_nothing_to_test_and_it_says_what_to_do() {
         (&json!(false), &Value::Null)
     );
     assert!(json["error"].as_str().expect("text").contains("router_ip"));
+    for (kind, nothing) in [("text/plain", " \r\n"), ("application/json", "null")] {
+        let request = axum::http::Request::post(TEST).header("x-admin-token", TOKEN);
+        let request = request.header("content-type", kind).body(nothing.into());
+        let answer = world.send(request.expect("a request")).await;
+        assert_eq!(answer.json()["message"], "No router to test", "{kind}");
+    }
     for wrong in [
         json!({"router_ip": "127.0.0.1"}),
         json!({"router_ip": "", "username": "u", "password": "p"}),

@@ -115,6 +115,34 @@ async fn a_reader_that_comes_back_has_missed_nothing() {
     }
 }
 
+/// More happens while it reads what it missed than is held for one reader.
+#[tokio::test]
+async fn who_catches_up_is_not_slow_whatever_happens_meanwhile() {
+    let world = World::new();
+    let mut expected = 1;
+    let mut happen = async || {
+        for _ in 0..1_500 {
+            tenant(&world, &format!("t{expected}")).await;
+            expected += 1;
+        }
+        expected
+    };
+    happen().await;
+    let mut live = Stream::open(&world, None).await;
+    let (begun, _, _) = live.next().await.expect("a message");
+    assert_eq!(begun, "0-1500");
+    let mut late = Stream::open(&world, Some("0-1")).await;
+    assert_eq!(late.next().await.expect("a message").1, "ready");
+    let end = happen().await;
+    for _ in 1_501..end {
+        assert_eq!(live.next().await.expect("a message").1, "audit");
+    }
+    for number in 2..end {
+        let (id, event, _) = late.next().await.expect("a message");
+        assert_eq!((id, event.as_str()), (format!("0-{number}"), "audit"));
+    }
+}
+
 #[tokio::test]
 async fn an_id_that_is_not_kept_asks_for_a_fresh_start() {
     let world = World::new();

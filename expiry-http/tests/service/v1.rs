@@ -376,6 +376,39 @@ async fn what_is_not_there_has_a_code_of_its_own() {
 }
 
 #[tokio::test]
+async fn r9_who_gave_an_order_reads_what_came_of_it() {
+    let world = World::new();
+    let router = world.router("tower").await;
+    let live = world.subscriber("255700000001", 3_600).await;
+    let (router, subscriber) = (
+        format!("/api/v1/routers/{router}"),
+        format!("/api/v1/subscribers/{}", live.id),
+    );
+    let enabled = async || world.get(&router).await.json()["enabled"].take();
+    let state = async || world.get(&subscriber).await.json()["state"].take();
+    assert_eq!(
+        (enabled().await, state().await),
+        (json!(true), json!("live"))
+    );
+    for (order, expected) in [("disable", false), ("enable", true)] {
+        let order = format!("{router}/{order}");
+        let told = world.call(Method::POST, &order, None).await.json();
+        assert_eq!(told["enabled"], expected);
+        assert_eq!(enabled().await, expected);
+    }
+    let revoke = format!("{subscriber}/revoke");
+    world.call(Method::POST, &revoke, None).await;
+    assert_eq!(state().await, "ended");
+    let explain = world.get(&format!("{subscriber}/explain")).await.json();
+    assert_eq!(explain["subscriber"]["state"], "ended");
+    let overview = world.get("/api/v1/overview").await.json();
+    assert_eq!(overview["counts"]["live_subscribers"], 0);
+    let again = json!({"seconds": 60});
+    world.post(&format!("{subscriber}/extend"), again).await;
+    assert_eq!(state().await, "live");
+}
+
+#[tokio::test]
 async fn r9_lists_say_what_is_ahead_owed_and_explained() {
     let world = World::new();
     world.router("tower").await;
@@ -397,11 +430,16 @@ async fn r9_lists_say_what_is_ahead_owed_and_explained() {
         (&json!("unconfirmed"), &json!("tower"))
     );
     assert!(item["seconds_owed"].as_i64() >= Some(59));
+    let more =
+        json!({"username": "later", "access": {"kind": "until", "at": "2026-01-01T00:00:00Z"}});
+    world.post("/api/v1/subscribers", more).await;
     let owed = world.get("/api/v1/owed?limit=1").await.json();
-    let next = owed["next"].as_str().expect("as full as it may be");
+    let next = owed["next"].as_str().expect("one more is owed");
     let rest = format!("/api/v1/owed?limit=1&cursor={next}");
     let rest = world.get(&rest).await.json();
-    assert_eq!((&rest["items"], &rest["next"]), (&json!([]), &Value::Null));
+    let names = [&owed, &rest].map(|page| page["items"][0]["username"].clone());
+    assert_eq!(names, ["later", "over"]);
+    assert_eq!((&rest["total"], &rest["next"]), (&json!(2), &Value::Null));
     let explained = world
         .get(&format!("/api/v1/subscribers/{}/explain", over.id))
         .await
@@ -415,7 +453,7 @@ async fn r9_lists_say_what_is_ahead_owed_and_explained() {
         Some(18)
     );
     let events = world.get("/api/v1/events?last=1").await.json();
-    assert_eq!(events["items"][0]["username"], "next");
+    assert_eq!(events["items"][0]["username"], "later");
     let next = events["next"].as_str().expect("an id");
     let after = world
         .get(&format!("/api/v1/events?after={next}"))
