@@ -6,4 +6,5 @@ mod changes;
 mod markup;
 mod pictures;
 mod stage;
+mod troubles;
 mod view;
