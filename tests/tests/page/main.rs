@@ -3,6 +3,7 @@
 
 mod browser;
 mod changes;
+mod feed;
 mod markup;
 mod pictures;
 mod stage;
