@@ -6,6 +6,7 @@ mod changes;
 mod feed;
 mod markup;
 mod pictures;
+mod session;
 mod stage;
 mod troubles;
 mod view;
