@@ -3,6 +3,7 @@
 
 mod browser;
 mod changes;
+mod docs_page;
 mod feed;
 mod markup;
 mod pictures;
