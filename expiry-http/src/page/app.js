@@ -77,7 +77,10 @@ let loadAll = () => {};
 
 function message({ event, data }) {
   if (event === "ready") heard(data.now);
-  if (event === "ready" || event === "resync") loadFeed({ anew: event === "resync" });
+  if (event === "ready" || event === "resync") {
+    loadFeed({ anew: event === "resync" });
+    subscriber.again();
+  }
   if (event === "audit") happened(data);
   loadAll();
 }

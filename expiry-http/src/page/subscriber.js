@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { announce, byId, el, follow, mark, say } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, countdown, relative, timeOfDay, utc } from "./words.js";
+import { bothClocks, countdown, relative, sentence, timeOfDay, utc } from "./words.js";
 
 const UNITS = { minutes: 60, hours: 3600, days: 86_400 };
 const RELOAD_MS = 400;
@@ -14,6 +14,8 @@ let shown = 0;
 let reload = 0;
 /** Whether a change is under way: a second one must not be made by mistake. */
 let isChanging = false;
+/** What went wrong with a change, and with explaining: neither may hide the other. */
+const problems = { change: "", explain: "" };
 /** Told after a change: it may be made elsewhere, too. */
 let changed = () => {};
 
@@ -55,7 +57,8 @@ export function open(id, username) {
   for (const part of ["subscriber-about", "subscriber-left"]) say(byId(part), "");
   byId("subscriber-state").hidden = true;
   byId("subscriber-body").hidden = true;
-  problem("");
+  problem("change", "");
+  problem("explain", "");
   note("");
   byId("extend").reset();
   if (!dialog.open) dialog.showModal();
@@ -65,8 +68,12 @@ export function open(id, username) {
 
 /** Something happened to a subscriber: if it is the one that is shown, it is explained anew. */
 export function happened({ subscriber, kind }) {
-  const mayMatter = subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_");
-  if (shown === 0 || !mayMatter) return;
+  if (subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_")) again();
+}
+
+/** Soon explains anew who is shown. */
+export function again() {
+  if (shown === 0) return;
   clearTimeout(reload);
   reload = setTimeout(load, RELOAD_MS);
 }
@@ -77,9 +84,10 @@ async function load() {
     const found = await get(`/subscribers/${id}/explain`);
     if (id !== shown) return;
     explained = found;
+    problem("explain", "");
     draw();
   } catch (error) {
-    if (id === shown) problem(`Cannot be explained: ${error.message}`);
+    if (id === shown) problem("explain", `Cannot be explained: ${error.message}`);
   }
 }
 
@@ -175,7 +183,7 @@ async function change(username, done, make) {
   if (isChanging) return;
   isChanging = true;
   preview();
-  problem("");
+  problem("change", "");
   note("");
   try {
     const told = await make();
@@ -184,7 +192,7 @@ async function change(username, done, make) {
     changed();
   } catch (error) {
     const unknown = `It is not known whether ${username} was ${done}: look before you try again`;
-    problem(error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`);
+    problem("change", error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`);
   }
   byId("subscriber").scrollTop = 0;
   // Until it is known what came of it, nobody can tell what a second change would do.
@@ -193,9 +201,11 @@ async function change(username, done, make) {
   preview();
 }
 
-function problem(text) {
-  say(byId("subscriber-problem"), text);
-  byId("subscriber-problem").hidden = text === "";
+function problem(of, text) {
+  problems[of] = text;
+  const told = Object.values(problems).filter(Boolean).map(sentence).join(" ");
+  say(byId("subscriber-problem"), told);
+  byId("subscriber-problem").hidden = told === "";
 }
 
 function note(text) {

@@ -80,3 +80,55 @@ async fn what_the_service_refuses_is_said_where_it_was_asked_for() {
     page.until_says("#subscriber-left", "left").await;
     stage.close().await;
 }
+
+#[tokio::test]
+async fn r9_a_change_whose_answer_is_lost_is_neither_said_to_be_made_nor_refused() {
+    let stage = Stage::signed_in().await;
+    let name = "255700000012";
+    stage.subscriber(name, "20m", "02:00:00:00:00:12").await;
+    let page = &stage.browser;
+    page.until_says("#upcoming", name).await;
+    page.click("#upcoming button.name").await;
+    page.until_says("#subscriber-why", "Router tower").await;
+    // The request is on its way when the service goes.
+    stage.freeze().await;
+    page.click("#extend-do").await;
+    page.until("document.querySelector('#extend-do').disabled")
+        .await;
+    let dark = stage.kill().await;
+    let page = &dark.browser;
+    page.until("!document.querySelector('#extend-do').disabled")
+        .await;
+    page.until_says(
+        "#subscriber-problem",
+        "It is not known whether 255700000012 was extended: look before you try again",
+    )
+    .await;
+    assert_eq!(page.text("#subscriber-note").await, "");
+
+    page.until_says("#subscriber-problem", "Cannot be explained")
+        .await;
+
+    // Nobody is there who could take the request.
+    page.click("#revoke").await;
+    page.until("document.querySelector('#confirm').open").await;
+    page.click("#confirm-yes").await;
+    page.until_says(
+        "#subscriber-problem",
+        "It is not known whether 255700000012 was revoked: look before you try again",
+    )
+    .await;
+    page.until("!document.querySelector('#revoke').disabled")
+        .await;
+    assert_eq!(page.text("#subscriber-note").await, "");
+
+    let stage = dark.serve().await;
+    let page = &stage.browser;
+    page.until_silent("#subscriber-problem", "Cannot be explained")
+        .await;
+    page.until_says("#subscriber-problem", "was revoked: look before")
+        .await;
+    page.until_says("#subscriber-left", "left, until").await;
+    assert_eq!(page.complaints().await, Vec::<String>::new());
+    stage.close().await;
+}

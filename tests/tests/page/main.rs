@@ -3,7 +3,11 @@
 
 mod browser;
 mod changes;
+mod docs_page;
+mod feed;
 mod markup;
 mod pictures;
+mod session;
 mod stage;
+mod troubles;
 mod view;

@@ -23,9 +23,18 @@ impl Stage {
 
     /// The same, after something was done to the router that no watcher has seen yet.
     pub(crate) async fn after(prepare: impl FnOnce(&SimRouter)) -> Self {
+        Self::start(&[], prepare).await
+    }
+
+    /// The same, with other settings of the service.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::start(settings, |_| {}).await
+    }
+
+    async fn start(settings: &[(&str, &str)], prepare: impl FnOnce(&SimRouter)) -> Self {
         let world = World::new(None).await;
         prepare(&world.router);
-        let (service, address) = serve(&world, "127.0.0.1:0").await;
+        let (service, address) = serve(&world, "127.0.0.1:0", settings).await;
         let url = format!("http://{address}/");
         let browser = Browser::start(1440, 900).await;
         browser.open(&url).await;
@@ -71,6 +80,11 @@ impl Stage {
             .with(|sim| sim.client_can_move_bytes(device))
     }
 
+    /// Makes the service fall silent: what is asked of it gets no answer.
+    pub(crate) async fn freeze(&self) {
+        self.service.signal("STOP").await;
+    }
+
     /// Kills the service, as a power cut does.
     pub(crate) async fn kill(self) -> Dark {
         let Self {
@@ -103,6 +117,11 @@ pub(crate) struct Dark {
 impl Dark {
     /// Starts the service again, where it was.
     pub(crate) async fn serve(self) -> Stage {
+        self.serve_with(&[]).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn serve_with(self, settings: &[(&str, &str)]) -> Stage {
         let Self {
             world,
             browser,
@@ -112,7 +131,7 @@ impl Dark {
             .trim_start_matches("http://")
             .trim_end_matches('/')
             .to_owned();
-        let (service, _) = serve(&world, &address).await;
+        let (service, _) = serve(&world, &address, settings).await;
         Stage {
             world,
             browser,
@@ -122,13 +141,16 @@ impl Dark {
     }
 }
 
-async fn serve(world: &World, listen: &str) -> (Service, String) {
-    let http = world
+async fn serve(world: &World, listen: &str, settings: &[(&str, &str)]) -> (Service, String) {
+    let usual = world
         .expiry
         .clone()
         .with("EXPIRY_HTTP_TOKEN", TOKEN)
         .with("EXPIRY_LISTEN", listen)
         .with("EXPIRY_WATCHER_ENABLED", "true");
+    let http = settings
+        .iter()
+        .fold(usual, |http, (name, value)| http.with(name, *value));
     let mut service = http.http(&[]);
     let line = service.line("listening").await;
     let (_, address) = line.split_once("address=").expect("it says where");
