@@ -53,8 +53,9 @@ pub struct RouterCounts {
     pub router: String,
     /// Attempts at cuts by what they came to; those that never were are missing.
     pub cuts: BTreeMap<CutResult, u64>,
-    /// From a request until the router had answered it. One that failed is not counted, and the few
-    /// of the last seconds before a watcher was killed are lost.
+    /// From a request until the router had answered it. One that failed is not counted. The few
+    /// of the last seconds before a watcher was killed, or while it stopped, may be lost, and those whose
+    /// record got no answer counted twice.
     pub requests: Histogram,
 }
 

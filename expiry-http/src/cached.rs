@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -36,11 +37,30 @@ struct Shelf<T> {
 struct State<T> {
     value: Option<(Arc<T>, Instant)>,
     failure: Option<(Arc<StoreError>, Instant)>,
-    /// Counts what was forgotten: a reading that began before is not kept.
-    generation: u64,
+    /// The reading that who asks now waits for.
     flight: Option<Flight<T>>,
+    /// Whether that one reads already, or waits for the one before.
+    has_begun: bool,
+    /// A reading that began before what it reads was changed: the next one waits for it.
+    outdated: Option<Flight<T>>,
+    /// Counts the changes: what was read before one is not kept.
+    generation: u64,
     /// Whether anybody asked since the last reading began.
     asked: bool,
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            failure: None,
+            flight: None,
+            has_begun: false,
+            outdated: None,
+            generation: 0,
+            asked: false,
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
@@ -50,13 +70,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
     {
         Self(Arc::new(Shelf {
             load: Box::new(move || Box::pin(load())),
-            state: Mutex::new(State {
-                value: None,
-                failure: None,
-                generation: 0,
-                flight: None,
-                asked: false,
-            }),
+            state: Mutex::default(),
         }))
     }
 
@@ -78,11 +92,15 @@ impl<T: Send + Sync + 'static> Cached<T> {
         flight.await
     }
 
-    /// Has the next who asks get what is true after this.
+    /// What is read was changed: who asks after this gets what is true after it.
     pub(crate) fn forget(&self) {
         let mut state = self.0.state();
-        state.generation += 1;
-        (state.value, state.failure, state.flight) = (None, None, None);
+        state.value = None;
+        if state.has_begun {
+            state.generation += 1;
+            state.has_begun = false;
+            state.outdated = state.flight.take();
+        }
     }
 }
 
@@ -93,24 +111,36 @@ impl<T: Send + Sync + 'static> Shelf<T> {
 
     /// Returns the reading that is under way, or begins one.
     fn flight(self: &Arc<Self>, state: &mut State<T>) -> Flight<T> {
-        let flight = state.flight.get_or_insert_with(|| {
-            state.asked = false;
-            self.start(state.generation)
-        });
-        flight.clone()
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        state.asked = false;
+        let flight = self.start(state.outdated.take());
+        state.flight = Some(flight.clone());
+        flight
     }
 
-    fn start(self: &Arc<Self>, generation: u64) -> Flight<T> {
+    fn start(self: &Arc<Self>, before: Option<Flight<T>>) -> Flight<T> {
         let kept = Arc::clone(self);
-        let load = (self.load)();
-        let began = Instant::now();
         let reading = tokio::spawn(async move {
-            let loaded = load.await.map(Arc::new).map_err(Arc::new);
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            let generation = {
+                let mut state = kept.state();
+                state.has_begun = true;
+                state.generation
+            };
+            let began = Instant::now();
+            let loaded = AssertUnwindSafe((kept.load)()).catch_unwind().await;
+            let loaded = loaded
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("the reading panicked".into())));
+            let loaded = loaded.map(Arc::new).map_err(Arc::new);
             let mut state = kept.state();
             if state.generation != generation {
                 return loaded;
             }
-            state.flight = None;
+            (state.flight, state.has_begun) = (None, false);
             match &loaded {
                 Ok(value) => {
                     state.value = Some((Arc::clone(value), began));
@@ -122,18 +152,10 @@ impl<T: Send + Sync + 'static> Shelf<T> {
             drop(state);
             loaded
         });
-        let kept = Arc::clone(self);
         let flight = async move {
-            match reading.await {
-                Ok(loaded) => loaded,
-                Err(panicked) => {
-                    let mut state = kept.state();
-                    if state.generation == generation {
-                        state.flight = None;
-                    }
-                    Err(Arc::new(StoreError::Unavailable(Box::new(panicked))))
-                }
-            }
+            reading
+                .await
+                .unwrap_or_else(|broken| Err(Arc::new(StoreError::Unavailable(Box::new(broken)))))
         };
         flight.boxed().shared()
     }
@@ -233,19 +255,51 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_forgotten_is_told_to_nobody_who_asks_later() {
+    async fn who_asks_after_a_change_gets_what_is_true_after_it() {
         let (count, cached) = counting(Duration::from_millis(30));
-        let cached = Arc::new(cached);
-        let asked = Arc::clone(&cached);
-        let early = tokio::spawn(async move { asked.get().await });
-        sleep(Duration::from_millis(10)).await;
-        cached.forget();
-        assert_eq!(*cached.get().await.expect("read"), 2);
-        assert_eq!(*early.await.expect("no panic").expect("read"), 1);
-        assert_eq!(*cached.get().await.expect("read"), 2, "the later one");
+        let early = cached.get();
+        let later = async {
+            sleep(Duration::from_millis(10)).await;
+            cached.forget();
+            let value = cached.get().await;
+            (*value.expect("read"), *cached.get().await.expect("kept"))
+        };
+        let (early, later) = tokio::join!(early, later);
+        assert_eq!((*early.expect("read"), later), (1, (2, 2)));
         cached.forget();
         assert_eq!(*cached.get().await.expect("read"), 3);
         sleep(Duration::from_secs(3)).await;
         assert!(count.load(Ordering::Relaxed) <= 4, "nobody asks");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r9_however_much_changes_one_reading_at_a_time_is_under_way() {
+        const TAKES: Duration = Duration::from_millis(100);
+        let (count, cached) = counting(TAKES);
+        let began = Instant::now();
+        let changes = (0..300).map(async |n| {
+            sleep(Duration::from_millis(n)).await;
+            cached.forget();
+            let before = count.load(Ordering::Relaxed);
+            assert!(*cached.get().await.expect("read") > before);
+        });
+        join_all(changes).await;
+        assert!(began.elapsed() <= TAKES * 5, "{:?}", began.elapsed());
+        assert!(count.load(Ordering::Relaxed) <= 5);
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_breaks_is_told_and_the_next_is_another() {
+        let broken = AtomicU32::new(0);
+        let cached = Cached::new(move || {
+            let first = broken.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                assert!(!first, "broken on purpose");
+                Ok(7)
+            }
+        });
+        assert!(cached.get().await.is_err());
+        sleep(FAILED * 2).await;
+        assert_eq!(*cached.get().await.expect("read"), 7);
     }
 }

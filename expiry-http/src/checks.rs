@@ -47,8 +47,13 @@ async fn run(watcher: Watcher, stop: CancellationToken) -> Done {
         stop.cancelled().await;
         tokio::time::sleep(TO_FINISH).await;
     };
-    tokio::select! {
-        done = watcher.run_once(ours) => Done::Report(done),
-        () = stopped => Done::Stopped,
+    let done = tokio::select! {
+        done = watcher.run_once(ours) => done,
+        () = stopped => return Done::Stopped,
+    };
+    // It ends early, then, and says nothing of what it did not try.
+    if stop.is_cancelled() {
+        return Done::Stopped;
     }
+    Done::Report(done)
 }

@@ -106,7 +106,7 @@ fn out_of_time(had: Duration) -> Failure {
     }
     let all = PATIENCE.as_secs();
     Failure::Untested(format!(
-        "not tested: the {all} s for all routers were over before its turn was; test it by itself"
+        "not tested to the end: the {all} s for all routers were over; test it by itself"
     ))
 }
 

@@ -43,7 +43,8 @@ const UNREAD: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves `app` until `stop` is cancelled, then takes no new connections and gives the requests in
-/// flight 4 s. Dropping the future closes everything at once.
+/// flight 4 s. Dropping the future closes everything at once. Raises the number of files that the
+/// process may open as far as it needs and is allowed to.
 ///
 /// # Errors
 /// None at present: what fails is one connection, and it is logged.
@@ -54,7 +55,6 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .half_close(true)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS);
     loop {

@@ -195,12 +195,20 @@ impl Inner {
         turn.await.ok_or_else(Problem::internal)
     }
 
-    /// Returns what is true after the call, with lists of another length than is kept at hand.
-    pub(crate) async fn whole(&self, limit: u32) -> Result<Summary, Problem> {
-        let turn = self.long_list.acquire().await;
-        let summary = self.service.status.summary(SOON, limit).await;
-        drop(turn);
-        Ok(summary?)
+    /// Makes an answer of lists that are longer than what is kept at hand: one at a time, and where it
+    /// keeps nobody else waiting.
+    pub(crate) async fn long_answer(
+        &self,
+        limit: u32,
+        make: impl FnOnce(&Summary) -> Bytes + Send + 'static,
+    ) -> Result<Bytes, Problem> {
+        let _turn = self.long_list.acquire().await;
+        let summary = self.service.status.summary(SOON, limit).await?;
+        let written = tokio::task::spawn_blocking(move || make(&summary)).await;
+        written.map_err(|broken| {
+            tracing::error!(%broken, "a long list could not be written");
+            Problem::internal()
+        })
     }
 
     /// Returns what is true now, at most a second old.

@@ -21,7 +21,6 @@ async fn status(admin: &Admin, path: &str, token: &str, body: &[u8]) -> u16 {
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
     stream.write_all(body).await.expect("it is read");
-    stream.shutdown().await.expect("nothing more is said");
     let mut answer = String::new();
     let read = stream.read_to_string(&mut answer).await;
     read.expect("the answer comes before the end");
@@ -33,7 +32,7 @@ async fn status(admin: &Admin, path: &str, token: &str, body: &[u8]) -> u16 {
 async fn who_sends_too_much_reads_why_it_is_refused() {
     let world = World::new(None).await;
     let admin = Admin::start(&world.expiry, &[]).await;
-    let long = vec![b' '; 2 * 1024 * 1024];
+    let long = vec![b' '; 256 * 1024];
     for path in ["/api/v1/subscribers", "/api/admin/expiry-watcher/"] {
         assert_eq!(status(&admin, path, TOKEN, &long).await, 413, "{path}");
         assert_eq!(status(&admin, path, "", &long).await, 401, "{path}");

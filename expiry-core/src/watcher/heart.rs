@@ -238,9 +238,9 @@ async fn drain(shared: &Shared, lanes: &Lanes, mut running: JoinSet<(RouterId, E
         tracing::warn!("some routers did not finish in time; what is owed there stays owed");
         running.shutdown().await;
     }
-    measured::keep_rest(shared).await;
     let release = shared.store.release(shared.id);
     if !matches!(timeout(Duration::from_secs(3), release).await, Ok(Ok(()))) {
         tracing::warn!("the routers could not be let go; others take them when the heartbeat ends");
     }
+    measured::keep_rest(shared).await;
 }

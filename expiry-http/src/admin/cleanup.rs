@@ -58,7 +58,11 @@ pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleane
     let gone: BTreeSet<_> = before.subscribers.keys().filter(is_off).copied().collect();
     let failed = before.subscribers.len() - gone.len();
     // Who paid meanwhile is owed no cut either.
-    let live = app.service.status.live_among(&gone).await?;
+    let live = if gone.is_empty() {
+        BTreeSet::new()
+    } else {
+        app.service.status.live_among(&gone).await?
+    };
     let gone: Vec<_> = gone.difference(&live).collect();
     let hindered = match &checked {
         Checked::Through(report) if !report.brakes.is_empty() => Some(watcher::braked(report)),

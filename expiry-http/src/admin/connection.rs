@@ -15,7 +15,8 @@ use crate::{
     state::Inner,
 };
 
-/// So many routers are tried at once: of any that fail at the pace of a gateway, all have a turn.
+/// So many routers are tried at once: a gateway gives a silent one up within seconds, so that some
+/// hundreds have their turn.
 const AT_ONCE: usize = 64;
 
 /// Whether a router can be reached and lets us in.
@@ -230,9 +231,11 @@ async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Inst
     }
 }
 
+const UNTESTED: &str = "untested";
+
 fn words(failure: &Failure) -> (&'static str, &'static str) {
     match failure {
-        Failure::Untested(_) => ("unknown", "untested"),
+        Failure::Untested(_) => ("unknown", UNTESTED),
         Failure::Silent(_) | Failure::Step(Step::NameLookup | Step::TcpConnect, _) => {
             ("unreachable", "unreachable")
         }
@@ -245,7 +248,9 @@ fn words(failure: &Failure) -> (&'static str, &'static str) {
 
 impl Tested {
     fn of(routers: Vec<Info>) -> Self {
-        let failed = routers.iter().filter(|info| info.error.is_some()).count();
+        let is_untested = |info: &&Info| info.api_status == UNTESTED;
+        let untested = routers.iter().filter(is_untested).count();
+        let failed = routers.iter().filter(|info| info.error.is_some()).count() - untested;
         let error = routers.iter().find_map(|info| {
             let error = info.error.as_deref()?;
             let name = info.name.as_deref().unwrap_or(&info.ip);
@@ -260,13 +265,16 @@ impl Tested {
                             and password";
                 (false, "No router to test".into(), Some(todo.into()))
             }
-            (_, 0) => (true, "Connection successful".into(), None),
+            (_, 0) if untested == 0 => (true, "Connection successful".into(), None),
             (1, _) => (false, "Connection failed".into(), error),
-            (all, failed) => (
-                false,
-                format!("Connection failed to {failed} of {all} routers"),
-                error,
-            ),
+            (all, failed) => {
+                let rest = match untested {
+                    0 => String::new(),
+                    untested => format!(", {untested} not tested"),
+                };
+                let message = format!("Connection failed to {failed} of {all} routers{rest}");
+                (false, message, error)
+            }
         };
         Self {
             success,

@@ -128,14 +128,15 @@ pub(crate) async fn show(
         let detail = format!("limit: at most {LONGEST}");
         return Err(Problem::parameter(detail).into());
     }
-    let written = |summary: &Summary| {
-        let answer = WatcherAnswer::new(summary, limit as usize, app.service.interval);
+    let interval = app.service.interval;
+    let written = move |summary: &Summary| {
+        let answer = WatcherAnswer::new(summary, limit as usize, interval);
         serde_json::to_vec(&answer).map_or_else(|_| Bytes::new(), Bytes::from)
     };
     let body = if limit <= MOST {
         app.snapshot().await?.answer(limit, written)
     } else {
-        written(&app.whole(limit).await?)
+        app.long_answer(limit, written).await?
     };
     let kind = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())

@@ -400,6 +400,11 @@ impl Reader {
             self.last = event.id;
             self.ready.push_back(feed.frame(event).bytes);
         }
+        if events.is_empty() && self.last < until {
+            // It was deleted meanwhile.
+            self.behind = None;
+            return self.resync(until, "unknown_id");
+        }
         if is_last || self.last >= until {
             self.behind = None;
             self.rejoin();

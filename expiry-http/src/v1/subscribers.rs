@@ -80,13 +80,13 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) async fn read(app: &Inner) -> Result<Self, Problem> {
         let tenants = app.service.directory.tenants().await?;
-        let status = &app.snapshot().await?.summary.status;
-        let routers = status.routers.iter();
+        let routers = app.service.directory.routers().await?;
         let by_id = |tenant: Tenant| (tenant.id.0, tenant);
         Ok(Self {
             tenants: tenants.into_iter().map(by_id).collect(),
             routers: routers
-                .map(|router| (router.id.0, router.name.clone()))
+                .into_iter()
+                .map(|router| (router.id.0, router.name))
                 .collect(),
             now: app.now().await?,
         })

@@ -432,6 +432,8 @@ async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
     let json = answer.json();
     assert_eq!(json["success"], false);
     assert_eq!(json["error"], "r00: no answer within 20 s");
+    let message = "Connection failed to 64 of 70 routers, 6 not tested";
+    assert_eq!(json["message"], message);
     let routers = json["routers"].as_array().expect("a list");
     assert_eq!(routers.len(), 70);
     let names = routers.iter().map(|router| router["name"].as_str());
@@ -448,7 +450,7 @@ async fn however_many_routers_are_silent_the_test_ends_within_20_s() {
     for router in untested {
         assert_eq!(router["api_status"], "untested");
         let error = router["error"].as_str().expect("text");
-        assert!(error.starts_with("not tested: "), "{error}");
+        assert!(error.starts_with("not tested to the end: "), "{error}");
     }
 }
 
