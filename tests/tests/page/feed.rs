@@ -67,6 +67,7 @@ async fn r9_events_that_are_not_in_the_log_any_more_leave_the_list_when_the_stre
 async fn events_of_a_pause_are_counted_and_shown_when_it_ends() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
+    page.until_says("#feed", "served by watcher").await;
     stage.subscriber("before", "1h", "02:00:00:00:00:54").await;
     page.until_says("#feed", "before added").await;
     let pressed = "document.querySelector('#feed-hold').ariaPressed";

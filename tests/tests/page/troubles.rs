@@ -80,8 +80,8 @@ async fn r9_that_nobody_makes_cuts_is_critical_and_no_router_passes_for_watched(
         .world
         .expiry
         .clone()
-        .with("EXPIRY_WATCHER_HEARTBEAT", "500ms")
-        .with("EXPIRY_WATCHER_OWNERSHIP", "3s");
+        .with("EXPIRY_WATCHER_HEARTBEAT", "1s")
+        .with("EXPIRY_WATCHER_OWNERSHIP", "5s");
     let watcher = quick.service(&["run"]);
     page.until_says("#health-word", "Healthy").await;
     page.until_says("#watchers", "alive").await;
@@ -98,7 +98,7 @@ async fn r9_that_nobody_makes_cuts_is_critical_and_no_router_passes_for_watched(
     page.until_says("#figure-routers", "0/1").await;
     assert_eq!(page.text("#no-watcher").await, "", "one was seen");
     let device = stage
-        .subscriber("255700000036", "2s", "02:00:00:00:00:36")
+        .subscriber("255700000036", "6s", "02:00:00:00:00:36")
         .await;
     page.until_says("#upcoming", "waiting: no watcher").await;
     page.until_says("#owed", "255700000036").await;
@@ -119,7 +119,7 @@ async fn r9_a_cut_that_waits_for_one_router_is_listed_there_with_its_reason() {
     page.until_says("#routers-count", "1 of 2 up").await;
 
     let device = stage
-        .subscriber("255700000037", "2s", "02:00:00:00:00:37")
+        .subscriber("255700000037", "6s", "02:00:00:00:00:37")
         .await;
     page.until_says("#upcoming", "off on tower").await;
     assert!(!stage.is_moving(device));

@@ -110,6 +110,10 @@ async fn r9_a_service_that_is_gone_is_said_and_what_happened_meanwhile_is_caught
     dark.browser
         .until_says("#health-reasons", "cannot be reached")
         .await;
+    dark.browser
+        .until_says("#owed-problem", "Cannot be loaded")
+        .await;
+    assert_eq!(dark.browser.text("#owed-none").await, "", "nobody knows");
 
     let stage = dark.serve().await;
     let page = &stage.browser;
