@@ -1,9 +1,9 @@
 // One subscriber: why it is or is not online, what happened, and the two changes: extend, revoke.
 
 import { get, post } from "./api.js";
-import { announce, byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, say, setTime } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, countdown, relative, timeOfDay, utc } from "./words.js";
+import { countdown, relative, timeOfDay, utcAndHere } from "./words.js";
 
 const UNITS = { minutes: 60, hours: 3600, days: 86_400 };
 const RELOAD_MS = 400;
@@ -11,7 +11,7 @@ const RELOAD_MS = 400;
 /** @type {any} what /explain answered of the subscriber that is shown */
 let explained = null;
 let shown = 0;
-let reload = 0;
+let timer = 0;
 /** Whether a change is under way: a second one must not be made by mistake. */
 let isChanging = false;
 /** Told after a change: it may be made elsewhere, too. */
@@ -20,10 +20,9 @@ let changed = () => {};
 /** @param {() => void} onChange called after a change that was made here */
 export function start(onChange) {
   changed = onChange;
-  for (const dialog of document.querySelectorAll("dialog")) closable(dialog);
   byId("subscriber").addEventListener("close", () => {
     shown = 0;
-    clearTimeout(reload);
+    clearTimeout(timer);
   });
   const form = byId("extend");
   form.addEventListener("submit", (event) => {
@@ -36,16 +35,6 @@ export function start(onChange) {
   byId("confirm-yes").addEventListener("click", revoke);
 }
 
-/** A dialog closes by its buttons, by Escape (the browser does that), and by a click beside it. */
-function closable(dialog) {
-  for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    // The row that it was opened from may be gone.
-    if (document.activeElement === document.body) byId("content").focus();
-  });
-}
-
 /** Opens the dialog of one subscriber. */
 export function open(id, username) {
   shown = id;
@@ -55,8 +44,10 @@ export function open(id, username) {
   for (const part of ["subscriber-about", "subscriber-left"]) say(byId(part), "");
   byId("subscriber-state").hidden = true;
   byId("subscriber-body").hidden = true;
-  problem("");
-  note("");
+  tell("problem", "");
+  tell("note", "");
+  tell("stale", "");
+  byId("subscriber-loading").hidden = false;
   byId("extend").reset();
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
@@ -65,10 +56,14 @@ export function open(id, username) {
 
 /** Something happened to a subscriber: if it is the one that is shown, it is explained anew. */
 export function happened({ subscriber, kind }) {
-  const mayMatter = subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_");
-  if (shown === 0 || !mayMatter) return;
-  clearTimeout(reload);
-  reload = setTimeout(load, RELOAD_MS);
+  if (subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_")) reload();
+}
+
+/** Explains anew whoever is shown. */
+export function reload() {
+  if (shown === 0) return;
+  clearTimeout(timer);
+  timer = setTimeout(load, RELOAD_MS);
 }
 
 async function load() {
@@ -78,9 +73,11 @@ async function load() {
     if (id !== shown) return;
     explained = found;
     draw();
+    tell("stale", "");
   } catch (error) {
-    if (id === shown) problem(`Cannot be explained: ${error.message}`);
+    if (id === shown) tell("stale", `Cannot be explained${explained ? " anew" : ""}: ${error.message}`);
   }
+  byId("subscriber-loading").hidden = true;
 }
 
 function draw() {
@@ -101,8 +98,8 @@ function draw() {
 }
 
 function eventRow(event) {
-  const day = event.at.slice(5, 10);
-  const time = el("time", { datetime: event.at, title: bothClocks(event.at) }, `${day} ${timeOfDay(event.at)}`);
+  const time = el("time", {}, `${event.at.slice(5, 10)} ${timeOfDay(event.at)}`);
+  setTime(time, event.at);
   return el("li", {}, time, el("span", {}, event.text));
 }
 
@@ -123,7 +120,8 @@ export function tick() {
 function words(access, left) {
   if (access.kind === "none") return "Nothing was bought.";
   if (access.kind === "forever") return "No end.";
-  return left > 0 ? `${countdown(left)} left, until ${utc(access.at)}` : `${relative(access.at, now())}, ${utc(access.at)}`;
+  const when = utcAndHere(access.at);
+  return left > 0 ? `${countdown(left)} left, until ${when}` : `${relative(access.at, now())}, ${when}`;
 }
 
 /** How much is to be given, in seconds; 0 if that cannot be read. */
@@ -144,7 +142,7 @@ function preview() {
   const { access } = explained.subscriber;
   const end = access.kind === "until" ? Math.max(Date.parse(access.at), now()) : now();
   const date = new Date(end + seconds * 1000);
-  say(byId("extend-preview"), Number.isNaN(date.getTime()) ? "" : `Access then ends at ${utc(date)}.`);
+  say(byId("extend-preview"), Number.isNaN(date.getTime()) ? "" : `Access then ends at ${utcAndHere(date)}.`);
 }
 
 async function extend() {
@@ -152,7 +150,7 @@ async function extend() {
   const seconds = wanted();
   await change(username, "extended", async () => {
     const { access } = await post(`/subscribers/${id}/extend`, { seconds });
-    return `${username} now has access until ${utc(access.at)}.`;
+    return `${username} now has access until ${utcAndHere(access.at)}.`;
   });
 }
 
@@ -174,17 +172,20 @@ async function revoke() {
 async function change(username, done, make) {
   if (isChanging) return;
   isChanging = true;
+  const id = shown;
+  tell("problem", "");
+  tell("note", "");
+  // To where it will be told: the button in use is about to be disabled.
+  byId("subscriber-told").focus();
   preview();
-  problem("");
-  note("");
   try {
     const told = await make();
-    note(told);
-    announce(told);
+    if (id === shown) tell("note", told);
     changed();
   } catch (error) {
     const unknown = `It is not known whether ${username} was ${done}: look before you try again`;
-    problem(error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`);
+    const told = error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`;
+    if (id === shown) tell("problem", told);
   }
   byId("subscriber").scrollTop = 0;
   // Until it is known what came of it, nobody can tell what a second change would do.
@@ -193,12 +194,8 @@ async function change(username, done, make) {
   preview();
 }
 
-function problem(text) {
-  say(byId("subscriber-problem"), text);
-  byId("subscriber-problem").hidden = text === "";
-}
-
-function note(text) {
-  say(byId("subscriber-note"), text);
-  byId("subscriber-note").hidden = text === "";
+function tell(name, text) {
+  const line = byId(`subscriber-${name}`);
+  say(line, text);
+  line.hidden = text === "";
 }
