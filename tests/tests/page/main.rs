@@ -3,6 +3,9 @@
 
 mod browser;
 mod changes;
+mod dialogs;
+mod focus;
+mod known;
 mod markup;
 mod pictures;
 mod stage;
