@@ -5,7 +5,7 @@ import { byId, el, follow, mark, onPress, say } from "./dom.js";
 import { now } from "./clock.js";
 import { current } from "./overview.js";
 import { onRouter } from "./lag.js";
-import { bothClocks, count, number, relative, skew, span, timeOfDay } from "./words.js";
+import { count, number, relative, skew, span, timeOfDay, utc } from "./words.js";
 
 /** Routers that need somebody come first. */
 const NAMES = new Intl.Collator();
@@ -100,7 +100,7 @@ function fill(node, router, at) {
   say(pill, word);
   mark(pill, "data-state", colour);
   say(since, router.down_since ? `${span(at - Date.parse(router.down_since))}: ${router.last_error ?? "no answer"}` : "");
-  mark(since, "title", router.down_since ? bothClocks(router.down_since) : null);
+  mark(since, "title", router.down_since ? `since ${utc(router.down_since)}` : null);
   say(version.firstChild, router.version ?? "–");
   say(version.lastChild, router.board ?? "");
   // Of a router that does not answer nobody knows how its clock is now.
