@@ -99,7 +99,9 @@ export function tick() {
   const rest = total - items.length;
   byId("owed-more").hidden = rest <= 0 || asked === MOST;
   say(byId("owed-more"), `Show ${number(Math.min(rest, MORE, MOST - asked))} more`);
-  say(byId("owed-rest"), rest > 0 ? `The oldest ${number(items.length)} of ${number(total)}.` : router && total === 0 ? "Nothing is owed there." : "");
+  const others = asked === MOST && router === "" ? ": choose a router to see others" : "";
+  const cut = rest > 0 ? `The oldest ${number(items.length)} of ${number(total)}${others}.` : "";
+  say(byId("owed-rest"), router !== "" && total === 0 ? "Nothing is owed there." : cut);
 }
 
 /** Not the number of the row: there is none until a watcher has planned the cut. */
