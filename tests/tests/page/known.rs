@@ -6,7 +6,7 @@ use crate::stage::Stage;
 async fn r9_nothing_is_said_to_be_so_before_it_was_heard() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
-    page.block(&["*/overview", "*/upcoming*", "*/owed*", "*/lag"])
+    page.block(&["*/v1/overview", "*/v1/upcoming*", "*/v1/owed*", "*/v1/lag"])
         .await;
     page.reload().await;
     page.until_says("#health-word", "Unknown").await;
@@ -78,13 +78,13 @@ async fn r9_who_is_due_is_not_dropped_by_the_clock_alone() {
     let name = "255700000071";
     let page = &stage.browser;
     // Without a word on the cut.
-    page.block(&["*/events*"]).await;
+    page.block(&["*/v1/events*"]).await;
     page.reload().await;
     page.until_says("#health-word", "Healthy").await;
-    page.until_says("#feed-problem", "Cannot be loaded").await;
+    page.until_says("#connection", "Back in").await;
     stage.subscriber(name, "15s", "02:00:00:00:00:71").await;
     page.until_says("#upcoming", name).await;
-    page.block(&["*/events*", "*/upcoming*"]).await;
+    page.block(&["*/v1/events*", "*/v1/upcoming*"]).await;
     page.until_says("#upcoming", "due, not known").await;
     page.until("Date.parse(document.querySelector('#upcoming time').dateTime) + 8000 < Date.now()")
         .await;
