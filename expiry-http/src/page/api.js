@@ -4,8 +4,10 @@ import { heard } from "./clock.js";
 
 const KEY = "expiry.token";
 const BASE = "/api/v1";
+/** What is loaded again and again must not wait for a request that is lost. */
+const PATIENCE_MS = 12_000;
 /** A router may take its time until a test of it has failed. */
-const PATIENCE_MS = 60_000;
+const LONG_PATIENCE_MS = 60_000;
 
 /** What the service, or the way to it, said instead of an answer. */
 export class ApiError extends Error {
@@ -46,11 +48,12 @@ export const post = (path, body) => ask(path, { method: "POST", body });
 async function ask(path, { method, body, signal, as = token.get() }) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  const patience = AbortSignal.timeout(method === "GET" ? PATIENCE_MS : LONG_PATIENCE_MS);
   const answer = await send(path, {
     method,
     headers,
     body: body === undefined ? undefined : JSON.stringify(body),
-    signal: signal ?? AbortSignal.timeout(PATIENCE_MS),
+    signal: signal ? AbortSignal.any([signal, patience]) : patience,
     as,
   });
   const found = await answer.json().catch(() => {

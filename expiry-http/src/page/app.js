@@ -1,11 +1,12 @@
 // The live page: signs in, loads what each part shows, and loads it again when something happens.
 
 import { ApiError, get, token } from "./api.js";
-import { everySecond, heard } from "./clock.js";
-import { byId, mark, say } from "./dom.js";
+import { everySecond, heard, now } from "./clock.js";
+import { byId, closable, mark, say } from "./dom.js";
 import * as feed from "./feed.js";
 import * as health from "./health.js";
 import * as lag from "./lag.js";
+import * as overview from "./overview.js";
 import * as owed from "./owed.js";
 import * as routers from "./routers.js";
 import * as search from "./search.js";
@@ -17,31 +18,31 @@ import { timeOfDay } from "./words.js";
 
 /**
  * What is loaded: at the start, after something happened (but no more often than `least`), and after
- * `most` without that, in milliseconds.
+ * `most` without that, in milliseconds. `fail` is told when it could not be.
  */
 const PARTS = [
   {
-    path: "/overview",
+    path: () => "/overview",
     least: 1000,
     most: 5000,
-    problem: null,
     show(found) {
-      health.show(found);
+      overview.keep(found);
+      health.show();
       routers.show(found);
-      upcoming.heed(found);
+      owed.offer(found);
     },
+    fail: health.fail,
   },
-  { path: `/upcoming?limit=${upcoming.ASKED}`, least: 700, most: 15_000, problem: "upcoming", show: upcoming.show },
-  { path: `/owed?limit=${owed.ASKED}`, least: 700, most: 10_000, problem: "owed", show: owed.show },
+  { path: () => `/upcoming?limit=${upcoming.ASKED}`, least: 700, most: 10_000, problem: "upcoming", show: upcoming.show, fail: upcoming.fail },
+  { path: owed.path, least: 700, most: 10_000, problem: "owed", show: owed.show, fail: owed.fail },
   {
-    path: "/lag",
-    least: 4000,
+    path: () => "/lag",
+    least: 15_000,
     most: 60_000,
     problem: "lag",
     show(found) {
       lag.show(found);
       routers.tick();
-      say(byId("figure-lag"), lag.overall());
     },
   },
 ];
@@ -50,14 +51,16 @@ const PARTS = [
 let connection = { live: false, retryAt: 0, why: "" };
 
 async function main() {
+  byId("loading").hidden = true;
   byId("sign-out").addEventListener("click", () => signOut());
   const isNew = token.get() === null;
   if (isNew) await signIn();
   showApp();
   // The field that had the focus is gone.
   if (isNew) byId("content").focus({ preventScroll: true });
+  for (const dialog of document.querySelectorAll("dialog")) closable(dialog);
   upcoming.start();
-  owed.start();
+  owed.start(() => loadAll());
   feed.start();
   lag.start();
   search.start();
@@ -65,6 +68,7 @@ async function main() {
   const parts = PARTS.map(loader);
   loadAll = () => parts.forEach((part) => part.soon());
   loadAll();
+  document.addEventListener("visibilitychange", () => document.hidden || loadAll());
   everySecond(tick);
   try {
     await followEvents({ message, state });
@@ -79,7 +83,7 @@ function message({ event, data }) {
   if (event === "ready") heard(data.now);
   if (event === "ready" || event === "resync") {
     loadFeed({ anew: event === "resync" });
-    subscriber.again();
+    subscriber.reload();
   }
   if (event === "audit") happened(data);
   loadAll();
@@ -88,6 +92,8 @@ function message({ event, data }) {
 function state(told) {
   connection = told;
   showConnection();
+  // So that it is known soon what cannot be known any more.
+  if (!told.live) loadAll();
 }
 
 /** Asks for the token again if it is not accepted any more; else passes the error on. */
@@ -112,23 +118,26 @@ async function loadFeed(how) {
   }
 }
 
-/** Loads one part again and again, one request at a time. */
+/** Loads one part again and again while somebody looks, one request at a time. */
 function loader(part) {
   let timer = 0;
   let last = -Infinity;
   let isLoading = false;
   let wanted = 0;
+  let age = "";
   const load = async () => {
+    if (document.hidden) return;
     isLoading = true;
     wanted -= 1;
     last = performance.now();
     try {
-      part.show(await get(part.path));
+      part.show(await get(part.path()));
       if (part.problem) problem(part.problem, "");
+      age = ` What is shown is of ${timeOfDay(now())} UTC.`;
     } catch (error) {
-      if (error.isUnauthorized) refused(error);
-      else if (part.problem) problem(part.problem, `Cannot be loaded: ${error.message}.`);
-      else health.fail(error);
+      if (error.isUnauthorized) return refused(error);
+      if (part.problem) problem(part.problem, `Cannot be loaded: ${error.message}.${age}`);
+      part.fail?.(error);
     }
     isLoading = false;
     plan(wanted > 0 ? part.least : part.most);
@@ -151,14 +160,15 @@ function problem(name, text) {
   line.hidden = text === "";
 }
 
-function tick(now) {
-  say(byId("clock"), timeOfDay(now));
+function tick(at) {
+  say(byId("clock"), timeOfDay(at));
   health.tick();
   upcoming.tick();
   owed.tick();
   routers.tick();
+  feed.tick(at);
   subscriber.tick();
-  if (Math.floor(now / 1000) % 5 === 0) lag.draw();
+  if (Math.floor(at / 1000) % 5 === 0) lag.tick();
   showConnection();
 }
 

@@ -27,8 +27,18 @@ export function now() {
 /** Calls `tick` at each full second of the database's clock, and at once. */
 export function everySecond(tick) {
   const beat = () => {
-    tick(now());
+    // First of all: a tick that fails must not be the last one.
     setTimeout(beat, 1000 - (now() % 1000));
+    tick(now());
   };
   beat();
+}
+
+/**
+ * Begins to count, and makes what tells the milliseconds since. By two clocks: the steady one may
+ * stand still while the machine sleeps, the other may be set back.
+ */
+export function stopwatch() {
+  const [wall, steady] = [Date.now(), performance.now()];
+  return () => Math.max(Date.now() - wall, performance.now() - steady);
 }

@@ -1,6 +1,8 @@
 // Making and updating elements. Whatever is shown becomes a text node: nothing here, or anywhere on
 // the page, parses markup, so nothing typed by a subscriber or sent by a router can be any.
 
+import { bothClocks } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @param {string} id @returns {any} the element of index.html with that id */
@@ -52,6 +54,13 @@ export function mark(node, name, value) {
   else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+/** Sets when something was, for a machine and for who points at it; the words are the caller's. */
+export function setTime(node, at) {
+  if (node.dateTime === at) return;
+  node.dateTime = at;
+  node.title = bothClocks(at);
+}
+
 /** @type {WeakMap<Element, Map<string, any>>} */
 const rowsOf = new WeakMap();
 
@@ -91,14 +100,39 @@ export function announce(text) {
   say(byId("announcements"), text);
 }
 
+/** A dialog closes by its buttons, by Escape (the browser does that), and by a click that began beside it. */
+export function closable(dialog) {
+  for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
+  let isBeside = false;
+  dialog.addEventListener("pointerdown", ({ target, clientX: x, clientY: y }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    isBeside = target === dialog && (x < left || x > right || y < top || y > bottom);
+  });
+  dialog.addEventListener("click", ({ target }) => isBeside && target === dialog && dialog.close());
+  dialog.addEventListener("close", () => {
+    // The row that it was opened from may be gone.
+    if (document.activeElement === document.body) byId("content").focus();
+  });
+}
+
+/** Lets a button do one thing at a time. It is not disabled meanwhile: that would take the focus from it. */
+export function onPress(button, work) {
+  button.addEventListener("click", async () => {
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
+    await work();
+    button.ariaDisabled = null;
+  });
+}
+
 /** Makes of a drawing one that is done once soon, however often it is asked for until then. */
-export function soon(draw) {
+export function soon(draw, ms) {
   let timer = 0;
   return () => {
     if (timer) return;
     timer = setTimeout(() => {
       timer = 0;
       draw();
-    }, 50);
+    }, ms);
   };
 }

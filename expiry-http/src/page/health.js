@@ -2,11 +2,9 @@
 
 import { announce, byId, el, follow, icon, mark, say } from "./dom.js";
 import { now } from "./clock.js";
+import { current, last } from "./overview.js";
 import { inService } from "./routers.js";
 import { count, number, relative, sentence } from "./words.js";
-
-/** Answers older than this say nothing of now. */
-const STALE_MS = 15_000;
 
 const WORDS = {
   healthy: { title: "Healthy", sign: "check" },
@@ -15,16 +13,11 @@ const WORDS = {
   unknown: { title: "Unknown", sign: "question" },
 };
 
-/** @type {any} the last overview */
-let overview = null;
-let heardAt = -Infinity;
 let trouble = "";
 let shown = "";
 
-/** @param {any} found what /overview answered */
-export function show(found) {
-  overview = found;
-  heardAt = performance.now();
+/** Shows an overview that just came. */
+export function show() {
   trouble = "";
   tick();
 }
@@ -37,24 +30,23 @@ export function fail(error) {
 
 /** Follows the time: heartbeats age, and so does what is known. */
 export function tick() {
-  const isStale = performance.now() - heardAt > STALE_MS;
-  if (!overview && !trouble) return;
-  const health = overview && !isStale ? overview.health : "unknown";
+  if (!last() && !trouble) return;
+  const health = current()?.health ?? "unknown";
   const { title, sign } = WORDS[health] ?? WORDS.unknown;
   mark(document.documentElement, "data-health", health);
   for (const id of ["health-word", "health-chip-word"]) say(byId(id), title);
+  const told = current()?.health_reasons ?? [unknown()];
   if (shown !== health) {
     byId("health-sign").replaceChildren(icon(sign));
     document.title = health === "healthy" ? "Expiry" : `${title} – Expiry`;
-    if (shown !== "") announce(`Health: ${title}`);
+    if (shown !== "") announce([`Health: ${title}.`, ...told.slice(0, 1).map(sentence)].join(" "));
     shown = health;
   }
-  reasons(health);
-  if (overview) figures();
+  reasons(told);
+  if (last()) figures();
 }
 
-function reasons(health) {
-  const told = health === "unknown" ? unknown() : overview.health_reasons;
+function reasons(told) {
   say(byId("health-lead"), told.length === 0 ? lead() : "");
   byId("health-lead").hidden = told.length > 0;
   const items = told.map((text, at) => ({ text, at }));
@@ -62,18 +54,18 @@ function reasons(health) {
 }
 
 function lead() {
-  const { owed_restores: restores } = overview.counts;
+  const { owed_restores: restores } = last().counts;
   const off = "Everybody whose access ended is confirmed off.";
   return restores > 0 ? `${off} ${count(restores, "restore")} still to be confirmed.` : off;
 }
 
 function unknown() {
-  const last = overview ? `: what is shown is of ${relative(overview.now, now())}` : "";
-  return [`${trouble || "the service does not answer"}${last}`];
+  const age = last() ? `: what is shown is of ${relative(last().now, now())}` : "";
+  return `${trouble || "the service does not answer"}${age}`;
 }
 
 function figures() {
-  const { counts, routers, watchers, version } = overview;
+  const { counts, routers, watchers, version } = last();
   const { all, up } = inService(routers);
   figure("live", number(counts.live_subscribers));
   figure("soon", number(counts.expiring_in_30_min));
@@ -95,7 +87,8 @@ function watcherRow() {
 }
 
 function watcher(row, { machine, alive, braked, heartbeat_at }) {
-  mark(row, "data-state", !alive ? "bad" : braked ? "warn" : "ok");
-  const state = !alive ? "silent" : braked ? "braked" : "alive";
+  const isKnown = current() !== null;
+  mark(row, "data-state", !isKnown ? null : !alive ? "bad" : braked ? "warn" : "ok");
+  const state = !isKnown ? "not known now" : !alive ? "silent" : braked ? "braked" : "alive";
   say(row.lastChild, `Watcher on ${machine ?? "an unnamed machine"} ${state}, heartbeat ${relative(heartbeat_at, now())}`);
 }

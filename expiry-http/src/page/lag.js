@@ -9,24 +9,28 @@ import { count, number, span } from "./words.js";
 const KEPT = 500;
 /** As many as a table can show to a reader. */
 const TABLED = 20;
+const DRAWN_MS = 500;
 
 /** @type {any} the last report */
 let report = null;
+/** @type {Map<number, any>} of the last report, the lags of cuts by router */
+let byRouter = new Map();
 
 export function start() {
-  const redraw = new ResizeObserver(() => draw());
-  redraw.observe(byId("lag-over-time"));
-  redraw.observe(byId("lag-histogram"));
+  new ResizeObserver(tick).observe(byId("lag-over-time"));
+  new ResizeObserver(drawHistogram).observe(byId("lag-histogram"));
 }
 
 /** @param {any} found what /lag answered */
 export function show(found) {
   report = { ...found, recent: found.recent.filter((lag) => lag.want === "cut") };
-  draw();
+  byRouter = new Map(found.routers.map(({ id, cuts }) => [id, cuts]));
+  tick();
+  drawHistogram();
   words();
 }
 
-/** Draws a cut that was just confirmed; the figures follow with the next report. */
+/** Draws a cut that was just confirmed; what is counted since the start follows with the next report. */
 export function confirmed(event) {
   if (!report || event.kind !== "cut_confirmed" || event.lag_ms === null) return;
   const { at, lag_ms, outage, router_name: router } = event;
@@ -35,14 +39,26 @@ export function confirmed(event) {
   drawSoon();
 }
 
-const drawSoon = soon(draw);
+const drawSoon = soon(tick, DRAWN_MS);
 
-/** Moves the plot on with time. */
-export function draw() {
+/** Follows the time. */
+export function tick() {
+  if (!report) return;
+  const p99 = mostWithin(report.recent);
+  say(byId("figure-lag"), p99 === null ? "–" : span(p99));
+  place("lag-over-time", (frame) => overTime(report.recent, { ...frame, now: now(), p99 }));
+}
+
+function drawHistogram() {
   if (!report) return;
   const { cuts, outage_cuts: outage } = report.all;
-  place("lag-over-time", (frame) => overTime(report.recent, { ...frame, now: now(), p99: cuts.p99_ms }));
   place("lag-histogram", (frame) => histogram(cuts.buckets, outage.buckets, frame));
+}
+
+/** Within how long 99 % of these were cut whose router was up; null without any. */
+function mostWithin(lags) {
+  const up = lags.filter((lag) => !lag.outage).map((lag) => lag.lag_ms).sort((a, b) => a - b);
+  return up.length > 0 ? up[Math.ceil(up.length * 0.99) - 1] : null;
 }
 
 function place(id, plot) {
@@ -79,25 +95,19 @@ function words() {
     ),
     table(
       `The latest ${TABLED} cuts`,
-      ["Confirmed", "Router", "Lag", ""],
-      report.recent.slice(-TABLED).reverse().map(rowOf),
+      ["Confirmed (UTC)", "Router", "Lag", ""],
+      report.recent.slice(-TABLED).reverse().map((lag) => rowOf(lag, now())),
     ),
   );
 }
 
 function figures(of) {
   if (of.count === 0) return "none yet";
-  return `${count(of.count, "cut")}: half within ${span(of.p50_ms)}, 99 % within ${span(of.p99_ms)}, longest ${span(of.max_ms)}`;
+  return `${count(of.count, "cut")} since the start: half within ${span(of.p50_ms)}, 99 % within ${span(of.p99_ms)}, longest ${span(of.max_ms)}`;
 }
 
 /** The lag of most cuts of one router, in few words; empty without any. */
 export function onRouter(id) {
-  const found = report?.routers.find((of) => of.id === id)?.cuts;
-  return found && found.count > 0 ? `≤ ${span(found.p99_ms)}` : "";
-}
-
-/** The lag of most cuts, in few words. */
-export function overall() {
-  const cuts = report?.all.cuts;
-  return cuts && cuts.count > 0 ? span(cuts.p99_ms) : "–";
+  const cuts = byRouter.get(id);
+  return cuts && cuts.count > 0 ? `≤ ${span(cuts.p99_ms)}` : "";
 }

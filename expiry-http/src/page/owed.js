@@ -1,13 +1,16 @@
 // What is owed: whose cut or restore is not confirmed, where, since when and why.
 
 import { post } from "./api.js";
-import { byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, onPress, say, setTime } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, count, number, sentence, span } from "./words.js";
+import { current } from "./overview.js";
+import { count, number, sentence, span } from "./words.js";
 import { open } from "./subscriber.js";
 
-/** As many as are asked for. */
-export const ASKED = 50;
+/** As many as are asked for: at first, more at a time, and at most. */
+const FIRST = 50;
+const MORE = 150;
+const MOST = 500;
 
 /** Why a cut does not hold, and what to do about it. */
 const WAYS_IN = {
@@ -23,12 +26,26 @@ const WAYS_IN = {
 /** @type {any[]} */
 let items = [];
 let total = 0;
+let asked = FIRST;
+/** The only router to be asked about; empty for all. */
+let router = "";
+/** Whether the last answer was one. */
 let isKnown = false;
 
-export function start() {
-  const button = byId("owed-try");
-  button.addEventListener("click", async () => {
-    button.disabled = true;
+export const path = () => `/owed?limit=${asked}${router ? `&router=${router}` : ""}`;
+
+/** @param {() => void} load called when something else is to be shown */
+export function start(load) {
+  byId("owed-more").addEventListener("click", () => {
+    asked = Math.min(asked + MORE, MOST);
+    load();
+  });
+  byId("owed-router").addEventListener("change", (event) => {
+    router = event.target.value;
+    asked = FIRST;
+    load();
+  });
+  onPress(byId("owed-try"), async () => {
     tried("Trying each of them once…");
     try {
       const { success, message } = await post("/api/admin/expiry-watcher/");
@@ -36,13 +53,22 @@ export function start() {
     } catch (error) {
       tried(sentence(error.isLost ? `whether they were tried is not known: ${error.message}` : `not tried: ${error.message}`), true);
     }
-    button.disabled = false;
   });
 }
 
 function tried(text, isProblem = false) {
   mark(byId("owed-tried"), "data-state", isProblem ? "bad" : null);
   say(byId("owed-tried"), text);
+}
+
+/** Offers the routers where something is owed, and the one that was chosen. @param {any} overview */
+export function offer({ routers }) {
+  const owing = routers.filter(({ id, owed_cuts, owed_restores }) => owed_cuts + owed_restores > 0 || String(id) === router);
+  if (!owing.some(({ id }) => String(id) === router)) router = "";
+  const choices = [{ id: "", name: "All routers" }, ...owing];
+  const option = ({ id }) => el("option", { value: id });
+  follow(byId("owed-router"), choices, ({ id }) => id, option, (node, { name }) => say(node, name));
+  byId("owed-router").hidden = owing.length < 2 && router === "";
 }
 
 /** @param {{items: any[], total: number}} found what /owed answered */
@@ -52,18 +78,30 @@ export function show(found) {
   tick();
 }
 
+/** What is owed could not be had. */
+export function fail() {
+  isKnown = false;
+  tick();
+}
+
 /** Follows the time. */
 export function tick() {
-  if (!isKnown) return;
   const at = now();
   follow(byId("owed"), items, keyOf, row, (node, item) => fill(node, item, at));
   byId("owed-table").hidden = items.length === 0;
-  byId("owed-none").hidden = items.length > 0;
+  byId("owed-none").hidden = items.length > 0 || router !== "" || !isKnown || !current();
+  // What takes the focus when its button goes.
+  if (items.length === 0 && document.activeElement === byId("owed-try")) byId("owed-title").focus();
   byId("owed-try").hidden = items.length === 0;
   if (items.length === 0) tried("");
   mark(byId("owed-count"), "data-state", total > 0 ? "bad" : null);
-  say(byId("owed-count"), total > 0 ? total : "");
-  say(byId("owed-more"), total > items.length ? `and ${number(total - items.length)} more` : "");
+  say(byId("owed-count"), total > 0 ? number(total) : "");
+  const rest = total - items.length;
+  byId("owed-more").hidden = rest <= 0 || asked === MOST;
+  say(byId("owed-more"), `Show ${number(Math.min(rest, MORE, MOST - asked))} more`);
+  const others = asked === MOST && router === "" ? ": choose a router to see others" : "";
+  const cut = rest > 0 ? `The oldest ${number(items.length)} of ${number(total)}${others}.` : "";
+  say(byId("owed-rest"), router !== "" && total === 0 ? "Nothing is owed there." : cut);
 }
 
 /** Not the number of the row: there is none until a watcher has planned the cut. */
@@ -94,8 +132,7 @@ function fill(node, item, at) {
   say(pill, item.want === "restore" ? "restore owed" : item.cannot_hold ? "cannot hold" : item.reason);
   say(error, (item.cannot_hold && WAYS_IN[item.way_in]) || item.last_error || (item.attempts > 0 ? "" : "not tried yet"));
   const [time, attempts] = since.children;
-  mark(time, "datetime", item.since);
-  mark(time, "title", bothClocks(item.since));
+  setTime(time, item.since);
   say(time, span(Math.max(0, at - Date.parse(item.since))));
   say(attempts, item.attempts > 0 ? count(item.attempts, "attempt") : "");
 }

@@ -1,7 +1,7 @@
 // Two plots of lags, drawn as SVG in real pixels, so that text keeps its size on every screen.
 
 import { el, svg } from "./dom.js";
-import { number, span, timeOfDay, utc } from "./words.js";
+import { number, span, timeThen, utc } from "./words.js";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -21,7 +21,7 @@ const WINDOWS = [
   [30 * DAY, 3],
   [360 * DAY, 4],
 ];
-/** Below this width, in pixels, only every second name of a time has room. */
+/** Below this width, in pixels, not every time has room for its name, but both ends have. */
 const NARROW = 460;
 
 /**
@@ -55,7 +55,8 @@ export function overTime(lags, { width, height, now, p99 }) {
       svg("text", { class: "tick", x: edge.left - 8, y: y(level) + 4, "text-anchor": "end" }, span(level)),
     );
   }
-  for (let part = parts; part >= 0; part -= width < NARROW ? 2 : 1) {
+  const every = width >= NARROW ? 1 : parts % 2 === 0 ? 2 : parts;
+  for (let part = parts; part >= 0; part -= every) {
     const ago = Math.round(window * (1 - part / parts));
     const anchor = part === 0 ? "start" : part === parts ? "end" : "middle";
     const words = part === parts ? "now" : `${span(ago)} ago`;
@@ -67,7 +68,7 @@ export function overTime(lags, { width, height, now, p99 }) {
     const place = { x: width - edge.right, y: y(p99) - 5, "text-anchor": "end" };
     plot.append(
       svg("line", { class: "level", ...ends }),
-      svg("text", { class: "level-name", ...place }, `p99 ≤ ${span(p99)}`),
+      svg("text", { class: "level-name", ...place }, `99 % within ${span(p99)}`),
     );
   }
   for (const lag of lags) {
@@ -105,12 +106,16 @@ function levelsAround(values) {
  * @param {{width: number, height: number}} frame
  */
 export function histogram(cuts, outage, { width, height }) {
-  const edge = { left: 8, right: 8, top: 20, bottom: 24 };
   const used = cuts.map((bucket, at) => bucket.count + outage[at].count > 0);
   const first = Math.max(0, Math.min(used.indexOf(true), 2) - 1);
   const last = Math.min(cuts.length - 1, Math.max(used.lastIndexOf(true) + 1, 7));
   const places = last - first + 1;
-  const step = (width - edge.left - edge.right) / places;
+  const side = 8;
+  const step = (width - 2 * side) / places;
+  // Names that are too long for one line take turns on two.
+  const lines = step < 46 ? 2 : 1;
+  const names = 8 + 13 * lines;
+  const edge = { left: side, right: side, top: 20, bottom: names + 3 };
   const hasOutage = outage.some((bucket) => bucket.count > 0);
   const room = height - edge.top - edge.bottom;
   const axis = hasOutage ? edge.top + room * 0.62 : height - edge.bottom;
@@ -122,9 +127,9 @@ export function histogram(cuts, outage, { width, height }) {
       if (bucket.count === 0) return;
       const size = Math.max(2, (length * bucket.count) / most);
       const x = edge.left + at * step + step * 0.14;
-      const shape = { x, y: top ? axis - size : axis + 20, width: step * 0.72, height: size, rx: 3 };
+      const shape = { x, y: top ? axis - size : axis + names, width: step * 0.72, height: size, rx: 3 };
       const told = svg("title", {}, `${bound(buckets, first + at)}: ${number(bucket.count)}`);
-      const name = { x: x + step * 0.36, y: top ? axis - size - 5 : axis + 32 + size, "text-anchor": "middle" };
+      const name = { x: x + step * 0.36, y: top ? axis - size - 5 : axis + names + 12 + size, "text-anchor": "middle" };
       plot.append(
         svg("rect", { class: `bar ${style}`, ...shape }, told),
         svg("text", { class: "tick", ...name }, compact(bucket.count)),
@@ -132,12 +137,10 @@ export function histogram(cuts, outage, { width, height }) {
     });
   };
   bars(cuts, "", axis - edge.top, true);
-  if (hasOutage) bars(outage, "outage", height - axis - 40, false);
-  const every = step < 34 ? 3 : step < 46 ? 2 : 1;
+  if (hasOutage) bars(outage, "outage", height - axis - names - 20, false);
   for (let at = first; at <= last; at += 1) {
-    if ((at - first) % every !== 0) continue;
     const words = cuts[at].le_ms === null ? "more" : span(cuts[at].le_ms);
-    const place = { x: edge.left + (at - first + 0.5) * step, y: axis + 15, "text-anchor": "middle" };
+    const place = { x: edge.left + (at - first + 0.5) * step, y: axis + 15 + 13 * ((at - first) % lines), "text-anchor": "middle" };
     plot.append(svg("text", { class: "tick", ...place }, words));
   }
   return plot;
@@ -168,9 +171,9 @@ export function table(caption, head, rows) {
   );
 }
 
-/** The time of day at which something was confirmed, and what it was, for a table. */
-export function rowOf(lag) {
-  return [timeOfDay(lag.at), lag.router, span(lag.lag_ms), lag.outage ? "waited for the router" : ""];
+/** The time at which something was confirmed, and what it was, for a table. */
+export function rowOf(lag, now) {
+  return [timeThen(lag.at, now), lag.router, span(lag.lag_ms), lag.outage ? "waited for the router" : ""];
 }
 
 function frameOf(width, height) {

@@ -1,12 +1,14 @@
 // The routers: state, version, clock, strays, what is owed there; and the test of one.
 
 import { get, post } from "./api.js";
-import { byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, onPress, say } from "./dom.js";
 import { now } from "./clock.js";
+import { current } from "./overview.js";
 import { onRouter } from "./lag.js";
-import { bothClocks, count, number, relative, skew, span } from "./words.js";
+import { count, number, relative, skew, span, timeOfDay, utc } from "./words.js";
 
 /** Routers that need somebody come first. */
+const NAMES = new Intl.Collator();
 const ORDER = ["down", "unwatched", "new", "up", "disabled"];
 const STATES = {
   up: { word: "up", state: "ok" },
@@ -28,6 +30,9 @@ const SKEW_S = 5;
 
 /** @type {any[]} */
 let routers = [];
+let asOf = "";
+/** The one whose strays are listed. */
+let listed = 0;
 
 /** How a router stands: what it last said is old news if nobody serves it. */
 function standing({ state, owner }) {
@@ -43,19 +48,22 @@ export function inService(known) {
 /** @param {{routers: any[]}} overview what /overview answered */
 export function show(overview) {
   routers = [...overview.routers].sort(
-    (a, b) => ORDER.indexOf(standing(a)) - ORDER.indexOf(standing(b)) || a.name.localeCompare(b.name),
+    (a, b) => ORDER.indexOf(standing(a)) - ORDER.indexOf(standing(b)) || NAMES.compare(a.name, b.name),
   );
+  asOf = overview.now;
   tick();
 }
 
 /** Follows the time. */
 export function tick() {
+  if (asOf === "") return;
   const at = now();
   follow(byId("routers-table"), routers, (router) => router.id, group, (node, router) => fill(node, router, at));
   byId("routers-table").hidden = routers.length === 0;
-  byId("routers-none").hidden = routers.length > 0;
+  byId("routers-none").hidden = routers.length > 0 || !current();
   const { all, up } = inService(routers);
-  say(byId("routers-count"), all > 0 ? `${up} of ${all} up` : "");
+  const age = current() ? "" : ` at ${timeOfDay(asOf)} UTC`;
+  say(byId("routers-count"), all > 0 ? `${up} of ${all} up${age}` : "");
   mark(byId("routers-count"), "data-state", up < all ? "warn" : "ok");
 }
 
@@ -63,7 +71,7 @@ function group(router) {
   const result = el("p", { class: "result", role: "status" });
   const told = el("tr", { role: "row", hidden: true }, el("td", { role: "cell", colspan: 8 }, result));
   const test = el("button", { class: "small", type: "button" }, "Test");
-  test.addEventListener("click", () => probe(router.id, test, told, result));
+  onPress(test, () => probe(router.id, told, result));
   const strays = el("button", { class: "name", type: "button", onclick: () => listStrays(router) });
   const cell = (name, label, ...children) => el("td", { role: "cell", class: name, "data-label": label }, ...children);
   const row = el(
@@ -86,16 +94,19 @@ function fill(node, router, at) {
   const [name, place] = who.children;
   say(name, router.name);
   say(place, [router.tenant, router.address, identity(router)].filter(Boolean).join(" · "));
-  const { word, state: colour } = STATES[standing(router)] ?? STATES.new;
+  const stands = standing(router);
+  const { word, state: colour } = STATES[stands] ?? STATES.new;
   const [pill, since] = state.children;
   say(pill, word);
   mark(pill, "data-state", colour);
   say(since, router.down_since ? `${span(at - Date.parse(router.down_since))}: ${router.last_error ?? "no answer"}` : "");
-  mark(since, "title", router.down_since ? bothClocks(router.down_since) : null);
+  mark(since, "title", router.down_since ? `since ${utc(router.down_since)}` : null);
   say(version.firstChild, router.version ?? "–");
   say(version.lastChild, router.board ?? "");
-  const off = router.clock_skew_seconds;
+  // Of a router that does not answer nobody knows how its clock is now.
+  const off = stands === "up" ? router.clock_skew_seconds : null;
   say(clock.firstChild, off === null ? "–" : skew(off));
+  mark(clock.firstChild, "title", router.seen_at ? `seen ${relative(router.seen_at, at)}` : null);
   mark(clock.firstChild, "data-state", off !== null && Math.abs(off) >= SKEW_S ? "warn" : null);
   say(lag.firstChild, onRouter(router.id) || "–");
   const button = strays.firstChild;
@@ -117,8 +128,7 @@ function identity(router) {
   return router.identity && router.identity !== router.name ? `calls itself ${router.identity}` : null;
 }
 
-async function probe(id, button, told, result) {
-  button.disabled = true;
+async function probe(id, told, result) {
   told.hidden = false;
   mark(result, "data-state", null);
   say(result, "Testing…");
@@ -130,7 +140,6 @@ async function probe(id, button, told, result) {
     mark(result, "data-state", "bad");
     say(result, `Not tested: ${error.message}`);
   }
-  button.disabled = false;
 }
 
 function answered({ rtt_ms, identity: name, version, board, uptime, clock_skew_seconds }) {
@@ -150,18 +159,19 @@ function failed({ step, error }) {
 }
 
 async function listStrays(router) {
-  const dialog = byId("strays");
+  listed = router.id;
   const list = byId("strays-list");
   say(byId("strays-title"), `Strays on ${router.name}`);
   say(byId("strays-read"), "Loading…");
   list.replaceChildren();
-  dialog.showModal();
+  byId("strays").showModal();
   try {
     const { items, read_at } = await get(`/routers/${router.id}/strays`);
+    if (listed !== router.id) return;
     say(byId("strays-read"), read_at ? `Read ${relative(read_at, now())}.` : "Not read whole yet.");
     list.replaceChildren(...items.map(stray));
   } catch (error) {
-    say(byId("strays-read"), `Cannot be listed: ${error.message}`);
+    if (listed === router.id) say(byId("strays-read"), `Cannot be listed: ${error.message}`);
   }
 }
 

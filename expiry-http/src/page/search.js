@@ -39,7 +39,7 @@ export function start() {
   });
   document.addEventListener("keydown", (event) => {
     const isTyping = /** @type {Element} */ (event.target).closest("input, select, textarea, dialog");
-    if (event.key !== "/" || isTyping || byId("app").hidden) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping || byId("app").hidden) return;
     event.preventDefault();
     field.focus();
     field.select();
@@ -65,15 +65,17 @@ async function ask() {
   const { signal } = asked;
   try {
     const found = await get(`/subscribers?limit=${FOUND}&q=${encodeURIComponent(query)}`, { signal });
+    // Shown before it speaks: what is said in a hidden place is not heard.
+    setOpen(true);
     show(found.items);
-    const more = found.next === null ? "" : " or more, the first of them:";
-    say(byId("search-words"), found.items.length === 0 ? `Nobody is found by “${query}”.` : `${count(found.items.length, "subscriber")}${more}`);
+    const all = found.next === null ? count(found.items.length, "subscriber") : `The first ${FOUND}; type more to find others`;
+    say(byId("search-words"), found.items.length === 0 ? `Nobody is found by “${query}”.` : all);
   } catch (error) {
     if (error.name === "AbortError") return;
+    setOpen(true);
     show([]);
     say(byId("search-words"), `Cannot search: ${error.message}`);
   }
-  setOpen(true);
 }
 
 /** Who is found again keeps its row, and the focus with it, when a later answer comes. */

@@ -22,16 +22,19 @@ export async function signIn() {
       if (given === "") return problem("Please give the token.");
       // No header could carry another one.
       if (!/^[!-~]+$/.test(given)) return problem(WRONG);
-      byId("sign-in-do").disabled = true;
+      const button = byId("sign-in-do");
+      if (button.ariaDisabled === "true") return;
+      button.ariaDisabled = "true";
       try {
         await get("/overview", { as: given });
         token.set(given);
         resolve(undefined);
       } catch (error) {
         problem(words(error));
+        field.focus();
         field.select();
       }
-      byId("sign-in-do").disabled = false;
+      button.ariaDisabled = null;
     };
   });
   field.value = "";

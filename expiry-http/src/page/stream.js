@@ -2,9 +2,13 @@
 // token. A stream that breaks is taken up where it ended, so that nothing is skipped.
 
 import { ApiError, send } from "./api.js";
+import { stopwatch } from "./clock.js";
 
 /** The service says something every 15 s; a stream that is silent for longer is dead. */
-const SILENCE_MS = 40_000;
+const SILENCE_MS = 20_000;
+/** How long the stream of a page that nobody looks at stays: a browser has few connections per host. */
+const HIDDEN_MS = 60_000;
+const LOOK_MS = 1000;
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
 
@@ -27,7 +31,12 @@ export async function followEvents(listener) {
   const message = (told) => {
     wait = FIRST_WAIT_MS;
     if (told.id) last = told.id;
-    listener.message(told);
+    try {
+      listener.message(told);
+    } catch (error) {
+      // A fault of the page, not of the stream.
+      reportError(error);
+    }
   };
   for (;;) {
     let why = "the stream ended";
@@ -36,35 +45,39 @@ export async function followEvents(listener) {
     } catch (error) {
       if (error instanceof ApiError && error.isUnauthorized) throw error;
       why = error instanceof ApiError ? error.message : "the stream broke";
-      if (error.retryAfter) wait = error.retryAfter * 1000;
+      wait = Math.max(wait, (error.retryAfter ?? 0) * 1000);
     }
     // Not all pages come back in the same instant.
-    const nap = wait * (0.75 + Math.random() / 2);
+    const nap = wait * (1 + Math.random() / 2);
     listener.state({ live: false, retryAt: performance.now() + nap, why });
-    await napOrOnline(nap);
+    await napOrSeen(nap);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   }
 }
 
 async function readOnce(last, isLive, message) {
-  const dead = new AbortController();
-  let watchdog = setTimeout(() => dead.abort(), SILENCE_MS);
+  const over = new AbortController();
+  let silence = stopwatch();
+  let unseen = stopwatch();
+  const looks = setInterval(() => {
+    if (!document.hidden) unseen = stopwatch();
+    if (silence() > SILENCE_MS || unseen() > HIDDEN_MS) over.abort();
+  }, LOOK_MS);
   try {
     const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
-    const answer = await send("/events/stream", { headers, signal: dead.signal });
+    const answer = await send("/events/stream", { headers, signal: over.signal });
     isLive();
     const parse = parser(message);
     const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await text.read();
       if (done) return;
-      clearTimeout(watchdog);
-      watchdog = setTimeout(() => dead.abort(), SILENCE_MS);
+      silence = stopwatch();
       parse(value);
     }
   } finally {
-    clearTimeout(watchdog);
-    dead.abort();
+    clearInterval(looks);
+    over.abort();
   }
 }
 
@@ -92,18 +105,18 @@ function parser(message) {
   };
 }
 
-/** Waits, or until the network is back or somebody looks at the page again. */
-function napOrOnline(ms) {
+/** Waits, or until the network is back or somebody looks at the page again; while nobody does, for that. */
+function napOrSeen(ms) {
   return new Promise((resolve) => {
     const over = new AbortController();
     const end = () => {
+      if (document.hidden) return;
       over.abort();
       clearTimeout(timer);
       resolve(undefined);
     };
     const timer = setTimeout(end, ms);
     window.addEventListener("online", end, { signal: over.signal });
-    const seen = () => document.visibilityState === "visible" && end();
-    document.addEventListener("visibilitychange", seen, { signal: over.signal });
+    document.addEventListener("visibilitychange", end, { signal: over.signal });
   });
 }

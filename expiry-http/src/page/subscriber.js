@@ -1,9 +1,9 @@
 // One subscriber: why it is or is not online, what happened, and the two changes: extend, revoke.
 
 import { get, post } from "./api.js";
-import { announce, byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, say, setTime } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, countdown, relative, sentence, timeOfDay, utc } from "./words.js";
+import { countdown, relative, timeOfDay, utcAndHere } from "./words.js";
 
 const UNITS = { minutes: 60, hours: 3600, days: 86_400 };
 const RELOAD_MS = 400;
@@ -11,21 +11,18 @@ const RELOAD_MS = 400;
 /** @type {any} what /explain answered of the subscriber that is shown */
 let explained = null;
 let shown = 0;
-let reload = 0;
+let timer = 0;
 /** Whether a change is under way: a second one must not be made by mistake. */
 let isChanging = false;
-/** What went wrong with a change, and with explaining: neither may hide the other. */
-const problems = { change: "", explain: "" };
 /** Told after a change: it may be made elsewhere, too. */
 let changed = () => {};
 
 /** @param {() => void} onChange called after a change that was made here */
 export function start(onChange) {
   changed = onChange;
-  for (const dialog of document.querySelectorAll("dialog")) closable(dialog);
   byId("subscriber").addEventListener("close", () => {
     shown = 0;
-    clearTimeout(reload);
+    clearTimeout(timer);
   });
   const form = byId("extend");
   form.addEventListener("submit", (event) => {
@@ -38,16 +35,6 @@ export function start(onChange) {
   byId("confirm-yes").addEventListener("click", revoke);
 }
 
-/** A dialog closes by its buttons, by Escape (the browser does that), and by a click beside it. */
-function closable(dialog) {
-  for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    // The row that it was opened from may be gone.
-    if (document.activeElement === document.body) byId("content").focus();
-  });
-}
-
 /** Opens the dialog of one subscriber. */
 export function open(id, username) {
   shown = id;
@@ -57,9 +44,10 @@ export function open(id, username) {
   for (const part of ["subscriber-about", "subscriber-left"]) say(byId(part), "");
   byId("subscriber-state").hidden = true;
   byId("subscriber-body").hidden = true;
-  problem("change", "");
-  problem("explain", "");
-  note("");
+  tell("problem", "");
+  tell("note", "");
+  tell("stale", "");
+  byId("subscriber-loading").hidden = false;
   byId("extend").reset();
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
@@ -68,14 +56,14 @@ export function open(id, username) {
 
 /** Something happened to a subscriber: if it is the one that is shown, it is explained anew. */
 export function happened({ subscriber, kind }) {
-  if (subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_")) again();
+  if (subscriber === shown || kind.startsWith("router_") || kind.startsWith("brake_")) reload();
 }
 
-/** Soon explains anew who is shown. */
-export function again() {
+/** Explains anew whoever is shown. */
+export function reload() {
   if (shown === 0) return;
-  clearTimeout(reload);
-  reload = setTimeout(load, RELOAD_MS);
+  clearTimeout(timer);
+  timer = setTimeout(load, RELOAD_MS);
 }
 
 async function load() {
@@ -84,11 +72,12 @@ async function load() {
     const found = await get(`/subscribers/${id}/explain`);
     if (id !== shown) return;
     explained = found;
-    problem("explain", "");
     draw();
+    tell("stale", "");
   } catch (error) {
-    if (id === shown) problem("explain", `Cannot be explained: ${error.message}`);
+    if (id === shown) tell("stale", `Cannot be explained${explained ? " anew" : ""}: ${error.message}`);
   }
+  byId("subscriber-loading").hidden = true;
 }
 
 function draw() {
@@ -109,8 +98,8 @@ function draw() {
 }
 
 function eventRow(event) {
-  const day = event.at.slice(5, 10);
-  const time = el("time", { datetime: event.at, title: bothClocks(event.at) }, `${day} ${timeOfDay(event.at)}`);
+  const time = el("time", {}, `${event.at.slice(5, 10)} ${timeOfDay(event.at)}`);
+  setTime(time, event.at);
   return el("li", {}, time, el("span", {}, event.text));
 }
 
@@ -131,7 +120,8 @@ export function tick() {
 function words(access, left) {
   if (access.kind === "none") return "Nothing was bought.";
   if (access.kind === "forever") return "No end.";
-  return left > 0 ? `${countdown(left)} left, until ${utc(access.at)}` : `${relative(access.at, now())}, ${utc(access.at)}`;
+  const when = utcAndHere(access.at);
+  return left > 0 ? `${countdown(left)} left, until ${when}` : `${relative(access.at, now())}, ${when}`;
 }
 
 /** How much is to be given, in seconds; 0 if that cannot be read. */
@@ -152,7 +142,7 @@ function preview() {
   const { access } = explained.subscriber;
   const end = access.kind === "until" ? Math.max(Date.parse(access.at), now()) : now();
   const date = new Date(end + seconds * 1000);
-  say(byId("extend-preview"), Number.isNaN(date.getTime()) ? "" : `Access then ends at ${utc(date)}.`);
+  say(byId("extend-preview"), Number.isNaN(date.getTime()) ? "" : `Access then ends at ${utcAndHere(date)}.`);
 }
 
 async function extend() {
@@ -160,7 +150,7 @@ async function extend() {
   const seconds = wanted();
   await change(username, "extended", async () => {
     const { access } = await post(`/subscribers/${id}/extend`, { seconds });
-    return `${username} now has access until ${utc(access.at)}.`;
+    return `${username} now has access until ${utcAndHere(access.at)}.`;
   });
 }
 
@@ -182,17 +172,20 @@ async function revoke() {
 async function change(username, done, make) {
   if (isChanging) return;
   isChanging = true;
+  const id = shown;
+  tell("problem", "");
+  tell("note", "");
+  // To where it will be told: the button in use is about to be disabled.
+  byId("subscriber-told").focus();
   preview();
-  problem("change", "");
-  note("");
   try {
     const told = await make();
-    note(told);
-    announce(told);
+    if (id === shown) tell("note", told);
     changed();
   } catch (error) {
     const unknown = `It is not known whether ${username} was ${done}: look before you try again`;
-    problem("change", error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`);
+    const told = error.isLost ? `${unknown} (${error.message}).` : `Not ${done}: ${error.message}`;
+    if (id === shown) tell("problem", told);
   }
   byId("subscriber").scrollTop = 0;
   // Until it is known what came of it, nobody can tell what a second change would do.
@@ -201,14 +194,8 @@ async function change(username, done, make) {
   preview();
 }
 
-function problem(of, text) {
-  problems[of] = text;
-  const told = Object.values(problems).filter(Boolean).map(sentence).join(" ");
-  say(byId("subscriber-problem"), told);
-  byId("subscriber-problem").hidden = told === "";
-}
-
-function note(text) {
-  say(byId("subscriber-note"), text);
-  byId("subscriber-note").hidden = text === "";
+function tell(name, text) {
+  const line = byId(`subscriber-${name}`);
+  say(line, text);
+  line.hidden = text === "";
 }

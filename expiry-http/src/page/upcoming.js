@@ -1,8 +1,9 @@
 // Whose access ends next, counting down by the database's clock, until the cut is confirmed.
 
-import { byId, el, follow, mark, say } from "./dom.js";
+import { byId, el, follow, mark, say, setTime } from "./dom.js";
 import { now } from "./clock.js";
-import { bothClocks, count, countdown, span } from "./words.js";
+import { current } from "./overview.js";
+import { count, countdown, span } from "./words.js";
 import { open } from "./subscriber.js";
 
 /** As many as are asked for. */
@@ -13,6 +14,7 @@ const BAR_MS = 30 * 60_000;
 const SOON_MS = 60_000;
 /** How long somebody whose access ended stays, so that the cut can be seen. */
 const LINGER_MS = 6000;
+const NOT_KNOWN = "due, not known";
 
 /**
  * @typedef {object} Deadline
@@ -22,12 +24,16 @@ const LINGER_MS = 6000;
  * @property {string} ends_at
  */
 
-/** @type {Map<number, Deadline & {cuts: number, lag: number, router: string}>} by subscriber */
+/**
+ * By subscriber. `isOver`: the service names them no more, so that the cut is made or listed as owed.
+ *
+ * @type {Map<number, Deadline & {isOver: boolean, cuts: number, lag: number, router: string}>}
+ */
 let ahead = new Map();
 let isLong = false;
 let hasMore = false;
-/** What a cut waits for before anything else, if it does. */
-let obstacle = "";
+/** Whether the last answer was one. */
+let isKnown = false;
 
 export function start() {
   byId("upcoming-more").addEventListener("click", () => {
@@ -39,22 +45,23 @@ export function start() {
 /** @param {{items: Deadline[]}} found what /upcoming answered */
 export function show({ items }) {
   const at = now();
-  const next = new Map(items.map((item) => [item.subscriber, { ...item, cuts: 0, lag: 0, router: "" }]));
+  const next = new Map(items.map((item) => [item.subscriber, { ...item, isOver: false, cuts: 0, lag: 0, router: "" }]));
   for (const [id, item] of ahead) {
-    const end = Date.parse(item.ends_at);
     // Who is not named any more has paid or was revoked, unless the end was reached.
-    const isOver = end <= at || item.cuts > 0;
-    if (!next.has(id) && isOver && at - end < LINGER_MS) next.set(id, item);
+    const isDue = Date.parse(item.ends_at) <= at || item.cuts > 0;
+    if (!next.has(id) && isDue) next.set(id, { ...item, isOver: true });
   }
   ahead = next;
   hasMore = items.length === ASKED;
+  isKnown = true;
   byId("upcoming").setAttribute("aria-busy", "false");
   tick();
 }
 
-/** @param {{brakes: any[], watchers: any[]}} overview what /overview answered */
-export function heed({ brakes, watchers }) {
-  obstacle = !watchers.some((watcher) => watcher.alive) ? "no watcher" : brakes.length > 0 ? "brake" : "";
+/** The deadlines could not be had. */
+export function fail() {
+  isKnown = false;
+  tick();
 }
 
 /** Notes that somebody's cut was confirmed on one router. */
@@ -70,11 +77,14 @@ export function confirmed({ kind, subscriber, due_at, lag_ms, router_name }) {
 /** Counts down. */
 export function tick() {
   const at = now();
-  for (const [id, item] of ahead) if (at - Date.parse(item.ends_at) >= LINGER_MS) ahead.delete(id);
+  for (const [id, item] of ahead) {
+    if ((item.isOver || item.cuts > 0) && at - Date.parse(item.ends_at) >= LINGER_MS) ahead.delete(id);
+  }
   const items = [...ahead.values()].sort((a, b) => Date.parse(a.ends_at) - Date.parse(b.ends_at));
   const shown = items.slice(0, isLong ? items.length : SHOWN);
   follow(byId("upcoming"), shown, (item) => item.subscriber, row, (node, item) => fill(node, item, at));
-  byId("upcoming-none").hidden = items.length > 0 || byId("upcoming").getAttribute("aria-busy") === "true";
+  byId("upcoming-none").hidden = items.length > 0 || !isKnown || !current();
+  byId("upcoming-first").hidden = !(isLong && hasMore);
   const more = byId("upcoming-more");
   more.hidden = items.length <= SHOWN;
   say(more, isLong ? "Show fewer" : `Show ${items.length - shown.length}${hasMore ? "+" : ""} more`);
@@ -94,18 +104,22 @@ function row(item) {
 function fill(node, item, at) {
   const [name, tenant, time, bar] = node.children;
   const left = Date.parse(item.ends_at) - at;
-  const state = item.cuts > 0 ? "off" : left <= 0 ? "due" : left < SOON_MS ? "soon" : "ahead";
+  const waiting = left <= 0 && item.cuts === 0 ? due() : "";
+  const state = item.cuts > 0 ? "off" : waiting === NOT_KNOWN ? "unknown" : waiting ? "due" : left < SOON_MS ? "soon" : "ahead";
   mark(node, "data-state", state);
   say(name, item.username);
   say(tenant, item.tenant ?? "");
-  mark(time, "datetime", item.ends_at);
-  mark(time, "title", bothClocks(item.ends_at));
-  say(time, state === "off" ? off(item) : state === "due" ? due() : countdown(left));
+  setTime(time, item.ends_at);
+  say(time, state === "off" ? off(item) : waiting || countdown(left));
   bar.firstChild.style.width = `${Math.max(0, Math.min(1, left / BAR_MS)) * 100}%`;
 }
 
+/** What happens to who is due, as far as that is known. */
 function due() {
-  return obstacle === "" ? "cutting…" : `waiting: ${obstacle}`;
+  const overview = current();
+  if (!overview || !isKnown) return NOT_KNOWN;
+  if (!overview.watchers.some((watcher) => watcher.alive)) return "waiting: no watcher";
+  return overview.brakes.length > 0 ? "waiting: brake" : "cutting…";
 }
 
 function off({ cuts, lag, router }) {

@@ -45,9 +45,15 @@ export function relative(at, now) {
   return ago >= 0 ? `${span(ago)} ago` : `in ${span(-ago)}`;
 }
 
-/** A time of day, for lists that stand beside a clock. */
+/** A time of day, for what is of today. */
 export function timeOfDay(at) {
   return new Date(at).toISOString().slice(11, 19);
+}
+
+/** A time of day, after the date if that is not today's. */
+export function timeThen(at, now) {
+  const [day, today] = [at, now].map((time) => new Date(time).toISOString().slice(0, 10));
+  return day === today ? timeOfDay(at) : `${day.slice(5)} ${timeOfDay(at)}`;
 }
 
 /** A time with its date. */
@@ -59,6 +65,13 @@ export function utc(at) {
 /** A time with its date, and the same by the clock of who reads it: for tool tips. */
 export function bothClocks(at) {
   return `${utc(at)}\n${new Date(at).toLocaleString()} here`;
+}
+
+/** A time with its date, and the same by the clock of who reads it where that is another one. */
+export function utcAndHere(at) {
+  const time = new Date(at);
+  if (time.getTimezoneOffset() === 0) return utc(at);
+  return `${utc(at)} (${time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })} here)`;
 }
 
 /** A whole number, in groups of three digits. */

@@ -66,6 +66,13 @@ impl Browser {
         self.tell("Emulation.setEmulatedMedia", wish).await;
     }
 
+    /// Lets no request through to such addresses, with `*` for any part; an empty list lets all through.
+    pub(crate) async fn block(&self, addresses: &[&str]) {
+        self.tell("Network.enable", json!({})).await;
+        self.tell("Network.setBlockedURLs", json!({"urls": addresses}))
+            .await;
+    }
+
     async fn tell(&self, command: &str, parameters: Value) -> Value {
         let answer = self.tab.cdp().send_raw(command, parameters).await;
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
@@ -87,6 +94,13 @@ impl Browser {
             .click()
             .await;
         clicked.unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
+    }
+
+    /// Presses the mouse at one place of the screen, and lets go of it at another.
+    pub(crate) async fn drag(&self, from: (i64, i64), to: (i64, i64)) {
+        let mouse = self.tab.action_chain().move_to(from.0, from.1);
+        let mouse = mouse.click_and_hold().move_to(to.0, to.1).release();
+        mouse.perform().await.expect("dragged");
     }
 
     /// Presses keys, wherever the focus is.

@@ -106,7 +106,7 @@ async fn r9_a_change_whose_answer_is_lost_is_neither_said_to_be_made_nor_refused
     .await;
     assert_eq!(page.text("#subscriber-note").await, "");
 
-    page.until_says("#subscriber-problem", "Cannot be explained")
+    page.until_says("#subscriber-stale", "Cannot be explained")
         .await;
 
     // Nobody is there who could take the request.
@@ -124,7 +124,7 @@ async fn r9_a_change_whose_answer_is_lost_is_neither_said_to_be_made_nor_refused
 
     let stage = dark.serve().await;
     let page = &stage.browser;
-    page.until_silent("#subscriber-problem", "Cannot be explained")
+    page.until_silent("#subscriber-stale", "Cannot be explained")
         .await;
     page.until_says("#subscriber-problem", "was revoked: look before")
         .await;

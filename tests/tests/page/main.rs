@@ -3,8 +3,11 @@
 
 mod browser;
 mod changes;
+mod dialogs;
 mod docs_page;
 mod feed;
+mod focus;
+mod known;
 mod markup;
 mod pictures;
 mod session;

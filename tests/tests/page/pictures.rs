@@ -5,12 +5,12 @@ use std::{env, path::PathBuf};
 use expiry_mikrotik::sim::Link;
 use expiry_tests::world::sim_router;
 
-use crate::stage::Stage;
+use crate::{browser::Browser, stage::Stage};
 
 const LIGHT: &str = "rgb(243, 245, 248)";
 const DARK: &str = "rgb(12, 16, 22)";
 
-/// Draws the page on three screens, with somebody about to go, somebody owed and routers in many
+/// Draws the page on large and small screens, with somebody about to go, somebody owed and routers in many
 /// states. With `EXPIRY_PICTURES=DIRECTORY` it keeps the pictures there.
 #[tokio::test]
 async fn it_is_drawn_for_large_and_small_screens_in_light_and_dark() {
@@ -43,10 +43,12 @@ async fn it_is_drawn_for_large_and_small_screens_in_light_and_dark() {
     page.until_says("#feed", "255770000108 cut confirmed").await;
     routers[4].with(|sim| sim.set_link(Link::Refused));
     page.until_says("#routers-table", "down").await;
+    stage
+        .subscriber("255713550182", "4m", "02:00:00:00:02:01")
+        .await;
     for (name, access) in [
         ("255772236727", "3s"),
         ("255754210044", "45s"),
-        ("255713550182", "4m"),
         ("255768914400", "11m"),
         ("255744020931", "19m"),
         ("amina@acme", "26m"),
@@ -69,23 +71,56 @@ async fn it_is_drawn_for_large_and_small_screens_in_light_and_dark() {
         ("page-light", "light", 1440, 1180, LIGHT),
         ("page-dark", "dark", 1440, 1180, DARK),
         ("page-phone", "light", 390, 844, LIGHT),
+        ("page-phone-dark", "dark", 390, 844, DARK),
     ] {
         page.prefer(scheme).await;
         page.resize(width, height).await;
-        let drawn = format!(
-            "document.querySelector('.plot').clientWidth === document.querySelector('#lag-over-time').clientWidth && innerWidth === {width}"
-        );
-        page.until(&drawn).await;
+        page.until(&is_drawn(width)).await;
         assert_eq!(
             page.eval("getComputedStyle(document.body).backgroundColor")
                 .await,
             background
         );
         assert!(page.eval("document.querySelector('#health-word').getBoundingClientRect().bottom < innerHeight").await == true);
-        if let Some(directory) = env::var_os("EXPIRY_PICTURES") {
-            page.picture(&PathBuf::from(directory).join(format!("{name}.png")))
-                .await;
+        if width < 600 {
+            let whole = page.eval("document.documentElement.scrollHeight").await;
+            let whole = whole.as_u64().and_then(|whole| u32::try_from(whole).ok());
+            page.resize(width, whole.expect("a height")).await;
+            page.until(&is_drawn(width)).await;
         }
+        keep(page, name).await;
+    }
+
+    let name = "[...document.querySelectorAll('#upcoming button')].find((e) => e.innerText === '255713550182').focus()";
+    page.eval(name).await;
+    page.press("\u{e007}").await;
+    page.until_says("#subscriber-why", "Router tower").await;
+    page.click("#extend-do").await;
+    page.until_says("#subscriber-note", "now has access").await;
+    page.until_says("#subscriber-events", "access changed")
+        .await;
+    for (name, scheme, width, height) in [
+        ("sheet", "light", 900, 820),
+        ("sheet-phone", "dark", 390, 844),
+    ] {
+        page.prefer(scheme).await;
+        page.resize(width, height).await;
+        page.until(&is_drawn(width)).await;
+        keep(page, name).await;
     }
     stage.close().await;
+}
+
+/// Whether the page follows the size of the screen, down to its plots.
+fn is_drawn(width: u32) -> String {
+    format!(
+        "document.querySelector('.plot').clientWidth === document.querySelector('#lag-over-time').clientWidth && innerWidth === {width}"
+    )
+}
+
+async fn keep(page: &Browser, name: &str) {
+    if let Some(directory) = env::var_os("EXPIRY_PICTURES") {
+        page.picture(&PathBuf::from(directory).join(format!("{name}.png")))
+            .await;
+    }
 }
