@@ -288,7 +288,7 @@ mod tests {
         assert!(count.load(Ordering::Relaxed) <= 5);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reading_that_breaks_is_told_and_the_next_is_another() {
         let broken = AtomicU32::new(0);
         let cached = Cached::new(move || {

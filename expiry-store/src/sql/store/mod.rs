@@ -1,0 +1,24 @@
+//! The ports: each call is one transaction, and none waits for ever.
+
+mod directory;
+mod enforcement;
+mod reads;
+
+use std::time::Duration;
+
+use expiry_core::StoreError;
+
+use crate::error;
+
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+/// A peer that vanished without a word must not hold a call.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = error::Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(done) => Ok(done?),
+        Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
+    }
+}
