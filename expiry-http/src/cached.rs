@@ -1,22 +1,20 @@
 //! Answers that are read once for all who ask.
 
 use std::{
-    future::Future,
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use expiry_core::StoreError;
-use futures::{FutureExt, future::Shared};
 use tokio::time::{Instant, sleep_until};
+
+use crate::turns::{Turn, Turns};
 
 /// Nothing that is older is told.
 const OLDEST: Duration = Duration::from_secs(1);
 
 type Loaded<T> = Result<Arc<T>, Arc<StoreError>>;
-type Flight<T> = Shared<Pin<Box<dyn Future<Output = Loaded<T>> + Send>>>;
 type Load<T> =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>> + Send + Sync>;
 
@@ -31,6 +29,7 @@ pub(crate) struct Cached<T>(Arc<Shelf<T>>);
 
 struct Shelf<T> {
     load: Load<T>,
+    readings: Turns<Loaded<T>>,
     state: Mutex<State<T>>,
 }
 
@@ -38,29 +37,11 @@ struct State<T> {
     value: Option<(Arc<T>, Instant)>,
     failure: Option<(Arc<StoreError>, Instant)>,
     /// The reading that who asks now waits for.
-    flight: Option<Flight<T>>,
-    /// Whether that one reads already, or waits for the one before.
-    has_begun: bool,
-    /// A reading that began before what it reads was changed: the next one waits for it.
-    outdated: Option<Flight<T>>,
+    reading: Option<Turn<Loaded<T>>>,
     /// Counts the changes: what was read before one is not kept.
     generation: u64,
-    /// Whether anybody asked since the last reading began.
+    /// Whether anybody asked since the last reading was asked for.
     asked: bool,
-}
-
-impl<T> Default for State<T> {
-    fn default() -> Self {
-        Self {
-            value: None,
-            failure: None,
-            flight: None,
-            has_begun: false,
-            outdated: None,
-            generation: 0,
-            asked: false,
-        }
-    }
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
@@ -70,13 +51,20 @@ impl<T: Send + Sync + 'static> Cached<T> {
     {
         Self(Arc::new(Shelf {
             load: Box::new(move || Box::pin(load())),
-            state: Mutex::default(),
+            readings: Turns::default(),
+            state: Mutex::new(State {
+                value: None,
+                failure: None,
+                reading: None,
+                generation: 0,
+                asked: false,
+            }),
         }))
     }
 
     /// Returns the value. A reading goes on if the caller is dropped: others may wait for it.
     pub(crate) async fn get(&self) -> Loaded<T> {
-        let flight = {
+        let reading = {
             let mut state = self.0.state();
             state.asked = true;
             match (&state.value, &state.failure) {
@@ -86,21 +74,22 @@ impl<T: Send + Sync + 'static> Cached<T> {
                 (_, Some((error, since))) if since.elapsed() <= FAILED => {
                     return Err(Arc::clone(error));
                 }
-                _ => self.0.flight(&mut state),
+                _ => self.0.reading(&mut state),
             }
         };
-        flight.await
+        if let Some(loaded) = reading.await {
+            return Loaded::clone(&loaded);
+        }
+        self.0.state().reading = None;
+        let broken = "the reading broke; the log says how";
+        Err(Arc::new(StoreError::Unavailable(broken.into())))
     }
 
     /// What is read was changed: who asks after this gets what is true after it.
     pub(crate) fn forget(&self) {
         let mut state = self.0.state();
-        state.value = None;
-        if state.has_begun {
-            state.generation += 1;
-            state.has_begun = false;
-            state.outdated = state.flight.take();
-        }
+        state.generation += 1;
+        (state.value, state.reading) = (None, None);
     }
 }
 
@@ -109,55 +98,34 @@ impl<T: Send + Sync + 'static> Shelf<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the reading that is under way, or begins one.
-    fn flight(self: &Arc<Self>, state: &mut State<T>) -> Flight<T> {
-        if let Some(flight) = &state.flight {
-            return flight.clone();
-        }
-        state.asked = false;
-        let flight = self.start(state.outdated.take());
-        state.flight = Some(flight.clone());
-        flight
+    /// Returns the reading that is under way, or the next.
+    fn reading(self: &Arc<Self>, state: &mut State<T>) -> Turn<Loaded<T>> {
+        let reading = state.reading.get_or_insert_with(|| {
+            state.asked = false;
+            self.readings.take(|| Arc::clone(self).read())
+        });
+        reading.clone()
     }
 
-    fn start(self: &Arc<Self>, before: Option<Flight<T>>) -> Flight<T> {
-        let kept = Arc::clone(self);
-        let reading = tokio::spawn(async move {
-            if let Some(before) = before {
-                let _ = before.await;
+    async fn read(self: Arc<Self>) -> Loaded<T> {
+        let generation = self.state().generation;
+        let began = Instant::now();
+        let loaded = (self.load)().await.map(Arc::new).map_err(Arc::new);
+        let mut state = self.state();
+        if state.generation != generation {
+            return loaded;
+        }
+        state.reading = None;
+        match &loaded {
+            Ok(value) => {
+                state.value = Some((Arc::clone(value), began));
+                state.failure = None;
+                tokio::spawn(Arc::clone(&self).renew(began, began.elapsed()));
             }
-            let generation = {
-                let mut state = kept.state();
-                state.has_begun = true;
-                state.generation
-            };
-            let began = Instant::now();
-            let loaded = AssertUnwindSafe((kept.load)()).catch_unwind().await;
-            let loaded = loaded
-                .unwrap_or_else(|_| Err(StoreError::Unavailable("the reading panicked".into())));
-            let loaded = loaded.map(Arc::new).map_err(Arc::new);
-            let mut state = kept.state();
-            if state.generation != generation {
-                return loaded;
-            }
-            (state.flight, state.has_begun) = (None, false);
-            match &loaded {
-                Ok(value) => {
-                    state.value = Some((Arc::clone(value), began));
-                    state.failure = None;
-                    tokio::spawn(Arc::clone(&kept).renew(began, began.elapsed()));
-                }
-                Err(error) => state.failure = Some((Arc::clone(error), began)),
-            }
-            drop(state);
-            loaded
-        });
-        let flight = async move {
-            reading
-                .await
-                .unwrap_or_else(|broken| Err(Arc::new(StoreError::Unavailable(Box::new(broken)))))
-        };
-        flight.boxed().shared()
+            Err(error) => state.failure = Some((Arc::clone(error), began)),
+        }
+        drop(state);
+        loaded
     }
 
     /// Begins the next reading in time for twice what the last one took, if anybody asked meanwhile;
@@ -168,7 +136,7 @@ impl<T: Send + Sync + 'static> Shelf<T> {
         let mut state = self.state();
         let is_of_this = state.value.as_ref().is_some_and(|(_, of)| *of == began);
         if state.asked && is_of_this {
-            drop(self.flight(&mut state));
+            drop(self.reading(&mut state));
         }
     }
 }

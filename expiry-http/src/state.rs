@@ -89,6 +89,9 @@ impl StoreTime {
     }
 }
 
+/// What all who ask at a time read once.
+type Readings<T> = Turns<Result<Arc<T>, StoreError>>;
+
 pub(crate) struct Inner {
     pub(crate) service: Service,
     pub(crate) token: Token,
@@ -101,9 +104,9 @@ pub(crate) struct Inner {
     /// One at a time is read.
     long_list: Semaphore,
     pub(crate) checks: Checks,
-    pub(crate) overdue: Turns<Result<Overdue, StoreError>>,
-    pub(crate) upcoming: Turns<Result<Vec<Upcoming>, StoreError>>,
-    pub(crate) owed: Turns<Result<(u64, Vec<OwedItem>), StoreError>>,
+    overdue: Readings<Overdue>,
+    pub(crate) upcoming: Readings<Vec<Upcoming>>,
+    pub(crate) owed: Readings<(u64, Vec<OwedItem>)>,
     pub(crate) feed: Arc<Feed>,
 }
 
@@ -189,10 +192,10 @@ impl Inner {
     }
 
     /// Returns who is overdue, as it is after the call.
-    pub(crate) async fn overdue(&self) -> Result<Arc<Result<Overdue, StoreError>>, Problem> {
+    pub(crate) async fn overdue(&self) -> Result<Arc<Overdue>, Problem> {
         let status = Arc::clone(&self.service.status);
-        let turn = self.overdue.take(|| async move { status.overdue().await });
-        turn.await.ok_or_else(Problem::internal)
+        let read = || async move { status.overdue().await };
+        self.overdue.read(read).await
     }
 
     /// Makes an answer of lists that are longer than what is kept at hand: one at a time, and where it

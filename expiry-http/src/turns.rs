@@ -5,9 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use expiry_core::StoreError;
 use futures::{FutureExt, future::Shared};
 
-type Turn<T> = Shared<Pin<Box<dyn Future<Output = Option<Arc<T>>> + Send>>>;
+use crate::problem::Problem;
+
+/// Work that somebody may wait for, or many.
+pub(crate) type Turn<T> = Shared<Pin<Box<dyn Future<Output = Option<Arc<T>>> + Send>>>;
 
 /// One turn at a time. Who asks while one is under way gets the next, with all others who ask
 /// meanwhile: what a turn tells was found after all of them had asked.
@@ -26,18 +30,14 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T: Send + Sync + 'static> Turns<T> {
-    /// Waits for the turn that begins next. It goes on if the caller is dropped: others may wait for
-    /// it. `None`: it panicked.
-    pub(crate) async fn take<F>(&self, work: impl FnOnce() -> F) -> Option<Arc<T>>
+    /// Returns the turn that begins next. It goes on if nobody waits for it. `None`: it panicked.
+    pub(crate) fn take<F>(&self, work: impl FnOnce() -> F) -> Turn<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let turn = {
-            let mut next = locked(&self.next);
-            let waiting = next.clone();
-            waiting.unwrap_or_else(|| next.insert(self.start(work())).clone())
-        };
-        turn.await
+        let mut next = locked(&self.next);
+        let waiting = next.clone();
+        waiting.unwrap_or_else(|| next.insert(self.start(work())).clone())
     }
 
     fn start(&self, work: impl Future<Output = T> + Send + 'static) -> Turn<T> {
@@ -53,6 +53,22 @@ impl<T: Send + Sync + 'static> Turns<T> {
                 .ok()
         };
         turn.boxed().shared()
+    }
+}
+
+impl<T: Send + Sync + 'static> Turns<Result<Arc<T>, StoreError>> {
+    /// Reads something of the store, as it is after the call.
+    pub(crate) async fn read<F>(&self, read: impl FnOnce() -> F) -> Result<Arc<T>, Problem>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let turn = self.take(|| read().map(|found| found.map(Arc::new))).await;
+        let found = turn.ok_or_else(Problem::internal)?;
+        found
+            .as_ref()
+            .as_ref()
+            .map(Arc::clone)
+            .map_err(Problem::of_store)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
-use expiry_core::{Overdue, StoreError, SubscriberId};
+use expiry_core::SubscriberId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,11 +9,7 @@ use super::{
     seconds,
     watcher::{self, Checked},
 };
-use crate::{
-    answers::OldGuarded,
-    problem::{Problem, Refusal},
-    state::Inner,
-};
+use crate::{answers::OldGuarded, problem::Refusal, state::Inner};
 
 /// How it went.
 #[derive(Serialize, ToSchema)]
@@ -50,10 +46,8 @@ struct Details {
 )]
 pub(crate) async fn cleanup(State(app): State<Arc<Inner>>) -> Result<Json<Cleaned>, Refusal> {
     let before = app.overdue().await?;
-    let before = told(&before)?;
     let checked = watcher::check(&app).await?;
     let after = app.overdue().await?;
-    let after = told(&after)?;
     let is_off = |id: &&SubscriberId| !after.subscribers.contains_key(id);
     let gone: BTreeSet<_> = before.subscribers.keys().filter(is_off).copied().collect();
     let failed = before.subscribers.len() - gone.len();
@@ -98,8 +92,4 @@ fn people(count: usize) -> String {
     } else {
         format!("{count} users")
     }
-}
-
-fn told(overdue: &Result<Overdue, StoreError>) -> Result<&Overdue, Problem> {
-    overdue.as_ref().map_err(Problem::of_store)
 }

@@ -60,11 +60,8 @@ pub(crate) async fn upcoming(
     let limit = limit(params.limit)?;
     let now = app.now().await?;
     let audit = Arc::clone(&app.service.audit);
-    let ahead = app
-        .upcoming
-        .take(|| async move { audit.upcoming(LONGEST).await });
-    let ahead = ahead.await.ok_or_else(Problem::internal)?;
-    let ahead = ahead.as_ref().as_ref().map_err(Problem::of_store)?;
+    let read = || async move { audit.upcoming(LONGEST).await };
+    let ahead = app.upcoming.read(read).await?;
     Ok(Json(UpcomingList {
         now,
         items: ahead
@@ -214,11 +211,9 @@ async fn page(
     if after.is_some() || filter != OwedFilter::default() {
         return Ok(status.owed(filter, after, limit).await?);
     }
-    let first = app
-        .owed
-        .take(|| async move { status.owed(OwedFilter::default(), None, LONGEST + 1).await });
-    let first = first.await.ok_or_else(Problem::internal)?;
-    let (total, items) = first.as_ref().as_ref().map_err(Problem::of_store)?;
+    let read = || async move { status.owed(OwedFilter::default(), None, LONGEST + 1).await };
+    let first = app.owed.read(read).await?;
+    let (total, items) = &*first;
     Ok((*total, items.iter().take(limit as usize).cloned().collect()))
 }
 
