@@ -13,13 +13,10 @@ async fn r3_who_is_extended_stays_and_who_is_revoked_is_off_after_a_yes() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
     let device = stage
-        .subscriber("255700000010", "20m", "02:00:00:00:00:10")
+        .sheet("255700000010", "20m", "02:00:00:00:00:10")
         .await;
-    page.until_says("#upcoming", "255700000010").await;
-    page.click("#upcoming button.name").await;
     page.until_says("#subscriber-why", "Access goes on until")
         .await;
-    page.until_says("#subscriber-why", "Router tower").await;
     page.until_says("#subscriber-events", "added").await;
 
     page.click("#extend label:has([value='3600'])").await;
@@ -65,11 +62,8 @@ async fn what_the_service_refuses_is_said_where_it_was_asked_for() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
     stage
-        .subscriber("255700000011", "20m", "02:00:00:00:00:11")
+        .sheet("255700000011", "20m", "02:00:00:00:00:11")
         .await;
-    page.until_says("#upcoming", "255700000011").await;
-    page.click("#upcoming button.name").await;
-    page.until_says("#subscriber-why", "Router tower").await;
     page.click("#extend label:has([value='other'])").await;
     page.until("!document.querySelector('#extend-other').hidden")
         .await;
@@ -85,11 +79,8 @@ async fn what_the_service_refuses_is_said_where_it_was_asked_for() {
 async fn r9_a_change_whose_answer_is_lost_is_neither_said_to_be_made_nor_refused() {
     let stage = Stage::signed_in().await;
     let name = "255700000012";
-    stage.subscriber(name, "20m", "02:00:00:00:00:12").await;
+    stage.sheet(name, "20m", "02:00:00:00:00:12").await;
     let page = &stage.browser;
-    page.until_says("#upcoming", name).await;
-    page.click("#upcoming button.name").await;
-    page.until_says("#subscriber-why", "Router tower").await;
     // The request is on its way when the service goes.
     stage.freeze().await;
     page.click("#extend-do").await;

@@ -17,12 +17,7 @@ async fn edge(page: &Browser) -> (i64, i64) {
 async fn a_sheet_closes_by_a_click_beside_it_and_by_none_within() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
-    stage
-        .subscriber("255700000080", "1h", "02:00:00:00:00:80")
-        .await;
-    page.until_says("#upcoming", "255700000080").await;
-    page.click("#upcoming button.name").await;
-    page.until_says("#subscriber-why", "Router tower").await;
+    stage.sheet("255700000080", "1h", "02:00:00:00:00:80").await;
     let (left, middle) = edge(page).await;
     let (within, beside) = ((left + 8, middle), (left - 40, middle));
     let is_open = format!("{SHEET}.open");
@@ -40,12 +35,7 @@ async fn a_sheet_closes_by_a_click_beside_it_and_by_none_within() {
 async fn no_screen_is_too_narrow_for_a_sheet() {
     let stage = Stage::signed_in().await;
     let page = &stage.browser;
-    stage
-        .subscriber("255700000081", "1h", "02:00:00:00:00:81")
-        .await;
-    page.until_says("#upcoming", "255700000081").await;
-    page.click("#upcoming button.name").await;
-    page.until_says("#subscriber-why", "Router tower").await;
+    stage.sheet("255700000081", "1h", "02:00:00:00:00:81").await;
     for width in [320, 390, 700, 1440] {
         page.resize(width, 844).await;
         page.until(&format!("innerWidth === {width}")).await;

@@ -73,6 +73,16 @@ impl Stage {
         device
     }
 
+    /// Adds the only subscriber, and opens what the page knows of it.
+    pub(crate) async fn sheet(&self, name: &str, access: &str, mac: &str) -> ClientId {
+        let device = self.subscriber(name, access, mac).await;
+        self.browser.until_says("#upcoming", name).await;
+        self.browser.click("#upcoming button.name").await;
+        let why = "#subscriber-why";
+        self.browser.until_says(why, "Router tower").await;
+        device
+    }
+
     /// Whether a device can move data: what the router lets through, not what it says.
     pub(crate) fn is_moving(&self, device: ClientId) -> bool {
         self.world
