@@ -6,7 +6,7 @@ use tokio::task::yield_now;
 use super::world::{World, facts, mac, name_undo, new_subscriber, ok};
 use crate::{
     Access, AuditId, NewSubscriber, OwedFilter, OwedItem, RouterFacts, RouterState, Standing,
-    Store, SubscriberFilter, SubscriberId, Summary, Want,
+    Store, Subscriber, SubscriberFilter, SubscriberId, Summary, Want,
 };
 
 const SOON: Duration = Duration::from_mins(30);
@@ -20,13 +20,16 @@ fn tenant_counts(summary: &Summary) -> Vec<(Option<&str>, u64, u64, u64)> {
 
 pub async fn r9_the_overdue_are_those_who_ended_and_are_owed_a_cut(store: Arc<dyn Store>) {
     let world = World::new(store);
-    let router = world.router("r").await;
-    world.router("other").await;
+    let (router, other) = (world.router("r").await, world.router("other").await);
     let planned = world.ended("planned", &[mac(1), mac(2)]).await;
+    let half = world.ended("half", &[]).await;
     let off = world.ended("off", &[]).await;
-    for task in world.tasks(router).await {
-        if task.username.as_ref() == Some(&off.username) {
-            world.confirm(router, &task).await;
+    for (on, confirmed) in [(router, &[&half, &off][..]), (other, &[&off])] {
+        for task in world.tasks(on).await {
+            let is_its = |of: &&Subscriber| task.username.as_ref() == Some(&of.username);
+            if confirmed.iter().any(is_its) {
+                world.confirm(on, &task).await;
+            }
         }
     }
     let now = world.time().await;
@@ -39,7 +42,7 @@ pub async fn r9_the_overdue_are_those_who_ended_and_are_owed_a_cut(store: Arc<dy
 
     let overdue = ok(world.overdue().await);
 
-    let expected = [(planned.id, 2), (off.id, 0), (unplanned.id, 0)];
+    let expected = [(planned.id, 2), (half.id, 0), (unplanned.id, 0)];
     assert_eq!(overdue.subscribers, expected.into());
     assert!(overdue.now >= now);
     let nobody = SubscriberId(i64::MAX);
