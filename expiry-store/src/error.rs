@@ -71,14 +71,23 @@ fn from_driver(error: sqlx::Error) -> StoreError {
         // PostgreSQL: no such column, no such table.
         Some("42703" | "42P01") => StoreError::SchemaUnknown(told(&error)),
         // SQLite says the same by its general code, and in words.
-        Some("1") if told(&error).starts_with("no such ") => StoreError::SchemaUnknown(told(&error)),
-        Some("42501") => StoreError::Refused(format!(
-            "{}: have the owner of the tables run `GRANT USAGE ON SCHEMA expiry TO <role>` and \
-             `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA expiry TO <role>`",
-            told(&error)
-        )),
+        Some("1") if told(&error).starts_with("no such ") => {
+            StoreError::SchemaUnknown(told(&error))
+        }
+        Some("42501") => StoreError::Refused(permission(&told(&error))),
         _ => StoreError::Unavailable(Box::new(error)),
     }
+}
+
+/// Names the right that is missing.
+fn permission(told: &str) -> String {
+    let grant = if told.contains("for database") {
+        "`GRANT CREATE ON DATABASE <database> TO <role>`, or make the schema `expiry` for it"
+    } else {
+        "`GRANT USAGE ON SCHEMA expiry TO <role>` and `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL \
+         TABLES IN SCHEMA expiry TO <role>`"
+    };
+    format!("{told}: have the owner run {grant}")
 }
 
 /// What the database itself said, without what the driver puts around it.

@@ -280,7 +280,8 @@ async fn prepare(
 /// server starts, stops, or has no connection left.
 fn may_heal(error: &sqlx::Error) -> bool {
     match error.as_database_error().and_then(DatabaseError::code) {
-        Some(code) => ["08", "40", "53", "55", "57"]
+        // A missing right, too, has words of its own.
+        Some(code) => ["08", "40", "42501", "53", "55", "57"]
             .iter()
             .any(|class| code.starts_with(class)),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),

@@ -166,19 +166,27 @@ async fn from_an_early_build(home: Home, steps: [&str; 2], names: &[&str]) {
     let early: String = steps[0]
         .lines()
         .filter(|line| !line.contains("skew_us") && !line.contains("    said_at"))
-        .map(|line| line.replace("board TEXT,", "board TEXT").replace("way_in TEXT,", "way_in INT,"))
+        .map(|line| {
+            line.replace("board TEXT,", "board TEXT")
+                .replace("way_in TEXT,", "way_in INT,")
+        })
         .fold(String::new(), |text, line| text + &line + "\n");
     run_text(&home, early).await;
     run(&home, "INSERT INTO expiry_schema (version) VALUES (1)").await;
     for version in [1, 2] {
         for error in [
             refusal(&home).await,
-            expiry_store::migrate(&home.config).await.expect_err("refused"),
+            expiry_store::migrate(&home.config)
+                .await
+                .expect_err("refused"),
         ] {
             assert!(matches!(error, StoreError::SchemaUnknown(_)), "{error:?}");
             let text = error.to_string();
             let told = names.iter().all(|name| text.contains(name));
-            assert!(told && text.contains(&format!("version {version},")), "{text}");
+            assert!(
+                told && text.contains(&format!("version {version},")),
+                "{text}"
+            );
         }
         if version == 1 {
             run_text(&home, steps[1].into()).await;
@@ -193,7 +201,10 @@ async fn a_sqlite_file_of_an_early_build_is_named_as_such() {
         include_str!("../../../expiry-store/migrations/sqlite/0001_init.sql"),
         include_str!("../../../expiry-store/migrations/sqlite/0002_counts.sql"),
     ];
-    let names = ["no `router.skew_us integer`", "no `enforcement.way_in text`"];
+    let names = [
+        "no `router.skew_us integer`",
+        "no `enforcement.way_in text`",
+    ];
     from_an_early_build(sqlite(), steps, &names).await;
 }
 
@@ -221,12 +232,14 @@ async fn each_column_stands_in_the_shape_of_the_last_step() {
     .await
     .map(|names| names.into_iter().collect())
     .expect("listed");
-    let shape = format!("postgres/{:04}_", NEEDED);
+    let shape = format!("postgres/{NEEDED:04}_");
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../expiry-store/migrations");
     let last = std::fs::read_dir(migrations.join("postgres"))
         .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
-        .find(|path| path.to_string_lossy().contains(&shape) && path.extension() == Some("shape".as_ref()));
+        .find(|path| {
+            path.to_string_lossy().contains(&shape) && path.extension() == Some("shape".as_ref())
+        });
     let text = std::fs::read_to_string(last.expect("a shape")).expect("read");
     let listed: BTreeSet<String> = text
         .lines()
@@ -251,9 +264,14 @@ async fn a_column_that_goes_missing_is_not_called_unavailable() {
 async fn a_role_without_rights_is_told_the_grant() {
     let home = postgres().await;
     drop(home.open().await);
-    let role = home.url.rsplit('/').next().expect("a name");
-    let role = format!("{}_guest", role.split('?').next().expect("a name"));
-    run_text(&home, format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA expiry TO {role}")).await;
+    let (database, _) = home.url.split_once('?').expect("a socket");
+    let (_, database) = database.rsplit_once('/').expect("a name");
+    let role = format!("{database}_guest");
+    run_text(
+        &home,
+        format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA expiry TO {role}"),
+    )
+    .await;
     let mut guest = Home::new(|_| home.url.replace("//expiry@", &format!("//{role}@")));
     guest.config.key_file.clone_from(&home.config.key_file);
     let error = refusal(&guest).await;
