@@ -73,7 +73,7 @@ async fn tell(
             Beat::None => {}
             Beat::Taken => line.say(&serving.to_string()),
             Beat::Failed => {
-                line.say("the database takes no heartbeat, the log says why; trying again")
+                line.say("the database takes no heartbeat, the log says why; trying again");
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     PATIENCE,
-    file::{Identity, beside, obstacle},
+    file::{Identity, beside, obstacle, unexplained},
     opening::{self, options, reading},
 };
 use crate::error::{Fault, Result};
@@ -106,7 +106,10 @@ impl Connections {
 
     /// Says why nothing can be written, where that is known.
     pub(super) fn refused(&self, error: sqlx::Error) -> Fault {
-        let Some(obstacle) = obstacle(&self.file) else {
+        let is_refusal = opening::is_refusal(&error);
+        let obstacle = obstacle(&self.file);
+        let Some(obstacle) = obstacle.or_else(|| is_refusal.then(|| unexplained(&self.file)))
+        else {
             return error.into();
         };
         let mut trouble = self.trouble();

@@ -1,8 +1,7 @@
 //! The database file: which one lies at a path, and what keeps this process from writing to it.
 
 use std::{
-    fs,
-    io::{self, ErrorKind},
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -56,21 +55,32 @@ pub(super) fn obstacle(file: &Path) -> Option<String> {
         |(path, all)| match access(path, Access::READ_OK | Access::WRITE_OK) {
             Ok(()) => None,
             Err(Errno::NOENT) if path != directory => None,
-            Err(error) => Some(refusal(path, error.into(), all)),
+            Err(error) => Some(refusal(path, error, all)),
         },
     )
 }
 
+/// Says that writing is refused although nothing was found that forbids it.
+pub(super) fn unexplained(file: &Path) -> String {
+    let shown = file.display();
+    format!(
+        "{shown} cannot be written although its owner and its mode allow it: see `lsattr {shown}`, and \
+         what AppArmor or SELinux logged"
+    )
+}
+
 /// Says why the system refuses to write there, and what to do about it.
-fn refusal(path: &Path, error: io::Error, all: &str) -> String {
+fn refusal(path: &Path, error: Errno, all: &str) -> String {
     let shown = path.display();
-    match error.kind() {
-        ErrorKind::ReadOnlyFilesystem => format!(
+    if error == Errno::ROFS {
+        format!(
             "{shown} is on a file system that is read-only for this program: see `mount`, `dmesg`, \
              and ReadWritePaths= if this is a service with a unit"
-        ),
-        ErrorKind::PermissionDenied => forbidden(path, all),
-        _ => format!("{shown} cannot be written: {error}"),
+        )
+    } else if error == Errno::ACCESS || error == Errno::PERM {
+        forbidden(path, all)
+    } else {
+        format!("{shown} cannot be written: {}", io::Error::from(error))
     }
 }
 
@@ -92,10 +102,7 @@ fn forbidden(path: &Path, all: &str) -> String {
     } else if me != 0 && mode & 0o200 == 0 {
         format!("{shown} has mode {mode:o}: run `chmod u+w {all}`")
     } else {
-        format!(
-            "{shown} cannot be written although its owner and its mode {mode:o} allow it: see \
-             `lsattr -d {shown}`, and what AppArmor or SELinux logged"
-        )
+        unexplained(path)
     }
 }
 

@@ -73,6 +73,10 @@ const EVENTS_OF_FORMER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id
 /// many it can take a while; a call gives up a little later in any case.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Takes the write lock. On a file that can only be read `BEGIN IMMEDIATE` begins to read, and only a
+/// statement that would write is refused, whatever it would write.
+const WRITING: &str = "BEGIN IMMEDIATE; UPDATE signal SET count = count WHERE FALSE";
+
 /// A SQLite store.
 pub(crate) struct Backend {
     connections: Connections,
@@ -129,7 +133,7 @@ impl Backend {
 
     async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
         let mut tx = if writes {
-            Tx::begin(&open.writer, "BEGIN IMMEDIATE").await?
+            Tx::begin(&open.writer, WRITING).await?
         } else {
             Tx::begin(&open.readers, "BEGIN").await?
         };

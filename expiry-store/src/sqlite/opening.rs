@@ -129,6 +129,11 @@ pub(super) fn spoils(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Tells whether SQLite may not write.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    matches!(kind(error), Some(PERMISSION | READ_ONLY))
+}
+
 /// Tells whether the path itself is wrong, so that waiting does not help.
 fn is_no_place(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
