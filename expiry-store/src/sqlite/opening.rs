@@ -51,6 +51,7 @@ pub(super) async fn prepare(
     let prepared = async {
         let mut conn = options(file).create_if_missing(true).connect().await?;
         let found = found(&mut conn).await?;
+        schema::check(&mut conn, found).await?;
         if let Some(done) = schema::up_to_date(found) {
             return Ok(done);
         }
@@ -58,6 +59,7 @@ pub(super) async fn prepare(
         use_wal(&mut conn).await?;
         let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
         let found = self::found(&mut tx).await?;
+        schema::check(&mut tx, found).await?;
         let from = schema::start(found, upgrade, &config.shown_url())?;
         let migrated = schema::bring_up(&mut tx, from).await?;
         tx.commit().await?;
@@ -78,6 +80,7 @@ pub(super) async fn prepare(
 pub(super) async fn is_ours(file: &Path) -> Result<()> {
     let mut conn = reading(file).connect().await?;
     let found = found(&mut conn).await?;
+    schema::check(&mut conn, found).await?;
     conn.close().await?;
     if schema::up_to_date(found).is_some() {
         return Ok(());
