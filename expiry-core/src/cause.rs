@@ -433,7 +433,10 @@ mod tests {
         for cause in Cause::ALL {
             let way_out = cause.way_out(Some("hill"));
             for text in [cause.says(), &way_out] {
-                assert!(!text.is_empty() && !text.contains(['\n', '{', '}']), "{text}");
+                assert!(
+                    !text.is_empty() && !text.contains(['\n', '{', '}']),
+                    "{text}"
+                );
                 assert!(!text.contains("  ") && !text.ends_with('.'), "{text}");
             }
             if way_out.contains("expiry router") {
@@ -446,7 +449,10 @@ mod tests {
     fn a_missing_menu_is_never_blamed_on_policies() {
         let of = |message| Cause::of_trap(Step::Read, "/ip/hotspot/user/print", message);
         assert_eq!(of("no such command prefix"), Cause::NoHotspot);
-        assert_eq!(of("no such command or directory (hotspot)"), Cause::NoHotspot);
+        assert_eq!(
+            of("no such command or directory (hotspot)"),
+            Cause::NoHotspot
+        );
         assert_eq!(of("failure: not allowed by device-mode"), Cause::DeviceMode);
         assert_eq!(of("not enough permissions (9)"), Cause::NoReadPolicy);
         assert_eq!(of("contact MikroTik support"), Cause::MenuRefused);

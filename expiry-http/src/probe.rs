@@ -5,9 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use expiry_core::{Cause, GatewayError, Router, RouterFacts, RouterGateway};
 use serde::Serialize;
-use tokio::{
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use utoipa::ToSchema;
 
 use crate::{state::Inner, v1::routers::seconds};

@@ -101,7 +101,10 @@ pub(super) async fn connect(
         Ok(Err(error)) => (unreached(&error), error.to_string()),
         Err(_) => {
             let after = config.connect.as_secs_f32();
-            (Unreached::TimedOut, format!("no connection after {after} s"))
+            (
+                Unreached::TimedOut,
+                format!("no connection after {after} s"),
+            )
         }
     };
     Err(GatewayError::Connect {

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_greeting_is_a_well_formed_record() {
-        let length = |at: usize| usize::from(CLIENT_HELLO[at]) << 8 | usize::from(CLIENT_HELLO[at + 1]);
+        let length =
+            |at: usize| usize::from(CLIENT_HELLO[at]) << 8 | usize::from(CLIENT_HELLO[at + 1]);
         assert_eq!(length(3), CLIENT_HELLO.len() - 5);
         assert_eq!(length(7), CLIENT_HELLO.len() - 9);
     }

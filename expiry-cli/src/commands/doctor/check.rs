@@ -63,12 +63,7 @@ impl Check {
     }
 
     /// A router that cannot be served, and what was seen of it.
-    pub(super) fn caused(
-        check: impl Into<String>,
-        cause: Cause,
-        seen: &str,
-        router: &str,
-    ) -> Self {
+    pub(super) fn caused(check: impl Into<String>, cause: Cause, seen: &str, router: &str) -> Self {
         let found = format!("{} failed: {seen}: {}", cause.step(), cause.says());
         Self {
             cause: Some(cause),

@@ -33,7 +33,10 @@ async fn hold(mut peer: Peer) {
 async fn r4_a_black_hole_behind_the_connection_costs_five_seconds() {
     let (seen, took) = look_at(hold).await;
     let after = Duration::from_secs(5);
-    assert_eq!((seen, took), (Err(GatewayError::LoginTimedOut { after }), after));
+    assert_eq!(
+        (seen, took),
+        (Err(GatewayError::LoginTimedOut { after }), after)
+    );
 }
 
 #[derive(Debug)]

@@ -58,9 +58,15 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
 #[case::address_list_or_max_sessions(Does::Close, Cause::ClosedAtOnce)]
 #[case::address_list_with_a_reset(Does::Reset, Cause::ClosedAtOnce)]
 #[case::ssh(Does::Greet(b"SSH-2.0-ROSSSH\r\n"), Cause::SshPort)]
-#[case::ftp(Does::Greet(b"220 hill FTP server (MikroTik 7.18.2) ready\r\n"), Cause::GreetingPort)]
+#[case::ftp(
+    Does::Greet(b"220 hill FTP server (MikroTik 7.18.2) ready\r\n"),
+    Cause::GreetingPort
+)]
 #[case::mysql(Does::Greet(b"\x4a\x00\x00\x00\x0a8.0.36\x00"), Cause::OtherProtocol)]
-#[case::web(Does::AnswerAndClose(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Cause::HttpPort)]
+#[case::web(
+    Does::AnswerAndClose(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    Cause::HttpPort
+)]
 #[case::tls(Does::AnswerAndClose(b"\x15\x03\x01\x00\x02\x02\x46"), Cause::TlsPort)]
 #[case::tls_without_an_alert(Does::TlsThatHangsUp, Cause::TlsPort)]
 #[case::what_hangs_up_on_the_login(Does::HangUp, Cause::ClosedAtLogin)]

@@ -1,4 +1,6 @@
-use expiry_core::{Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, Sighting};
+use expiry_core::{
+    Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, RowKind, Sighting,
+};
 
 use super::*;
 use crate::{commands::doctor::check::State, output::Output};
@@ -114,6 +116,7 @@ async fn an_account_that_may_not_write_is_found_out_without_a_cut() {
     let mut gateway = MockRouterGateway::new();
     gateway.expect_drop_rows().returning(|_, order| {
         Ok(vec![Refusal {
+            kind: RowKind::Session,
             row: order.actives[0].clone(),
             message: "not enough permissions (9)".into(),
         }])
@@ -121,7 +124,10 @@ async fn an_account_that_may_not_write_is_found_out_without_a_cut() {
     let check = &examined(healthy(gateway), vec![router(1, "10.0.0.1")]).await[0];
     let found = "permission to write failed: not enough permissions (9)";
     assert!(check.found.starts_with(found), "{check}");
-    assert_eq!((check.state, check.cause), (State::Failed, Some(Cause::NoWritePolicy)));
+    assert_eq!(
+        (check.state, check.cause),
+        (State::Failed, Some(Cause::NoWritePolicy))
+    );
     let mut gateway = MockRouterGateway::new();
     gateway.expect_look().returning(|_, _| {
         Err(GatewayError::Refused {
