@@ -394,9 +394,10 @@ impl Cause {
         if is("device-mode") {
             Self::DeviceMode
         } else if is("not enough permissions") {
-            match step {
-                Step::Write => Self::NoWritePolicy,
-                _ => Self::NoReadPolicy,
+            if step == Step::Write {
+                Self::NoWritePolicy
+            } else {
+                Self::NoReadPolicy
             }
         } else if is("no such command") && is_hotspot {
             Self::NoHotspot

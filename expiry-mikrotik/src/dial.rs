@@ -75,10 +75,10 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         not_found(format!("no answer about the name `{host}` for {after} s"))
     })?;
     let found: Vec<_> = found.map_err(|e| not_found(e.to_string()))?.collect();
-    match found.is_empty() {
-        true => Err(not_found(format!("`{host}` has no address"))),
-        false => Ok(found),
+    if found.is_empty() {
+        return Err(not_found(format!("`{host}` has no address")));
     }
+    Ok(found)
 }
 
 #[async_trait]

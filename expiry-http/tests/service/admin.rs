@@ -345,7 +345,8 @@ async fn a_router_that_refuses_is_no_failure_of_ours_and_the_step_is_named() {
         );
         assert_eq!(info["step"], step);
         let error = json["error"].as_str().expect("text");
-        assert!(error.starts_with(&told) && error.contains("; "), "{error}");
+        assert!(error.contains(&told) && error.contains("; "), "{error}");
+        assert!(info["cause"].is_string(), "{info}");
     }
 }
 

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_greeting_is_a_well_formed_record() {
         let length =
-            |at: usize| usize::from(CLIENT_HELLO[at]) << 8 | usize::from(CLIENT_HELLO[at + 1]);
+            |at: usize| usize::from(u16::from_be_bytes([CLIENT_HELLO[at], CLIENT_HELLO[at + 1]]));
         assert_eq!(length(3), CLIENT_HELLO.len() - 5);
         assert_eq!(length(7), CLIENT_HELLO.len() - 9);
     }

@@ -42,9 +42,10 @@ fn known_text(first: &[u8]) -> Opening {
     for (text, speaks) in TEXTS {
         let common = text.len().min(first.len());
         if first[..common].eq_ignore_ascii_case(&text[..common]) {
-            return match common == text.len() {
-                true => Opening::Known(speaks),
-                false => Opening::Unclear,
+            return if common == text.len() {
+                Opening::Known(speaks)
+            } else {
+                Opening::Unclear
             };
         }
     }

@@ -38,8 +38,9 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
             while stream.read(&mut heard).await? > 0 {}
         }
         Does::AnswerAndClose(answer) => {
-            stream.read(&mut heard).await?;
-            stream.write_all(answer).await?;
+            if stream.read(&mut heard).await? > 0 {
+                stream.write_all(answer).await?;
+            }
         }
         Does::TlsThatHangsUp => {
             let count = stream.read(&mut heard).await?;
@@ -47,9 +48,7 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
                 stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await?;
             }
         }
-        Does::HangUp => {
-            stream.read(&mut heard).await?;
-        }
+        Does::HangUp => stream.readable().await?,
     }
     Ok(())
 }
