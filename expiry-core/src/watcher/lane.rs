@@ -130,16 +130,16 @@ impl Lane {
             }
             self.writes.send_replace(false);
             let broken_off = stopped(self.stop.clone(), self.writes.subscribe());
-            next = tokio::select! {
+            let turn = tokio::select! {
                 biased;
-                turn = timeout(LONGEST_TURN, self.turn()) => match turn {
-                    Ok(next) => next,
-                    Err(_) => {
-                        let after = LONGEST_TURN;
-                        self.router_failed(GatewayError::TimedOut { after }).await
-                    }
-                },
+                turn = timeout(LONGEST_TURN, self.turn()) => turn.ok(),
                 () = broken_off => break,
+            };
+            next = if let Some(next) = turn {
+                next
+            } else {
+                let after = LONGEST_TURN;
+                self.router_failed(GatewayError::TimedOut { after }).await
             };
             if matches!(next, Next::Lost) {
                 break;
