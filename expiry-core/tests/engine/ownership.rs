@@ -223,11 +223,11 @@ async fn r8_a_single_check_has_the_owner_try_and_waits_for_it() {
     sleep(4 * SECOND).await;
     world
         .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::Down);
+        .set_fault(router.id, Fault::Down);
     sleep(Duration::from_mins(10)).await;
     world
         .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::None);
+        .set_fault(router.id, Fault::None);
 
     let stop = tokio_util::sync::CancellationToken::new();
     let report = world.watcher().run_once(stop).await.expect("a check");
@@ -249,7 +249,7 @@ async fn r9_a_single_check_says_what_is_still_owed() {
     world.subscriber(&down, 3, SECOND, Admission::Account).await;
     world
         .gateway
-        .set_fault(down.id, expiry_core::testing::gateway::Fault::Down);
+        .set_fault(down.id, Fault::Down);
     sleep(2 * SECOND).await;
 
     let stop = tokio_util::sync::CancellationToken::new();
