@@ -103,6 +103,38 @@ impl World {
         }
     }
 
+    /// Returns whose cuts were confirmed, and with what lag.
+    ///
+    /// # Panics
+    /// If the database cannot be read.
+    pub async fn cuts(&self) -> Vec<(String, Duration)> {
+        let cuts = "kind = 'cut_confirmed' AND lag_us IS NOT NULL";
+        let found: Vec<(String, i64)> = if self.database.starts_with("postgres") {
+            let mut audit = PgConnection::connect(&self.database)
+                .await
+                .expect("reached");
+            let cuts = format!("SELECT username, lag_us FROM expiry.event WHERE {cuts}");
+            sqlx::query_as(AssertSqlSafe(cuts))
+                .fetch_all(&mut audit)
+                .await
+                .expect("read")
+        } else {
+            let mut audit = SqliteConnection::connect(&self.database)
+                .await
+                .expect("opened");
+            let cuts = format!("SELECT username, lag_us FROM event WHERE {cuts}");
+            sqlx::query_as(AssertSqlSafe(cuts))
+                .fetch_all(&mut audit)
+                .await
+                .expect("read")
+        };
+        let lag = |us: i64| Duration::from_micros(us.unsigned_abs());
+        found
+            .into_iter()
+            .map(|(name, us)| (name, lag(us)))
+            .collect()
+    }
+
     /// Changes the database behind the back of the program. `{}` stands before names of tables.
     ///
     /// # Panics

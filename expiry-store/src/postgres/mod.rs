@@ -30,6 +30,9 @@ use crate::{
 type Db = sqlx::Postgres;
 type Conn = PgConnection;
 
+/// Its locks are queues: nobody has to be let by.
+struct Turn;
+
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
@@ -67,6 +70,9 @@ const EVENTS_LATEST: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, deta
          subscriber_id, username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY xid DESC, id DESC LIMIT $1";
+
+/// Changes nothing, and is written.
+const HARMLESS: &str = "UPDATE watcher SET id = id";
 
 /// Compares with a pattern, capitals or not.
 const LIKE: &str = "ILIKE";
@@ -139,18 +145,18 @@ impl Backend {
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let begin = match mode {
             Mode::Read | Mode::Glance => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
+            Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
         let pool = match mode {
             Mode::Glance | Mode::Claim => &self.heart,
-            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => &self.pool,
+            Mode::Read | Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record => &self.pool,
         };
-        let mut tx = Tx::begin(pool, begin).await?;
+        let mut tx = Tx::begin(pool, begin, Turn).await?;
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
             ),
-            Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),
+            Mode::Plan | Mode::Order => locked(EXCLUSIVE, PLAN_LOCK),
             Mode::PlanAndClaim => locked(BOTH, PLAN_LOCK).bind(CLAIM_LOCK),
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
@@ -201,6 +207,11 @@ pub(crate) async fn migrate(
     options: &PgConnectOptions,
 ) -> std::result::Result<Migrated, StoreError> {
     prepare(config, options, Upgrade::Any).await
+}
+
+/// Nobody has to ask again: whoever waits for a lock is woken.
+fn is_busy(_: &sqlx::Error) -> bool {
+    false
 }
 
 /// Wakes all watchers when the transaction commits.

@@ -34,8 +34,9 @@ pub(super) mod work;
 
 pub(super) use self::transaction::Tx;
 use super::{
-    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, SHAPE,
-    SHAPES, STEPS, count_anew, signal,
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, HARMLESS, LIKE,
+    SHAPE, SHAPES, STEPS, Turn, count_anew, is_busy, signal,
 };
+
 /// So many rows are written, or asked for, by one statement.
 const CHUNK: usize = 500;

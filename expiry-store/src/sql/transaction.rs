@@ -7,13 +7,20 @@
 use std::time::Duration;
 
 use sqlx::{Pool, pool::PoolConnection};
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, timeout},
+};
 
-use super::{Conn, Db};
+use super::{Conn, Db, Turn, is_busy};
 use crate::error::Result;
 
 /// How long a ROLLBACK may take, with the statement before it if that still runs.
 const ROLLBACK: Duration = Duration::from_secs(1);
+
+/// How long to ask again where others have the lock, and how often.
+const BUSY: Duration = Duration::from_secs(8);
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// A transaction, and when it began by the database's clock.
 ///
@@ -21,19 +28,37 @@ const ROLLBACK: Duration = Duration::from_secs(1);
 pub(crate) struct Tx {
     /// Taken by what ends the transaction.
     conn: Option<PoolConnection<Db>>,
+    /// Given back when the transaction is over.
+    turn: Option<Turn>,
     /// Microseconds.
     pub(crate) now: i64,
 }
 
 impl Tx {
     /// Begins a transaction by this statement. The caller reads the clock.
-    pub(crate) async fn begin(pool: &Pool<Db>, statement: &'static str) -> Result<Self> {
+    pub(crate) async fn begin(
+        pool: &Pool<Db>,
+        statement: &'static str,
+        turn: Turn,
+    ) -> Result<Self> {
         let mut tx = Self {
             conn: Some(pool.acquire().await?),
+            turn: Some(turn),
             now: 0,
         };
-        tx.say(statement).await?;
-        Ok(tx)
+        let end = Instant::now() + BUSY;
+        loop {
+            match sqlx::raw_sql(statement).execute(tx.conn()).await {
+                Ok(_) => return Ok(tx),
+                Err(error) if is_busy(&error) && Instant::now() < end => sleep(AGAIN).await,
+                Err(error) => {
+                    if let Some(conn) = tx.conn.take() {
+                        close(conn);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
     }
 
     pub(crate) fn conn(&mut self) -> &mut Conn {
@@ -44,21 +69,14 @@ impl Tx {
     }
 
     pub(crate) async fn commit(mut self) -> Result<()> {
-        self.say("COMMIT").await?;
-        // It goes back to its pool.
-        self.conn = None;
-        Ok(())
-    }
-
-    /// Begins or ends the transaction, or closes the connection.
-    async fn say(&mut self, statement: &'static str) -> Result<()> {
-        let said = sqlx::raw_sql(statement).execute(self.conn()).await;
-        if said.is_err()
-            && let Some(conn) = self.conn.take()
+        let committed = sqlx::raw_sql("COMMIT").execute(self.conn()).await;
+        // It goes back to its pool, or is closed.
+        if let Some(conn) = self.conn.take()
+            && committed.is_err()
         {
             close(conn);
         }
-        said?;
+        committed?;
         Ok(())
     }
 }
@@ -66,19 +84,21 @@ impl Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         let Some(conn) = self.conn.take() else { return };
+        let turn = self.turn.take();
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(roll_back(conn))),
+            Ok(runtime) => drop(runtime.spawn(roll_back(conn, turn))),
             // Nobody is left to wait for an answer.
             Err(_) => drop(conn.detach()),
         }
     }
 }
 
-async fn roll_back(mut conn: PoolConnection<Db>) {
+async fn roll_back(mut conn: PoolConnection<Db>, turn: Option<Turn>) {
     let rolled_back = timeout(ROLLBACK, sqlx::raw_sql("ROLLBACK").execute(&mut *conn)).await;
     if !matches!(rolled_back, Ok(Ok(_))) {
         close(conn);
     }
+    drop(turn);
 }
 
 /// Gives the place in the pool to a new connection.

@@ -10,6 +10,7 @@ mod opening;
 )]
 #[path = "../sql/mod.rs"]
 mod sql;
+mod turns;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,8 +22,9 @@ use sqlx::SqliteConnection;
 
 use self::{
     connections::{Connections, Open},
-    opening::{prepare, spoils},
+    opening::{is_busy, prepare, spoils},
     sql::{Tx, schema},
+    turns::{Turn, Turns},
 };
 use crate::{
     StoreConfig,
@@ -68,6 +70,9 @@ const EVENTS_LATEST: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, s
          username, device, router_id, router, due_at, lag_us, outage
      FROM event ORDER BY id DESC LIMIT $1";
 
+/// Changes nothing, and is written.
+const HARMLESS: &str = "UPDATE signal SET count = count";
+
 /// Compares with a pattern, capitals or not.
 const LIKE: &str = "LIKE";
 
@@ -98,6 +103,7 @@ const WRITING: &str = "BEGIN IMMEDIATE; UPDATE signal SET count = count WHERE FA
 /// A SQLite store.
 pub(crate) struct Backend {
     connections: Connections,
+    turns: Turns,
     sealer: Sealer,
     /// Microseconds.
     clock_ahead: i64,
@@ -112,6 +118,7 @@ impl Backend {
         prepare(config, file, Upgrade::OnlyEmpty).await?;
         let backend = Self {
             connections: Connections::new(file, config.max_connections)?,
+            turns: Turns::new(file),
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
             file: file.into(),
@@ -123,17 +130,21 @@ impl Backend {
     /// Begins a transaction. Whoever may write takes the write lock first, so that no one ever
     /// has to start over because of what somebody else wrote.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
-        let writes = match mode {
-            Mode::Read | Mode::Glance => false,
-            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => true,
+        let writes = !matches!(mode, Mode::Read | Mode::Glance);
+        let turn = match mode {
+            Mode::Read | Mode::Glance => Turn::default(),
+            Mode::Order => self.turns.of_order().await?,
+            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => {
+                self.turns.of_watcher().await
+            }
         };
         let open = self.connections.current().await?;
-        let begun = match self.begin_on(&open, writes).await {
+        let begun = match self.begin_on(&open, writes, turn).await {
             Err(Fault::Sql(error)) if spoils(&error) => {
                 // What was in the way when these were opened need not be any more.
                 self.connections.give_up(&open);
                 let open = self.connections.current().await?;
-                self.begin_on(&open, writes).await
+                self.begin_on(&open, writes, Turn::default()).await
             }
             begun => begun,
         };
@@ -149,12 +160,13 @@ impl Backend {
         }
     }
 
-    async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
-        let mut tx = if writes {
-            Tx::begin(&open.writer, WRITING).await?
+    async fn begin_on(&self, open: &Open, writes: bool, turn: Turn) -> Result<Tx> {
+        let (pool, statement) = if writes {
+            (&open.writer, WRITING)
         } else {
-            Tx::begin(&open.readers, "BEGIN").await?
+            (&open.readers, "BEGIN")
         };
+        let mut tx = Tx::begin(pool, statement, turn).await?;
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
         )
