@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use expiry_core::{GatewayError, Router, RouterFacts, RouterGateway};
+use expiry_core::{GatewayError, RouterFacts, RouterGateway, RouterId, RouterLogin, StoreError};
 use serde::Serialize;
 use tokio::{
     net::lookup_host,
@@ -42,6 +42,8 @@ pub(crate) enum Step {
 pub(crate) enum Failure {
     /// This step failed.
     Step(Step, String),
+    /// There is no password to log in with, so nothing was tried.
+    NoPassword(String),
     /// Nothing failed, and nothing came.
     Silent(String),
     /// The test was not begun, or was broken off: that says nothing of the router.
@@ -52,13 +54,17 @@ impl Failure {
     pub(crate) fn step(&self) -> Option<Step> {
         match self {
             Self::Step(step, _) => Some(*step),
+            Self::NoPassword(_) => Some(Step::Login),
             Self::Silent(_) | Self::Untested(_) => None,
         }
     }
 
     pub(crate) fn into_text(self) -> String {
         match self {
-            Self::Step(_, text) | Self::Silent(text) | Self::Untested(text) => text,
+            Self::Step(_, text)
+            | Self::NoPassword(text)
+            | Self::Silent(text)
+            | Self::Untested(text) => text,
         }
     }
 }
@@ -77,10 +83,23 @@ pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
+/// As [`probe`], of a saved router.
+pub(crate) async fn probe_saved(
+    app: &Inner,
+    router: RouterId,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
+    match app.service.passwords.router_login(router).await {
+        Ok(login) => probe(app, &login, deadline).await,
+        Err(StoreError::NoPassword(error)) => Err(Failure::NoPassword(error.to_string())),
+        Err(error) => Err(Failure::Untested(error.to_string())),
+    }
+}
+
 /// Ends at the deadline, or when the service stops, so that somebody who waits is told so.
 pub(crate) async fn probe(
     app: &Inner,
-    router: &Router,
+    login: &RouterLogin,
     deadline: Instant,
 ) -> Result<Answered, Failure> {
     let gateway = (app.service.gateways)();
@@ -91,11 +110,11 @@ pub(crate) async fn probe(
             Err(Failure::Untested("the service is stopping".into()))
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
-        result = ask(app, &*gateway, router) => {
+        result = ask(app, &*gateway, login) => {
             result.map_err(|(step, told)| Failure::Step(step, told))
         }
     };
-    let _ = timeout(CLOSE, gateway.close(router.id)).await;
+    let _ = timeout(CLOSE, gateway.close(login.router.id)).await;
     result
 }
 
@@ -113,9 +132,10 @@ fn out_of_time(had: Duration) -> Failure {
 async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
-    router: &Router,
+    login: &RouterLogin,
 ) -> Result<Answered, (Step, String)> {
-    let (host, port) = (router.address.host.as_str(), router.address.port);
+    let address = &login.router.address;
+    let (host, port) = (address.host.as_str(), address.port);
     let failed = |reason: String| {
         let what = format!(
             "the address of `{host}` cannot be found: {reason}; check the name, or give an IP address"
@@ -131,11 +151,11 @@ async fn ask(
         Ok(Err(error)) => return Err(failed(error.to_string())),
         Err(_) => return Err(failed(format!("no answer within {} s", LOOKUP.as_secs()))),
     }
-    gateway.probe(router).await.map_err(|error| told(&error))?;
+    gateway.probe(login).await.map_err(|error| told(&error))?;
     // Once more on the warm connection: that is what a cut meets.
     let store = app.time.now().await.ok();
     let began = Instant::now();
-    let facts = gateway.probe(router).await.map_err(|error| told(&error))?;
+    let facts = gateway.probe(login).await.map_err(|error| told(&error))?;
     let rtt = began.elapsed();
     let passed = TimeDelta::from_std(rtt).unwrap_or_default();
     let skew = facts

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Shared, cut, restore};
 use crate::{
-    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, RouterId,
-    Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey,
-    Want, WayIn,
+    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, RouterId,
+    RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem,
+    UndoKey, Want, WayIn,
     decide::{logins_and_devices, with_lent_devices},
     undo_keys,
 };
@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct Turn<'a> {
     pub(super) shared: &'a Shared,
     pub(super) fence: &'a Fence,
-    pub(super) router: &'a Router,
+    pub(super) login: &'a RouterLogin,
     /// Whether the connection table is too much for this router to be read with the block.
     pub(super) spares_table: bool,
     /// The store's time when the work was handed out.
@@ -94,7 +94,7 @@ impl<'a> Turn<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         fence: &'a Fence,
-        router: &'a Router,
+        login: &'a RouterLogin,
         spares_table: bool,
         now: DateTime<Utc>,
         jitter: f64,
@@ -102,7 +102,7 @@ impl<'a> Turn<'a> {
         Self {
             shared,
             fence,
-            router,
+            login,
             spares_table,
             now,
             jitter,
@@ -117,7 +117,7 @@ impl<'a> Turn<'a> {
         let seen = match self
             .shared
             .gateway
-            .look(self.router, &self.query(&tasks))
+            .look(self.login, &self.query(&tasks))
             .await
         {
             Ok(seen) => seen,
@@ -153,7 +153,7 @@ impl<'a> Turn<'a> {
         seen: &Sighting,
     ) -> Result<Live, TurnError> {
         let Shared { store, config, .. } = self.shared;
-        Ok(live(&**store, self.router.id, tasks, seen, config.comments).await?)
+        Ok(live(&**store, self.login.router.id, tasks, seen, config.comments).await?)
     }
 
     /// Must hold before each flight of writes.
@@ -302,7 +302,7 @@ impl<'a> Turn<'a> {
             Settled::Recorded(recorded) => recorded,
             Settled::Superseded => return None,
         };
-        let (id, router, username) = (task.id, self.router.id, task.username.clone());
+        let (id, router, username) = (task.id, self.login.router.id, task.username.clone());
         match (outcome, task.want) {
             (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
                 task: id,

@@ -3,7 +3,8 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use expiry_core::{
-    DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RowId, Username,
+    DropOrder, GatewayError, PasswordStore, Query, Router, RouterFacts, RouterGateway, RowId,
+    StoreError, Username,
 };
 use tokio::{
     net::lookup_host,
@@ -42,6 +43,7 @@ struct Health {
 
 pub(super) async fn examine(
     routers: Vec<Router>,
+    passwords: &Arc<dyn PasswordStore>,
     gateway: &Arc<dyn RouterGateway>,
     findings: &mut Findings<'_, '_>,
 ) -> Result<(), CliError> {
@@ -51,10 +53,11 @@ pub(super) async fn examine(
     let mut running = JoinSet::new();
     for router in routers {
         let (gateway, permits) = (Arc::clone(gateway), Arc::clone(&permits));
+        let passwords = Arc::clone(passwords);
         running.spawn(async move {
             let examined = timeout_at(deadline, async {
                 let _permit = permits.acquire().await;
-                examine_one(&router, &*gateway).await
+                examine_one(&router, &*passwords, &*gateway).await
             });
             let verdict = examined.await.unwrap_or_else(|_| Err(late()));
             check(&router, verdict)
@@ -83,18 +86,24 @@ fn check(router: &Router, verdict: Result<Health, Trouble>) -> Check {
     }
 }
 
-async fn examine_one(router: &Router, gateway: &dyn RouterGateway) -> Result<Health, Trouble> {
+async fn examine_one(
+    router: &Router,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Result<Health, Trouble> {
+    let login = passwords.router_login(router.id).await;
+    let login = &login.map_err(|error| no_password(&error))?;
     look_up(router).await?;
     let trouble = |error: GatewayError| Trouble {
         step: failed_step(&error),
         advice: advice(router, &error),
         error: error.to_string(),
     };
-    let facts = gateway.probe(router).await.map_err(trouble)?;
+    let facts = gateway.probe(login).await.map_err(trouble)?;
     let started = Instant::now();
-    gateway.probe(router).await.map_err(trouble)?;
+    gateway.probe(login).await.map_err(trouble)?;
     let round_trip = started.elapsed();
-    let seen = gateway.look(router, &query()).await;
+    let seen = gateway.look(login, &query()).await;
     seen.map_err(|error| Trouble {
         step: "reading the hotspot",
         ..trouble(error)
@@ -145,6 +154,14 @@ fn query() -> Query {
     Query {
         names: nobody.into_iter().collect(),
         ..Query::default()
+    }
+}
+
+fn no_password(error: &StoreError) -> Trouble {
+    Trouble {
+        step: "reading its password",
+        error: error.to_string(),
+        advice: "no other router is concerned".into(),
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-use expiry_core::{GatewayError, Router, RouterFacts, RouterGateway};
+use expiry_core::{GatewayError, RouterFacts, RouterGateway, RouterLogin};
 use serde::Serialize;
 
 use crate::{error::CliError, output::Output};
 
 pub(super) async fn run(
-    router: &Router,
+    login: &RouterLogin,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let probed = gateway.probe(router).await;
+    let router = &login.router;
+    let probed = gateway.probe(login).await;
     gateway.close(router.id).await;
     match probed {
         Ok(facts) => {
@@ -47,7 +48,7 @@ pub(super) async fn run(
 pub(in crate::commands) fn failed_step(error: &GatewayError) -> &'static str {
     match error {
         GatewayError::Connect { .. } => "connecting",
-        GatewayError::Login { .. } => "logging in",
+        GatewayError::Login { .. } | GatewayError::NoPassword(_) => "logging in",
         GatewayError::Refused { .. } => "reading",
         GatewayError::WrongRouter { .. } => "recognising the box",
         GatewayError::TimedOut { .. }
