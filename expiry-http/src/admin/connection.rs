@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, body::Bytes, extract::State};
-use expiry_core::{Router, RouterAddress, RouterId, RouterLogin};
+use expiry_core::{Cause, Router, RouterAddress, RouterId, RouterLogin};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +46,8 @@ struct Info {
     api_status: &'static str,
     /// The step that failed; null also if nothing came in time, or it was not tested.
     step: Option<Step>,
+    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    cause: Option<&'static str>,
     error: Option<String>,
     identity: Option<String>,
     version: Option<String>,
@@ -113,7 +115,7 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
     let tried = stream::iter(routers.into_iter().enumerate()).map(|(place, router)| {
         let app = Arc::clone(&app);
         async move {
-            let result = probe_saved(&app, router.id, deadline).await;
+            let result = probe_saved(&app, &router, deadline).await;
             (place, info(&router.address, Some(router.name), result))
         }
     });
@@ -170,7 +172,7 @@ pub(crate) async fn given(
         router,
         password: given.password.into(),
     };
-    let result = probe(&app, &login, deadline()).await;
+    let result = probe(&app, &login, None, deadline()).await;
     let tried = info(&login.router.address, None, result);
     Ok(Json(Tested::of(vec![tried])))
 }
@@ -202,6 +204,7 @@ fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, 
         status: "reachable",
         api_status: "api_ok",
         step: None,
+        cause: None,
         error: None,
         identity: None,
         version: None,
@@ -226,6 +229,7 @@ fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, 
                 status,
                 api_status,
                 step: failure.step(),
+                cause: failure.cause(),
                 error: Some(failure.into_text()),
                 ..nothing
             }
@@ -236,16 +240,14 @@ fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, 
 const UNTESTED: &str = "untested";
 
 fn words(failure: &Failure) -> (&'static str, &'static str) {
-    match failure {
-        Failure::Untested(_) => ("unknown", UNTESTED),
-        Failure::NoPassword(_) => ("unknown", "login_failed"),
-        Failure::Silent(_) | Failure::Step(Step::NameLookup | Step::TcpConnect, _) => {
-            ("unreachable", "unreachable")
-        }
-        Failure::Step(Step::Login, _) => ("reachable", "login_failed"),
-        Failure::Step(Step::Permission, _) => ("reachable", "permission_denied"),
-        Failure::Step(Step::WrongRouter, _) => ("reachable", "wrong_router"),
-        Failure::Step(Step::Protocol, _) => ("reachable", "api_error"),
+    match failure.step() {
+        _ if failure.cause() == Some(Cause::NoPassword.code()) => ("unknown", "login_failed"),
+        None if matches!(failure, Failure::Untested(_)) => ("unknown", UNTESTED),
+        None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
+        Some(Step::Login) => ("reachable", "login_failed"),
+        Some(Step::Permission) => ("reachable", "permission_denied"),
+        Some(Step::WrongRouter) => ("reachable", "wrong_router"),
+        Some(Step::Protocol | Step::Hotspot) => ("reachable", "api_error"),
     }
 }
 

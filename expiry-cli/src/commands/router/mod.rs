@@ -18,7 +18,7 @@ use crate::{
     secret,
 };
 
-pub(super) use {test::failed_step, view::BoxName};
+pub(super) use view::BoxName;
 
 pub(super) async fn run(
     command: RouterCommand,
@@ -33,8 +33,7 @@ pub(super) async fn run(
         RouterCommand::List => list(directory, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
-            let login = passwords.router_login(router.id).await?;
-            test::run(&login, gateway, out).await
+            test::run(&router, passwords, gateway, out).await
         }
         RouterCommand::Enable { name } => switch(name, true, directory, out).await,
         RouterCommand::Disable { name } => switch(name, false, directory, out).await,
