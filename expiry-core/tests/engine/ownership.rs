@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, Event, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, Sighting, StatusStore, UnblockOrder,
+    RouterId, RouterLogin, Sighting, StatusStore, UnblockOrder,
     testing::{
         SimGateway,
         gateway::{Admission, Fault, Flight},
@@ -221,13 +221,9 @@ async fn r8_a_single_check_has_the_owner_try_and_waits_for_it() {
         .await;
     let running = world.start();
     sleep(4 * SECOND).await;
-    world
-        .gateway
-        .set_fault(router.id, Fault::Down);
+    world.gateway.set_fault(router.id, Fault::Down);
     sleep(Duration::from_mins(10)).await;
-    world
-        .gateway
-        .set_fault(router.id, Fault::None);
+    world.gateway.set_fault(router.id, Fault::None);
 
     let stop = tokio_util::sync::CancellationToken::new();
     let report = world.watcher().run_once(stop).await.expect("a check");
@@ -247,9 +243,7 @@ async fn r9_a_single_check_says_what_is_still_owed() {
     let down = world.router("down").await;
     world.subscriber(&up, 1, SECOND, Admission::Account).await;
     world.subscriber(&down, 3, SECOND, Admission::Account).await;
-    world
-        .gateway
-        .set_fault(down.id, Fault::Down);
+    world.gateway.set_fault(down.id, Fault::Down);
     sleep(2 * SECOND).await;
 
     let stop = tokio_util::sync::CancellationToken::new();
@@ -272,8 +266,8 @@ struct Frozen {
 
 #[async_trait]
 impl RouterGateway for Frozen {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        self.inner.look(router, query).await
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+        self.inner.look(login, query).await
     }
 
     async fn block(
@@ -302,12 +296,12 @@ impl RouterGateway for Frozen {
         self.inner.unblock(router, order).await
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        self.inner.sessions(router).await
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+        self.inner.sessions(login).await
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        self.inner.probe(router).await
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        self.inner.probe(login).await
     }
 
     async fn close(&self, _router: RouterId) {}
