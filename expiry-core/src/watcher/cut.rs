@@ -5,8 +5,8 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live,
-    Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, LeaseRow,
+    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
 };
 
@@ -132,9 +132,10 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let alone = bindings_left_alone(seen, &order);
+    let (alone, leases) = left_alone(seen, &order);
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
     seen.bindings = alone;
+    seen.leases.clone_from(&leases);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -159,7 +160,7 @@ pub(super) async fn run(
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, removals, refusals, touched).await
+    read_back(turn, cuts, leases, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -177,7 +178,8 @@ async fn triage(
         let left = Leftovers::find(&claim, seen, &task.trace.addresses);
         // An attempt that was broken off may have left connections of a target that the router
         // does not show any more.
-        let was_never_there = !left.is_present() && task.trace.is_empty();
+        let is_nowhere = task.trace.is_empty() && left.addresses.is_empty();
+        let was_never_there = !left.is_present() && is_nowhere;
         match task.progress.state {
             _ if claim.is_void() => {
                 answered.push((turn.unconfirmed(&task, LIVE.into(), None), task));
@@ -205,7 +207,7 @@ async fn triage(
 fn intent(turn: &Turn<'_>, cut: &Cut, seen: &Sighting, live: &Live) -> Intent {
     let claim = Claim::new(&cut.task, live, turn.shared.config.comments);
     Intent {
-        undo: undo_of(&claim, seen),
+        undo: undo_of(&claim, seen, &cut.left),
         ..trace_only(&cut.task)
     }
 }
@@ -237,12 +239,12 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// The bindings that were read and are not switched off: they say who passes, and the flight that
-/// blocks does not read them.
-fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> Vec<BindingRow> {
+/// The bindings that were read and are not switched off, and the leases: they say who passes and
+/// who has which address, and the flight that blocks does not read them.
+fn left_alone(seen: Sighting, order: &BlockOrder) -> (Vec<BindingRow>, Vec<LeaseRow>) {
     let mut bindings = seen.bindings;
     bindings.retain(|row| !order.bindings.contains(&row.id));
-    bindings
+    (bindings, seen.leases)
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the
@@ -280,6 +282,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
+    leases: Vec<LeaseRow>,
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -288,7 +291,7 @@ async fn read_back(
         if cuts.is_empty() {
             break;
         }
-        let back = match turn
+        let mut back = match turn
             .shared
             .gateway
             .look(turn.router, &wide_query(turn, &cuts))
@@ -302,6 +305,7 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
+        back.leases.clone_from(&leases);
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
@@ -351,6 +355,14 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removals: &Removals, refusals: &[Refusal]
     }
     let refused = cut.refusal(refusals);
     let is_shut = left.users.is_empty() && left.bindings.is_empty();
+    if is_shut && !left.shared.is_empty() && refused.is_none() {
+        // Nothing that may be done here ends it: trying is left to the pace of the sweep.
+        return Outcome::Unconfirmed {
+            error: left.describe(),
+            online: Some(true),
+            retry_in: turn.shared.config.interval,
+        };
+    }
     if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));
     }

@@ -337,6 +337,7 @@ impl RouterGateway for SimGateway {
                 users: vec![],
                 cookies: vec![],
                 bindings: vec![],
+                leases: vec![],
                 ..seen
             }
         };

@@ -47,7 +47,9 @@ async fn assert_restored(bench: &dyn GatewayBench, entry: Entry<'_>, name: Optio
 
     let mut task = task(name, &[mac(1)]);
     let live = Live::default();
-    let undo = undo_of(&Claim::new(&task, &live, false), &found);
+    let claim = Claim::new(&task, &live, false);
+    let left = Leftovers::find(&claim, &found, &BTreeSet::new());
+    let undo = undo_of(&claim, &found, &left);
     task.undo = undo;
     let seen = look(bench, &query(name, &[mac(1)])).await;
     let order = plan_restore(&task, &seen).order;
