@@ -200,6 +200,10 @@ pub struct Sighting {
 
 /// Which rows to read. A row that fits any of the criteria of its table comes back; others may.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a table that is read or not, by itself"
+)]
 pub struct Query {
     /// Accounts, sessions and cookies under these names, in every spelling.
     pub names: BTreeSet<Username>,

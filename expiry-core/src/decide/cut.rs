@@ -140,13 +140,18 @@ impl Leftovers {
             .collect();
         let left = format!("still there after the cut: {}", parts.join(", "));
         match self.shared.first() {
-            Some(row) => format!(
-                "{left}; it passes by {}, which covers others too: narrow or disable it on the router",
-                row.describe()
-            ),
+            Some(row) => format!("{left}; {}", passes_by(row)),
             None => left,
         }
     }
+}
+
+/// Says by which binding a target passes that is not the target's, and what to do about it.
+pub fn passes_by(row: &BindingRow) -> String {
+    format!(
+        "it passes by {}, which covers others too: narrow or disable it on the router",
+        row.describe()
+    )
 }
 
 /// Returns the bindings of an address or a range by which one of `hosts` passes. A binding of its

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, LeaseRow,
     Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
-    decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
+    decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
 /// How often connections that came back are removed and read again before the cut is left
@@ -24,6 +24,9 @@ struct Cut {
     left: Leftovers,
     /// The sessions and open hosts that were dropped.
     dropped: (Vec<ActiveRow>, BTreeSet<RowId>),
+    /// A binding of others, too, by which a reading of this attempt showed the target passing. What
+    /// was dropped is back with its next packet.
+    passed_by: Option<BindingRow>,
     /// Whether the last reading showed the target on an address that was not asked for.
     moved: bool,
     /// Whether the target was live at the last reading.
@@ -39,6 +42,7 @@ impl Cut {
         task.trace.add(&left.trace());
         Self {
             task,
+            passed_by: left.shared.first().cloned(),
             left,
             dropped: Default::default(),
             moved: false,
@@ -53,6 +57,9 @@ impl Cut {
         let claim = Claim::new(&self.task, live, turn.shared.config.comments);
         self.live = claim.is_void();
         self.left = Leftovers::find(&claim, seen, &self.task.trace.addresses);
+        if let Some(row) = self.left.shared.first() {
+            self.passed_by = Some(row.clone());
+        }
         let asked = &self.task.trace.addresses;
         let sure: BTreeSet<IpAddr> = self.left.addresses.intersection(asked).copied().collect();
         self.moved = sure.len() < self.left.addresses.len();
@@ -160,7 +167,7 @@ pub(super) async fn run(
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, leases, removals, refusals, touched).await
+    read_back(turn, cuts, &leases, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -282,7 +289,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
-    leases: Vec<LeaseRow>,
+    leases: &[LeaseRow],
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -305,7 +312,7 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
-        back.leases.clone_from(&leases);
+        back.leases = leases.to_vec();
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
@@ -350,18 +357,22 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removals: &Removals, refusals: &[Refusal]
         !row.fasttrack && removals.refusal(row).is_none() && (is_patient || !removals.include(row))
     };
     let only_knocking = left.connections.iter().all(is_knock);
-    if left.is_clear() || left.ways_are_closed() && only_knocking {
-        return turn.confirmed(&cut.task);
-    }
     let refused = cut.refusal(refusals);
     let is_shut = left.users.is_empty() && left.bindings.is_empty();
-    if is_shut && !left.shared.is_empty() && refused.is_none() {
+    if let Some(row) = cut
+        .passed_by
+        .as_ref()
+        .filter(|_| is_shut && refused.is_none())
+    {
         // Nothing that may be done here ends it: trying is left to the pace of the sweep.
         return Outcome::Unconfirmed {
-            error: left.describe(),
+            error: passes_by(row),
             online: Some(true),
             retry_in: turn.shared.config.interval,
         };
+    }
+    if left.is_clear() || left.ways_are_closed() && only_knocking {
+        return turn.confirmed(&cut.task);
     }
     if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));

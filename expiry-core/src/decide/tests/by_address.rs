@@ -63,7 +63,7 @@ fn r6_the_binding_of_the_targets_own_address_is_the_targets() {
     for seen in [by_host, by_translation, by_session, by_lease, by_binding] {
         let left = find(&ended, &live(&[], &[]), &seen);
         assert!(left.bindings.contains(&seen.bindings[0]), "{seen:?}");
-        assert_eq!(left.addresses.contains(&ip(7)), true);
+        assert!(left.addresses.contains(&ip(7)));
         assert_eq!(left.shared, []);
     }
     let claims = live(&[], &[]);

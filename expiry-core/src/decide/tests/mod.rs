@@ -132,6 +132,7 @@ fn r6_every_kind_of_row_of_the_target_is_found() {
         ],
         bindings: vec![bypass(9, mac(1), "anything")],
         connections: vec![connection(10, &[ip(9), ip(200)]), connection(11, &[ip(1)])],
+        leases: vec![],
     };
     let left = find(&task(Some("255700"), &[mac(1)]), &live(&[], &[]), &seen);
     let block = block_order([&left]);
@@ -324,8 +325,8 @@ prop_compose! {
             cookies: cookies.into_iter().enumerate().map(|(n, (user, mac))| CookieRow {
                 id: on(n), user, mac,
             }).collect(),
-            bindings: bindings.into_iter().enumerate().map(|(n, ((mac, address), comment, disabled))| {
-                BindingRow { mac, address, disabled, ..bypass(n + 1, super::tests::mac(1), &comment) }
+            bindings: bindings.into_iter().enumerate().map(|(n, (place, comment, disabled))| {
+                BindingRow { mac: place.0, address: place.1, disabled, ..bypass(n + 1, mac(1), &comment) }
             }).collect(),
             leases: leases.into_iter().map(|(mac, address)| LeaseRow { mac, address }).collect(),
             connections: connections.into_iter().enumerate()

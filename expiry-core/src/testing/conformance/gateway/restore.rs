@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use super::bench::{
     Binding, Device, Entry, GatewayBench, cut, drop_rows, look, mac, ok, online, query, task,
 };
 use crate::{
     BindingKind, DropOrder, Live,
-    decide::{Claim, hosts_to_renew, plan_restore, undo_of},
+    decide::{Claim, Leftovers, hosts_to_renew, plan_restore, undo_of},
 };
 
 const NAME: &str = "255700000001";
