@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 pub mod brake;
+mod cause;
 pub mod config;
 mod counts;
 pub mod decide;
@@ -11,6 +12,7 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod login;
 mod mac;
 mod millis;
 mod ports;
@@ -31,6 +33,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
+pub use cause::{Cause, Step};
 pub use counts::{CutResult, RouterCounts};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
@@ -39,6 +42,7 @@ pub use enforcement::{
 pub use health::{Health, HealthReport};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{
@@ -52,8 +56,8 @@ pub use sighting::{
     RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
-    Subscriber, Tenant,
+    Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,
+    Tenant,
 };
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};
