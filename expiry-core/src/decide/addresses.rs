@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::Claim;
-use crate::{Sighting, Task};
+use crate::{BindingRow, Sighting, Task};
 
 impl Claim<'_> {
     /// Returns the addresses that only the target uses: those of its sessions and hosts, those that
@@ -67,14 +67,14 @@ pub fn addresses_to_ask_for<'a>(
     let mut named: BTreeSet<_> = leased.map(|row| row.address).collect();
     let bound = seen.bindings.iter();
     let bound = bound.filter(|row| row.mac.is_some_and(of_devices));
-    named.extend(bound.filter_map(|row| row.only_address()));
+    named.extend(bound.filter_map(BindingRow::only_address));
     let hosts = seen.hosts.iter();
     let hosts = hosts.flat_map(|row| row.address.into_iter().chain(row.to_address));
     let sessions = seen.actives.iter().filter_map(|row| row.address);
     let shown: BTreeSet<_> = hosts.chain(sessions).collect();
     let by_address = seen.bindings.iter();
     let by_address = by_address.filter(|row| row.mac.is_none() && row.lets_pass());
-    let at_stake: BTreeSet<_> = by_address.filter_map(|row| row.only_address()).collect();
+    let at_stake: BTreeSet<_> = by_address.filter_map(BindingRow::only_address).collect();
     named.retain(|address| !shown.contains(address));
     named.extend(at_stake.intersection(&shown));
     named

@@ -106,6 +106,7 @@ async fn r9_who_passes_by_a_binding_of_many_addresses_is_not_confirmed_off_and_t
     let site = world.site("hill").await;
     bind(&site, "10.5.50.0/24");
     let person = bypassed(&world, &site, 1, ADDRESS).await;
+    sleep(SECOND).await;
     let running = world.start();
     world.reach(DEADLINE + 60 * SECOND).await;
 
