@@ -11,6 +11,7 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod lateness;
 mod mac;
 mod millis;
 mod ports;
@@ -34,8 +35,11 @@ pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
-pub use health::{Health, HealthReport};
-pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use health::{Health, HealthReport, unreached_words};
+pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId, WatcherKind};
+pub use lateness::{
+    JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
+};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;

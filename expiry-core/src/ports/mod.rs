@@ -11,10 +11,10 @@ pub use gateway::{
     BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
 };
 pub use store::{
-    AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
+    AuditStore, Backlog, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
     ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
     MachineRecord, Missing, NewRouter, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
-    Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, Standing, Status,
+    Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, SOON, Standing, Status,
     StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try,
     Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
 };

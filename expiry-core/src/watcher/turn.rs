@@ -304,19 +304,18 @@ impl<'a> Turn<'a> {
         };
         let (id, router, username) = (task.id, self.router.id, task.username.clone());
         match (outcome, task.want) {
-            (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
+            (Outcome::Confirmed { .. }, Want::Cut) => recorded.waited.map(|waited| Event::Cut {
                 task: id,
                 router,
                 username,
                 due_at: task.due_at,
-                lag,
-                outage: recorded.outage,
+                waited,
             }),
-            (Outcome::Confirmed { .. }, Want::Restore) => recorded.lag.map(|lag| Event::Restored {
+            (Outcome::Confirmed { .. }, Want::Restore) => recorded.waited.map(|waited| Event::Restored {
                 task: id,
                 router,
                 username,
-                lag,
+                lag: waited.span,
             }),
             (Outcome::Returned { .. }, _) if task.progress.cannot_hold() => None,
             (Outcome::Unconfirmed { error, .. }, _)

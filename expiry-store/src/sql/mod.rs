@@ -29,6 +29,7 @@ mod subscribers;
 mod summary;
 mod tenants;
 mod undo;
+mod watch;
 pub(super) mod work;
 
 use super::{

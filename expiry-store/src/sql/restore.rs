@@ -4,7 +4,7 @@ use sqlx::QueryBuilder;
 
 use super::{
     CHUNK, Db, Tx,
-    cut::{INSERT, JOIN_SCOPE, START_ANEW},
+    cut::{INSERT, JOIN_SCOPE, push_start_anew},
     keys::push_numbers,
     signal,
 };
@@ -43,7 +43,7 @@ async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
              s.macs, ",
         )
         .push_bind(now)
-        .push(", FALSE, ")
+        .push(", NULL, FALSE, ")
         .push_bind(now)
         .push(
             " FROM (SELECT u.router_id AS at, o.id AS owner FROM subscriber o \
@@ -66,8 +66,8 @@ async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
                     OR EXISTS (SELECT 1 FROM enforcement e WHERE e.router_id = r.id \
                                AND e.subscriber_id = s.id AND e.device = '' \
                                AND NOT e.detached))",
-        )
-        .push(START_ANEW);
+        );
+    push_start_anew(&mut query, now);
     query.build().execute(tx.conn()).await?;
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
              s.macs, ",
         )
         .push_bind(now)
-        .push(", FALSE, ")
+        .push(", NULL, FALSE, ")
         .push_bind(now)
         .push(
             " FROM (SELECT u.router_id AS at, o.id AS owner FROM undo u \
@@ -109,8 +109,8 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
             ") AND NOT EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
              AND e.device = '' AND e.router_id = r.id AND e.want = 'restore' \
              AND e.state = 'owed')",
-        )
-        .push(START_ANEW);
+        );
+    push_start_anew(&mut query, now);
     let owed = query.build().execute(tx.conn()).await?.rows_affected();
     if owed > 0 {
         plan_again_at_the_end(tx).await?;

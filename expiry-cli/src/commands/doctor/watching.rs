@@ -21,7 +21,7 @@ pub(super) async fn check(store: &(impl StatusStore + ?Sized)) -> Vec<Check> {
 
 fn watcher(status: &Status) -> Check {
     const NAME: &str = "watcher";
-    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let alive = status.watchers.iter().filter(|watcher| watcher.watches());
     let alive = alive.count() as u64;
     if alive > 0 {
         return Check::ok(NAME, format!("{} alive", count(alive, "watcher")));
@@ -74,8 +74,8 @@ fn owed(status: &Status) -> Check {
 mod tests {
     use chrono::DateTime;
     use expiry_core::{
-        Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, WatcherId,
-        WatcherStatus,
+        Backlog, Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, WatcherId,
+        WatcherKind, WatcherStatus,
     };
 
     use super::*;
@@ -93,6 +93,7 @@ mod tests {
         };
         let watcher = |alive: &bool| WatcherStatus {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             heartbeat_at: now,
             alive: *alive,
             machine: None,
@@ -106,6 +107,8 @@ mod tests {
             owed_cuts: owed_for_s.iter().count() as u64,
             owed_restores: 0,
             owed_subscribers: 0,
+            late_subscribers: 0,
+            backlog: Backlog::default(),
             next_deadline: None,
             watchers: alive.iter().map(watcher).collect(),
             routers: Vec::new(),

@@ -59,6 +59,7 @@ fn target(want: Want) -> ExplainedTarget {
         want,
         revision: Revision(4),
         due_at: ended(),
+        known_late_at: None,
         progress: Progress::owed(ended()),
         cannot_hold: false,
         attempted_at: None,
@@ -88,6 +89,7 @@ fn explanation(subscribers: Vec<Explained>, alive: bool) -> Explanation {
         brakes: Vec::new(),
         watchers: vec![WatcherStatus {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             heartbeat_at: at(-1),
             alive,
             machine: None,

@@ -16,7 +16,7 @@ pub use enforcement::{
 };
 pub use error::{Conflict, Missing, StoreError};
 pub use status::{
-    Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status,
+    Backlog, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, SOON, Status,
     StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
 };
 #[cfg(feature = "mock")]

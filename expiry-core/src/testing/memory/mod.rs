@@ -15,6 +15,7 @@ mod routers;
 mod status;
 mod subscribers;
 mod tables;
+mod watch;
 
 pub use faults::Fault;
 pub use tables::{Row, Target, UndoRow};

@@ -16,6 +16,10 @@ use crate::{
     WayIn,
 };
 
+pub use super::lateness::{
+    r9_a_single_check_sees_what_nobody_watched, r9_what_ended_while_nobody_watched_has_no_lag,
+};
+
 const LOOK_LATER: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::from_secs(10)),
 };
