@@ -20,6 +20,7 @@ mod planner;
 mod progress;
 mod prune;
 mod reconcile;
+mod removals;
 mod restore;
 mod tenure;
 mod turn;
@@ -188,6 +189,8 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Key(_) => Err(WatchError::Store(error)),
         StoreError::Unavailable(_)
         | StoreError::Corrupt { .. }
+        | StoreError::SchemaUnknown(_)
+        | StoreError::Refused(_)
         | StoreError::Missing(_)
         | StoreError::Conflict(_)
         | StoreError::Rows(_)
