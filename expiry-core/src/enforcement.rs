@@ -366,7 +366,8 @@ impl Recorded {
 
     /// Tells whether the task had to wait for a router that was down.
     pub fn is_outage(&self) -> bool {
-        self.waited.is_some_and(|waited| waited.kind == LagKind::Outage)
+        self.waited
+            .is_some_and(|waited| waited.kind == LagKind::Outage)
     }
 }
 

@@ -215,7 +215,10 @@ mod tests {
         assert_eq!(of(None, Some(at(-1))), (LagKind::Prompt, 60, true));
         assert_eq!(of(None, Some(at(1))), (LagKind::Outage, 60, true));
         assert_eq!(of(Some(at(50)), None), (LagKind::KnownLate, 10, false));
-        assert_eq!(of(Some(at(50)), Some(at(1))), (LagKind::KnownLate, 10, false));
+        assert_eq!(
+            of(Some(at(50)), Some(at(1))),
+            (LagKind::KnownLate, 10, false)
+        );
     }
 
     #[test]
@@ -234,10 +237,19 @@ mod tests {
 
     #[test]
     fn a_restore_that_had_been_confirmed_begins_anew_and_a_cut_keeps_its_lag() {
-        let standing = Owing { confirmed_at: Some(at(-90)), ..owing(-100) };
+        let standing = Owing {
+            confirmed_at: Some(at(-90)),
+            ..owing(-100)
+        };
         let anew = owing(0);
-        assert_eq!(anew.planned_anew(Want::Restore, Some(standing), at(0)), anew);
-        assert_eq!(anew.planned_anew(Want::Cut, Some(standing), at(0)), standing);
+        assert_eq!(
+            anew.planned_anew(Want::Restore, Some(standing), at(0)),
+            anew
+        );
+        assert_eq!(
+            anew.planned_anew(Want::Cut, Some(standing), at(0)),
+            standing
+        );
     }
 
     proptest! {

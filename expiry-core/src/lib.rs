@@ -38,10 +38,10 @@ pub use enforcement::{
 };
 pub use health::{Health, HealthReport, unreached_words};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId, WatcherKind};
+pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use lateness::{
     JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
 };
-pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{

@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 use chrono::{DateTime, Utc};
 use expiry_core::{
     Access, AuditEntry, AuditKind, CutResult, Epoch, Hardware, LagKind, MacAddr, Presence,
-    PresenceKind, Waited, WatcherKind,
-    Progress, Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task, TaskId,
-    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
+    PresenceKind, Progress, Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task,
+    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Waited, Want, WatcherId,
+    WatcherKind, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;

@@ -311,12 +311,14 @@ impl<'a> Turn<'a> {
                 due_at: task.due_at,
                 waited,
             }),
-            (Outcome::Confirmed { .. }, Want::Restore) => recorded.waited.map(|waited| Event::Restored {
-                task: id,
-                router,
-                username,
-                lag: waited.span,
-            }),
+            (Outcome::Confirmed { .. }, Want::Restore) => {
+                recorded.waited.map(|waited| Event::Restored {
+                    task: id,
+                    router,
+                    username,
+                    lag: waited.span,
+                })
+            }
             (Outcome::Returned { .. }, _) if task.progress.cannot_hold() => None,
             (Outcome::Unconfirmed { error, .. }, _)
                 if task.progress.last_error.as_ref() == Some(error) =>

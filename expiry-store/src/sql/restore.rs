@@ -58,15 +58,14 @@ async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
           WHERE d.subscriber_id IN ",
     );
     push_numbers(&mut query, ids.iter().copied());
-    query
-        .push(
-            ") AS x JOIN subscriber s ON s.id = x.owner \
+    query.push(
+        ") AS x JOIN subscriber s ON s.id = x.owner \
              JOIN router r ON r.id = x.at AND r.tenant_id = s.tenant_id \
              WHERE (r.enabled AND (s.router_id IS NULL OR s.router_id = r.id) \
                     OR EXISTS (SELECT 1 FROM enforcement e WHERE e.router_id = r.id \
                                AND e.subscriber_id = s.id AND e.device = '' \
                                AND NOT e.detached))",
-        );
+    );
     push_start_anew(&mut query, now);
     query.build().execute(tx.conn()).await?;
     Ok(())

@@ -55,10 +55,7 @@ async fn leave(tx: &mut Tx, changes: &[&Change]) -> Result<()> {
         .push_bind(now)
         .push(", ");
     cut::push_known_late(&mut query, now);
-    query
-        .push(", TRUE, ")
-        .push_bind(now)
-        .push(" FROM (");
+    query.push(", TRUE, ").push_bind(now).push(" FROM (");
     query.push_values(changes, |mut row, change| {
         row.push_bind(change.after.id.0)
             .push_bind(macs_json(&change.before.devices))

@@ -6,9 +6,9 @@ use std::{
 };
 
 use expiry_core::{
-    Backlog, LATE_AFTER, OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
-    RouterSaid, RouterStatus, SOON, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want,
-    WatcherStatus,
+    Backlog, LATE_AFTER, OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress,
+    RouterId, RouterSaid, RouterStatus, SOON, Status, StoreError, SubscriberId, TaskId, Tries, Try,
+    Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
@@ -325,7 +325,8 @@ async fn routers(
     .await?;
     let alive = watchers.iter().filter(|watcher| watcher.alive);
     let alive: BTreeSet<_> = alive.map(|watcher| watcher.id).collect();
-    let is_unreached = |row: &Row| row.enabled && (row.down_since.is_some() || row.attempted_at.is_none());
+    let is_unreached =
+        |row: &Row| row.enabled && (row.down_since.is_some() || row.attempted_at.is_none());
     let ends_soon = if rows.iter().any(is_unreached) {
         ends_soon(tx).await?
     } else {
@@ -344,9 +345,7 @@ async fn routers(
             key: row.id,
         };
         let soon = ends_soon.get(&row.id).copied().unwrap_or_default();
-        let ends_soon = is_unreached(&row)
-            .then(|| count_of(soon))
-            .transpose()?;
+        let ends_soon = is_unreached(&row).then(|| count_of(soon)).transpose()?;
         let said = row.said_at.map(|at| {
             Ok::<_, StoreError>(RouterSaid {
                 at: cell("said_at").time(at)?,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, ExplainedRouter, ExplainedTarget, ExplainedUndo,
     GatewayError, MacAddr, MockAuditStore, MockDirectory, Progress, Revision, RouterId, Service,
-    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WatcherKind, WayIn,
+    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WatcherKind,
+    WayIn,
 };
 
 use super::*;

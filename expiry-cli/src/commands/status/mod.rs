@@ -129,7 +129,10 @@ impl fmt::Display for Page {
         let late = &report.lag.all.known_late_cuts;
         if late.count() > 0 {
             let took = Lag(late);
-            writeln!(f, "ended before they were known, from then until cut, no lag: {took}")?;
+            writeln!(
+                f,
+                "ended before they were known, from then until cut, no lag: {took}"
+            )?;
         }
         let outage = &report.lag.all.outage_cuts;
         if outage.count() > 0 {
@@ -308,8 +311,8 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use expiry_core::{
-        Backlog, Brake, MockAuditStore, MockStatusStore, RouterId, RouterLags, SubscriberId, TaskId, Want,
-        WatcherId, WatcherKind, WatcherStatus,
+        Backlog, Brake, MockAuditStore, MockStatusStore, RouterId, RouterLags, SubscriberId,
+        TaskId, Want, WatcherId, WatcherKind, WatcherStatus,
     };
 
     use super::*;
@@ -530,7 +533,10 @@ mod tests {
     #[test]
     fn what_is_not_listed_is_counted() {
         let text = page(report(status())).to_string();
-        assert!(text.contains("\n  and 2 more: `expiry status --all`"), "{text}");
+        assert!(
+            text.contains("\n  and 2 more: `expiry status --all`"),
+            "{text}"
+        );
     }
 
     #[test]

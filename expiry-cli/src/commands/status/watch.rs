@@ -177,7 +177,9 @@ fn line(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use expiry_core::{Backlog, HealthReport, LagReport, Status, WatcherId, WatcherKind, WatcherStatus};
+    use expiry_core::{
+        Backlog, HealthReport, LagReport, Status, WatcherId, WatcherKind, WatcherStatus,
+    };
 
     use super::*;
 

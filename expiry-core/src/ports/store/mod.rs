@@ -16,8 +16,9 @@ pub use enforcement::{
 };
 pub use error::{Conflict, Missing, StoreError};
 pub use status::{
-    Backlog, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, SOON, Status,
-    StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
+    Backlog, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, SOON,
+    Status, StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn,
+    WatcherStatus,
 };
 #[cfg(feature = "mock")]
 pub use {

@@ -1,9 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Tables, WatcherRow};
-use crate::{
-    AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId, WatcherKind,
-};
+use crate::{AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId, WatcherKind};
 
 impl Tables {
     pub(super) fn own(&mut self, beat: &Heartbeat, now: DateTime<Utc>) -> Vec<Ownership> {

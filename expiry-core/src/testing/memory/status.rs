@@ -10,10 +10,10 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    Access, Backlog, LATE_AFTER, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Progress, Router,
-    RouterAddress, RouterStatus, SOON, Standing, Status, StatusStore, StoreError, SubscriberFilter,
-    SubscriberId, Summary, Task, TaskId, Tenant, TenantId, TenantSummary, Trace, Tries, Try,
-    Unconfirmed, UnconfirmedOn, Want, WatcherId, WatcherStatus, seen_late,
+    Access, Backlog, LATE_AFTER, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Progress,
+    Router, RouterAddress, RouterStatus, SOON, Standing, Status, StatusStore, StoreError,
+    SubscriberFilter, SubscriberId, Summary, Task, TaskId, Tenant, TenantId, TenantSummary, Trace,
+    Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId, WatcherStatus, seen_late,
 };
 
 #[async_trait]
@@ -320,7 +320,10 @@ impl Tables {
 
     /// Counts the accesses that end soon in the scope of a router.
     fn ends_soon(&self, router: &Router, now: DateTime<Utc>) -> u64 {
-        let here = self.subscribers.values().filter(|row| row.has_in_scope(router));
+        let here = self
+            .subscribers
+            .values()
+            .filter(|row| row.has_in_scope(router));
         let live = here.filter(|row| row.is_live(now));
         let ends = live.filter_map(|row| row.subscriber.access.end());
         ends.filter(|end| *end <= now + SOON).count() as u64
@@ -354,11 +357,16 @@ impl Tables {
                 .strays
                 .get(&row.router.id)
                 .map_or(0, |s| s.len() as u64),
-            oldest_cut: cuts.filter(|item| !item.backlog).map(|item| item.since).min(),
+            oldest_cut: cuts
+                .filter(|item| !item.backlog)
+                .map(|item| item.since)
+                .min(),
             said: row.said.clone(),
             ends_soon: None,
         };
-        let ends_soon = status.is_unreached().then(|| self.ends_soon(&row.router, now));
+        let ends_soon = status
+            .is_unreached()
+            .then(|| self.ends_soon(&row.router, now));
         RouterStatus {
             ends_soon,
             ..status

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::{brake::MachineRow, watch::Watch};
 use crate::{
-    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, Lateness, MacAddr,
-    Owing, Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId,
-    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WatcherKind,
-    known_late, undo_keys,
+    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, Lateness,
+    MacAddr, Owing, Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber,
+    SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
+    WatcherId, WatcherKind, known_late, undo_keys,
 };
 
 /// Whose access a row enforces.

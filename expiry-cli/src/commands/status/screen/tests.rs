@@ -1,6 +1,6 @@
 use expiry_core::{
-    Backlog, HealthReport, LagReport, Lags, RouterId, RouterLags, Status, SubscriberId, TaskId, WatcherId,
-    WatcherKind, WatcherStatus,
+    Backlog, HealthReport, LagReport, Lags, RouterId, RouterLags, Status, SubscriberId, TaskId,
+    WatcherId, WatcherKind, WatcherStatus,
 };
 use proptest::prelude::*;
 

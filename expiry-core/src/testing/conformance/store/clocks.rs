@@ -17,7 +17,8 @@ use crate::{
 };
 
 pub use super::lateness::{
-    r9_a_single_check_sees_what_nobody_watched, r9_what_ended_while_nobody_watched_has_no_lag,
+    r9_a_single_check_sees_what_nobody_watched, r9_backlog_and_who_is_late_are_counted_apart,
+    r9_what_ended_while_nobody_watched_has_no_lag,
 };
 
 const LOOK_LATER: Outcome = Outcome::Confirmed {

@@ -173,7 +173,6 @@ macro_rules! store_conformance {
                 r9_a_restore_is_owed_since_the_payment_whatever_plans_it_anew
                 r9_a_new_end_is_owed_since_itself
                 r9_a_router_that_came_into_service_later_owes_without_a_lag
-                r9_backlog_and_who_is_late_are_counted_apart
                 r9_who_comes_back_after_a_cut_is_late_and_no_backlog
                 r9_a_router_that_does_not_answer_says_what_ends_there_soon
                 r9_a_single_check_beats_and_watches_nothing
@@ -400,6 +399,7 @@ macro_rules! store_conformance {
                 r10_changes_count_for_an_hour_and_while_they_owe_a_cut
                 r9_what_ended_while_nobody_watched_has_no_lag
                 r9_a_single_check_sees_what_nobody_watched
+                r9_backlog_and_who_is_late_are_counted_apart
             }
         }
     };
