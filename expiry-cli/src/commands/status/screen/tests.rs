@@ -114,7 +114,8 @@ fn everything_stands_on_a_usual_screen() {
     assert_eq!(
         text[1..],
         [
-            "2 subscribers who may not be online any more are not confirmed off",
+            "router router-1 does not answer since 2027-01-15T07:56:55Z (cannot connect): 1 cut \
+             waits for it; 2 subscribers who may not be online any more are not confirmed off",
             "1 watcher alive, 1204 subscribers live, owed 2 cuts and 0 restores",
             "lag p50 ≤41ms p99 ≤41ms max 41ms (1); after outages p50 ≤1m35s p99 ≤1m35s max 1m35s (1)",
             "",
