@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 pub mod brake;
+mod cause;
 pub mod config;
 mod counts;
 pub mod decide;
@@ -12,6 +13,7 @@ mod health;
 mod id;
 mod lag;
 mod lateness;
+mod login;
 mod mac;
 mod millis;
 mod ports;
@@ -31,6 +33,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
+pub use cause::{Cause, Step};
 pub use counts::{CutResult, RouterCounts};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
@@ -42,6 +45,7 @@ pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
 pub use lateness::{
     JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
 };
+pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{
@@ -54,8 +58,8 @@ pub use sighting::{
     Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
-    Subscriber, Tenant,
+    Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,
+    Tenant,
 };
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};

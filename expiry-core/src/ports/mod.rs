@@ -8,18 +8,22 @@ mod store;
 pub use clock::{Clock, SystemClock};
 pub use events::{Event, EventSink, NoEvents};
 pub use gateway::{
-    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
+    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, Speaks, UnblockOrder,
+    Unreached,
 };
 pub use store::{
     AuditStore, Backlog, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
     ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
     MachineRecord, Missing, NewRouter, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
-    Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, SOON, Standing, Status,
-    StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try,
-    Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
+    PasswordStore, Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, SOON,
+    Standing, Status, StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary,
+    Tries, Try, Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {
     gateway::MockRouterGateway,
-    store::{MockAuditStore, MockBrakeStore, MockDirectory, MockEnforcementStore, MockStatusStore},
+    store::{
+        MockAuditStore, MockBrakeStore, MockDirectory, MockEnforcementStore, MockPasswordStore,
+        MockStatusStore,
+    },
 };

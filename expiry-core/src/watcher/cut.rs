@@ -118,6 +118,7 @@ pub(super) async fn run(
         .iter()
         .map(|cut| intent(turn, cut, &seen, &live))
         .collect();
+    let asked = turn.shared.clock.boot();
     retain(
         &mut cuts,
         &turn.shared.store.intend(turn.fence, &intents).await?,
@@ -126,7 +127,7 @@ pub(super) async fn run(
         return Ok(());
     }
     let order = block_order(cuts.iter().map(|cut| &cut.left));
-    touched.add(
+    let first = touched.add(
         intents
             .into_iter()
             .flat_map(|intent| intent.undo)
@@ -134,6 +135,7 @@ pub(super) async fn run(
     );
     let alone = bindings_left_alone(seen, &order);
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
+    turn.answered(asked, &first, touched);
     seen.bindings = alone;
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
@@ -254,14 +256,19 @@ async fn block(
 ) -> Result<(Sighting, Vec<Refusal>), TurnError> {
     turn.trust()?;
     query.connections = !turn.spares_table;
-    match turn.shared.gateway.block(turn.router, order, &query).await {
+    match turn
+        .shared
+        .gateway
+        .block(&turn.login.router, order, &query)
+        .await
+    {
         Err(GatewayError::Refused { .. }) if query.connections => {
             turn.trust()?;
             query.connections = false;
             Ok(turn
                 .shared
                 .gateway
-                .block(turn.router, order, &query)
+                .block(&turn.login.router, order, &query)
                 .await?)
         }
         Err(error) => Err(TurnError::Block(error)),
@@ -274,7 +281,11 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
         return Ok(Vec::new());
     }
     turn.trust()?;
-    Ok(turn.shared.gateway.drop_rows(turn.router, order).await?)
+    Ok(turn
+        .shared
+        .gateway
+        .drop_rows(&turn.login.router, order)
+        .await?)
 }
 
 async fn read_back(
@@ -291,7 +302,7 @@ async fn read_back(
         let back = match turn
             .shared
             .gateway
-            .look(turn.router, &wide_query(turn, &cuts))
+            .look(turn.login, &wide_query(turn, &cuts))
             .await
         {
             Ok(back) => back,

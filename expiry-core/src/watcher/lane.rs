@@ -14,8 +14,8 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
-    StoreError, Task, Work,
+    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
+    State, StoreError, Task, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -29,6 +29,8 @@ pub(super) struct Lane {
     backoff: Backoff,
     /// What was written since the last recorded result.
     touched: Touched,
+    /// Whether the present turn has written: then it is not broken off by a stop.
+    writes: watch::Sender<bool>,
     /// Whether the router was told to the store as answering, in this ownership.
     reached: bool,
     /// When the store was last told what the router says of itself.
@@ -61,6 +63,9 @@ const LONGEST_TURN: Duration = Duration::from_mins(30);
 
 /// So many keys are rechecked at once: planning waits for it meanwhile.
 const RECHECKS: usize = 50;
+
+/// How long a turn that only reads may go on after the stop: one that is about to cut comes to do so.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -99,6 +104,7 @@ impl Lane {
             stop,
             backoff: Backoff::default(),
             touched: Touched::default(),
+            writes: watch::Sender::new(false),
             reached: false,
             told_at: None,
             is_lost: false,
@@ -122,14 +128,18 @@ impl Lane {
                 Waited::Stop => break,
                 Waited::Turn => {}
             }
-            next = match timeout(LONGEST_TURN, self.turn()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    self.router_failed(GatewayError::TimedOut {
-                        after: LONGEST_TURN,
-                    })
-                    .await
-                }
+            self.writes.send_replace(false);
+            let broken_off = stopped(self.stop.clone(), self.writes.subscribe());
+            let turn = tokio::select! {
+                biased;
+                turn = timeout(LONGEST_TURN, self.turn()) => turn.ok(),
+                () = broken_off => break,
+            };
+            next = if let Some(next) = turn {
+                next
+            } else {
+                let after = LONGEST_TURN;
+                self.router_failed(GatewayError::TimedOut { after }).await
             };
             if matches!(next, Next::Lost) {
                 break;
@@ -137,6 +147,10 @@ impl Lane {
         }
         self.owe_rechecks().await;
         self.shared.gateway.close(self.fence.router).await;
+        // Whoever stands by serves it while other lanes of this watcher still end.
+        if let Err(error) = self.shared.store.let_go(&self.fence).await {
+            log_store_failure(&mut self.store_failures, "letting go of a router", &error);
+        }
     }
 
     async fn wait(&mut self, next: Next) -> Waited {
@@ -169,7 +183,7 @@ impl Lane {
         let new = self.ownership.borrow_and_update();
         // Not later: the store's clock may have been set back.
         let nudged = new.nudged_at != self.heeded.nudged_at;
-        let changed = !new.router.address.is_same(&self.heeded.router.address);
+        let changed = !new.has_same_login(&self.heeded);
         self.heeded = new.clone();
         if changed {
             self.reached = false;
@@ -180,9 +194,12 @@ impl Lane {
 
     async fn turn(&mut self) -> Next {
         self.began = Instant::now();
-        let ownership = self.heeded.clone();
+        let login = match self.heeded.login() {
+            Ok(login) => login,
+            Err(error) => return self.router_failed(error.into()).await,
+        };
         let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
-        if unproven && let Err(error) = self.prove(&ownership.router).await {
+        if unproven && let Err(error) = self.prove(&login).await {
             return self.after(error).await;
         }
         let now = Instant::now();
@@ -199,12 +216,12 @@ impl Lane {
         }
         if work.tasks.is_empty() {
             self.came_to_its_end();
-            return self.idle(&ownership.router, &work).await;
+            return self.idle(&login, &work).await;
         }
         if work.tasks.iter().any(|task| task.backlog) {
             // Who is on comes before who has only not been cut for long.
             if self.last == Patient::Backlog && !work.tasks.iter().any(is_urgent) {
-                match self.read(&ownership.router, &work).await {
+                match self.read(&login, &work).await {
                     Ok(Step::Done | Step::Unproven) => return Next::Now,
                     Ok(Step::NotBefore(_) | Step::After(_)) => {}
                     Err(error) => return self.after(error).await,
@@ -214,14 +231,14 @@ impl Lane {
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
-        let (router, spares_table) = (&ownership.router, self.spares_table);
+        let spares_table = self.spares_table;
         let turn = Turn::new(
             &self.shared,
             &self.fence,
-            router,
+            &login,
             spares_table,
-            work.now,
-            jitter,
+            &self.writes,
+            (work.now, jitter),
         );
         self.touched.begin_turn();
         let done = turn.run(work.tasks.clone(), &mut self.touched).await;
@@ -279,9 +296,9 @@ impl Lane {
     }
 
     /// There is no work: reads the whole router if it is time to, else naps.
-    async fn idle(&mut self, router: &Router, work: &Work) -> Next {
+    async fn idle(&mut self, login: &RouterLogin, work: &Work) -> Next {
         let nap = self.nap(work.next_at.map(|at| at - work.now));
-        let reading_at = match self.read(router, work).await {
+        let reading_at = match self.read(login, work).await {
             Ok(Step::NotBefore(at)) => at,
             Ok(Step::After(at)) => return Next::At(nap.min(at)),
             Ok(Step::Done | Step::Unproven) => return Next::Now,
@@ -295,12 +312,12 @@ impl Lane {
     }
 
     /// Reads the whole router if it is time to and nothing urgent is near.
-    async fn read(&mut self, router: &Router, work: &Work) -> Result<Step, TurnError> {
+    async fn read(&mut self, login: &RouterLogin, work: &Work) -> Result<Step, TurnError> {
         let jitter = self.jitter();
         let place = Place {
             shared: &self.shared,
             fence: &self.fence,
-            router,
+            login,
             wake: &self.wake,
             stop: &self.stop,
         };
@@ -315,8 +332,8 @@ impl Lane {
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
-    async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
-        let facts = self.shared.gateway.probe(router).await?;
+    async fn prove(&mut self, login: &RouterLogin) -> Result<(), TurnError> {
+        let facts = self.shared.gateway.probe(login).await?;
         self.proven_at = Some(Instant::now());
         let is_old = self
             .told_at
@@ -331,7 +348,7 @@ impl Lane {
                 Ok(()) => {}
                 Err(StoreError::Conflict(conflict)) => {
                     return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", router.name),
+                        expected: format!("a router of its own named {}", login.router.name),
                         found: conflict.to_string(),
                     }));
                 }
@@ -413,7 +430,11 @@ impl Lane {
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(error.to_string());
+        let failed = RouterState::Failed(match &error {
+            // No attempt will mend it, so the way out is told with it.
+            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
+            error => error.to_string(),
+        });
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
             Err(StoreError::NotOwner(_)) => Next::Lost,
@@ -445,6 +466,15 @@ impl Lane {
     fn jitter(&mut self) -> f64 {
         self.rng.random_range(0.0..1.0)
     }
+}
+
+/// Waits until a turn is to be broken off: a while after the stop, and only if it has not written.
+/// One that has ends by its own deadlines: nobody else may write while its writes are on the wire.
+async fn stopped(stop: CancellationToken, mut writes: watch::Receiver<bool>) {
+    stop.cancelled().await;
+    sleep(GRACE).await;
+    // The sender outlives the turn.
+    let _ = writes.wait_for(|writes| !writes).await;
 }
 
 /// What can wait for fresh work.

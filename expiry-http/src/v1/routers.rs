@@ -10,7 +10,7 @@ use crate::{
     admin::connection::check,
     answers::{Guarded, WithBody},
     extract::{Body, Id},
-    probe::{Step, deadline, probe},
+    probe::{Step, deadline, probe_saved},
     problem::Problem,
     state::Inner,
     v1::{Created, created, subscribers::tenant},
@@ -187,8 +187,8 @@ pub(crate) async fn add(
             host: new.host,
             port,
             username: new.username,
-            password: new.password.into(),
         },
+        password: new.password.into(),
     };
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
@@ -314,6 +314,8 @@ pub(crate) struct RouterTest {
     success: bool,
     /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
     step: Option<Step>,
+    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    cause: Option<&'static str>,
     /// What failed, and what to do.
     error: Option<String>,
     rtt_ms: Option<u64>,
@@ -345,7 +347,7 @@ pub(crate) async fn test(
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
     let router = find(&app, id).await?;
-    let result = probe(&app, &router, deadline()).await;
+    let result = probe_saved(&app, &router, deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),
@@ -355,6 +357,7 @@ pub(crate) async fn test(
         Ok(answered) => RouterTest {
             success: true,
             step: None,
+            cause: None,
             error: None,
             rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
             identity: Some(answered.facts.hardware.identity),
@@ -367,6 +370,7 @@ pub(crate) async fn test(
         Err(failure) => RouterTest {
             success: false,
             step: failure.step(),
+            cause: failure.cause(),
             error: Some(failure.into_text()),
             rtt_ms: None,
             identity: None,

@@ -10,8 +10,8 @@ use std::{
 use axum::http::{Method, StatusCode};
 use expiry_core::{
     BlockOrder, Directory, DropOrder, EnforcementStore, GatewayError, Hardware, Heartbeat,
-    MockRouterGateway, Query, Refusal, Router, RouterFacts, RouterId, Sighting, UnblockOrder,
-    WatcherId,
+    MockRouterGateway, Query, Refusal, Router, RouterFacts, RouterId, RouterLogin, Sighting,
+    UnblockOrder, WatcherId,
     testing::{gateway::Fault as GatewayFault, memory::Fault as StoreFault},
 };
 use futures::future::join_all;
@@ -317,6 +317,7 @@ async fn a_router_that_answers_is_told_with_what_it_is() {
 async fn a_router_that_refuses_is_no_failure_of_ours_and_the_step_is_named() {
     let connect = GatewayError::Connect {
         address: "127.0.0.1:8728".into(),
+        how: expiry_core::Unreached::Refused,
         reason: "refused".into(),
     };
     let login = GatewayError::Login {
@@ -344,7 +345,8 @@ async fn a_router_that_refuses_is_no_failure_of_ours_and_the_step_is_named() {
         );
         assert_eq!(info["step"], step);
         let error = json["error"].as_str().expect("text");
-        assert!(error.starts_with(&told) && error.contains("; "), "{error}");
+        assert!(error.contains(&told) && error.contains("; "), "{error}");
+        assert!(info["cause"].is_string(), "{info}");
     }
 }
 
@@ -386,7 +388,7 @@ struct Silent;
 
 #[async_trait::async_trait]
 impl expiry_core::RouterGateway for Silent {
-    async fn look(&self, _: &Router, _: &Query) -> Result<Sighting, GatewayError> {
+    async fn look(&self, _: &RouterLogin, _: &Query) -> Result<Sighting, GatewayError> {
         pending().await
     }
 
@@ -407,11 +409,11 @@ impl expiry_core::RouterGateway for Silent {
         pending().await
     }
 
-    async fn sessions(&self, _: &Router) -> Result<Sighting, GatewayError> {
+    async fn sessions(&self, _: &RouterLogin) -> Result<Sighting, GatewayError> {
         pending().await
     }
 
-    async fn probe(&self, _: &Router) -> Result<RouterFacts, GatewayError> {
+    async fn probe(&self, _: &RouterLogin) -> Result<RouterFacts, GatewayError> {
         pending().await
     }
 

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,6 +27,8 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) routers: Arc<SimGateway>,
     pub(crate) stop: CancellationToken,
+    /// What is wrong with the watcher inside.
+    pub(crate) unwell: Arc<OnceLock<String>>,
     pub(crate) app: Router,
 }
 
@@ -92,11 +97,13 @@ impl World {
         let stop = CancellationToken::new();
         let shared: Arc<MemoryStore> = Arc::new(store.clone());
         let (of_watchers, for_watchers) = (Arc::clone(&shared), Arc::clone(&routers));
+        let unwell: Arc<OnceLock<String>> = Arc::default();
         let service = Service {
             status: Arc::clone(&shared) as _,
             audit: Arc::clone(&shared) as _,
             time: Arc::clone(&shared) as _,
-            directory: shared,
+            directory: Arc::clone(&shared) as _,
+            passwords: shared,
             gateways: Box::new(gateways),
             watchers: Box::new(move || {
                 Watcher::new(
@@ -107,6 +114,10 @@ impl World {
                     WatcherConfig::default(),
                 )
             }),
+            unwell: {
+                let unwell = Arc::clone(&unwell);
+                Box::new(move || unwell.get().cloned())
+            },
             words: Arc::new(Plain),
             token: TOKEN.into(),
             proxies: Vec::new(),
@@ -119,6 +130,7 @@ impl World {
             store,
             routers,
             stop,
+            unwell,
         }
     }
 
@@ -190,8 +202,8 @@ impl World {
                 host: "127.0.0.1".into(),
                 port,
                 username: "u".into(),
-                password: "p".into(),
             },
+            password: "p".into(),
         };
         self.store.add_router(&new).await.expect("added").id
     }

@@ -1,12 +1,14 @@
-use std::fmt;
+use std::{fmt, io};
 
-use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts};
+use expiry_core::{
+    GatewayError, Hardware, Router, RouterAddress, RouterFacts, RouterLogin, Unreached,
+};
 use tokio::{
     select,
     time::{sleep, timeout},
 };
 
-use super::GatewayConfig;
+use super::{GatewayConfig, listen::closed_why};
 use crate::{
     client::{Client, ClientError, is_hang_up},
     dial::Stream,
@@ -18,43 +20,48 @@ use crate::{
 pub(super) struct Line {
     pub(super) client: Client<Box<dyn Stream>>,
     pub(super) facts: RouterFacts,
-    address: RouterAddress,
+    login: RouterLogin,
 }
 
 impl Line {
     /// Connects, logs in, and checks which box it is. A second try beside the first may be what
-    /// succeeds; the first is what fails.
+    /// succeeds; the first is what fails. A peer that hangs up without a word is listened to once
+    /// more, to tell why.
     pub(super) async fn dial(
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
         window: usize,
     ) -> Result<Self, GatewayError> {
         let second = async {
             sleep(config.second_try).await;
-            Self::dial_once(config, router, window).await
+            Self::dial_once(config, login, window).await
         };
-        select! {
+        let dialed = select! {
             biased;
-            dialed = Self::dial_once(config, router, window) => dialed,
+            dialed = Self::dial_once(config, login, window) => dialed,
             Ok(line) = second => Ok(line),
+        };
+        match dialed {
+            Err(GatewayError::Closed { .. }) => {
+                Err(closed_why(config, &login.router.address).await)
+            }
+            dialed => dialed,
         }
     }
 
     async fn dial_once(
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
         window: usize,
     ) -> Result<Self, GatewayError> {
+        let RouterLogin { router, password } = login;
         let stream = connect(config, &router.address).await?;
         let connection = ConnectionConfig {
             window,
             ..config.connection
         };
         let client = Client::new(stream, connection);
-        let RouterAddress {
-            username, password, ..
-        } = &router.address;
-        let client = client.login(username, password).await?;
+        let client = client.login(&router.address.username, password).await?;
         let (client, facts) = system::read(client).await?;
         let facts = facts?;
         check_box(router, &facts)?;
@@ -62,13 +69,18 @@ impl Line {
         Ok(Self {
             client,
             facts,
-            address: router.address.clone(),
+            login: login.clone(),
         })
     }
 
     /// Tells whether it leads to where `router` is reached now, and to the box on record.
     pub(super) fn leads_to(&self, router: &Router) -> bool {
-        self.address.is_same(&router.address) && check_box(router, &self.facts).is_ok()
+        self.login.router.address == router.address && check_box(router, &self.facts).is_ok()
+    }
+
+    /// Tells whether this login would make the same connection.
+    pub(super) fn is_of(&self, login: &RouterLogin) -> bool {
+        self.login.is_same(login) && self.leads_to(&login.router)
     }
 }
 
@@ -76,30 +88,55 @@ impl Line {
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line")
-            .field("address", &self.address)
+            .field("address", &self.login.router.address)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     config: &GatewayConfig,
     address: &RouterAddress,
 ) -> Result<Box<dyn Stream>, GatewayError> {
     let dialed = timeout(config.connect, config.dialer.dial(address)).await;
-    let reason = match dialed {
+    let (how, reason) = match dialed {
         Ok(Ok(stream)) => return Ok(stream),
         // The handshake was done, or it would have been refused.
         Ok(Err(error)) if is_hang_up(&error) => {
             return Err(ClientError::Closed { heard: false }.into());
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no connection after {} s", config.connect.as_secs_f32()),
+        Ok(Err(error)) => (unreached(&error), error.to_string()),
+        Err(_) => {
+            let after = config.connect.as_secs_f32();
+            (
+                Unreached::TimedOut,
+                format!("no connection after {after} s"),
+            )
+        }
     };
     Err(GatewayError::Connect {
         address: RouterAddress::place(&address.host, address.port),
+        how,
         reason,
     })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds are without number"
+)]
+fn unreached(error: &io::Error) -> Unreached {
+    match error.kind() {
+        io::ErrorKind::NotFound => Unreached::NotFound,
+        io::ErrorKind::ConnectionRefused => Unreached::Refused,
+        // A firewall of this machine answers that something is not permitted.
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::PermissionDenied => Unreached::NoRoute,
+        io::ErrorKind::TimedOut => Unreached::TimedOut,
+        _ => Unreached::Other,
+    }
 }
 
 /// Checks that the box on record answered.

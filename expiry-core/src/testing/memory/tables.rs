@@ -4,13 +4,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
 use super::{brake::MachineRow, watch::Watch};
 use crate::{
     AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, Lateness,
-    MacAddr, Owing, Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber,
-    SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
-    WatcherId, WatcherKind, known_late, undo_keys,
+    MacAddr, NoPassword, NoPasswordCause, Owing, Progress, Revision, Router, RouterId, RouterSaid,
+    State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo,
+    UndoKey, Username, Want, WatcherId, WatcherKind, known_late, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -150,6 +151,7 @@ impl UndoRow {
 #[derive(Clone, Debug)]
 pub(super) struct RouterRow {
     pub(super) router: Router,
+    pub(super) password: Result<SecretString, NoPasswordCause>,
     pub(super) owner: Option<WatcherId>,
     pub(super) epoch: Epoch,
     pub(super) taken_over: bool,
@@ -164,9 +166,10 @@ pub(super) struct RouterRow {
 }
 
 impl RouterRow {
-    pub(super) fn new(router: Router) -> Self {
+    pub(super) fn new(router: Router, password: SecretString) -> Self {
         Self {
             router,
+            password: Ok(password),
             owner: None,
             epoch: Epoch(0),
             taken_over: false,
@@ -179,6 +182,13 @@ impl RouterRow {
             reconciled_at: None,
             said: None,
         }
+    }
+
+    pub(super) fn password(&self) -> Result<SecretString, NoPassword> {
+        self.password.clone().map_err(|cause| NoPassword {
+            router: self.router.name.clone(),
+            cause,
+        })
     }
 }
 
@@ -249,7 +259,7 @@ impl SubscriberRow {
 /// Who owns a name or MAC within a tenant.
 type Owners = BTreeMap<(Option<TenantId>, UndoKey), SubscriberId>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tables {
     pub(super) tenants: BTreeMap<TenantId, Tenant>,
     pub(super) routers: BTreeMap<RouterId, RouterRow>,
@@ -279,6 +289,17 @@ impl Tables {
     pub(super) fn next_id(&mut self) -> i64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Becomes what it was, but for the numbers, which are never given out twice.
+    pub(super) fn put_back(&mut self, before: &Self) {
+        *self = Self {
+            last_event: self.last_event,
+            last_id: self.last_id,
+            openings: self.openings,
+            woke: self.woke,
+            ..before.clone()
+        };
     }
 
     pub(super) fn next_opening(&mut self) -> u64 {
