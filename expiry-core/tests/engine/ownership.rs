@@ -221,13 +221,9 @@ async fn r8_a_single_check_has_the_owner_try_and_waits_for_it() {
         .await;
     let running = world.start();
     sleep(4 * SECOND).await;
-    world
-        .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::Down);
+    world.gateway.set_fault(router.id, Fault::Down);
     sleep(Duration::from_mins(10)).await;
-    world
-        .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::None);
+    world.gateway.set_fault(router.id, Fault::None);
 
     let stop = tokio_util::sync::CancellationToken::new();
     let report = world.watcher().run_once(stop).await.expect("a check");
@@ -247,9 +243,7 @@ async fn r9_a_single_check_says_what_is_still_owed() {
     let down = world.router("down").await;
     world.subscriber(&up, 1, SECOND, Admission::Account).await;
     world.subscriber(&down, 3, SECOND, Admission::Account).await;
-    world
-        .gateway
-        .set_fault(down.id, expiry_core::testing::gateway::Fault::Down);
+    world.gateway.set_fault(down.id, Fault::Down);
     sleep(2 * SECOND).await;
 
     let stop = tokio_util::sync::CancellationToken::new();
