@@ -432,10 +432,11 @@ impl Lane {
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(match &error {
+        let failed = RouterState::Failed(if matches!(error, GatewayError::NoPassword { .. }) {
             // No attempt will mend it, so the way out is told with it.
-            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
-            error => error.to_string(),
+            error.told(Some(&self.heeded.router.name))
+        } else {
+            error.to_string()
         });
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
