@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{Cause, Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting, Step};
+use crate::{Cause, Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting, Step, Survey};
 
 /// What to switch off before sessions are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,11 @@ pub trait RouterGateway: Send + Sync {
 
     /// Asks what the router is. Connects if there is no connection, and proves one that there is.
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError>;
+
+    /// Asks what is set up on the router, for people who test it. Nothing is decided by it.
+    async fn survey(&self, _router: &Router) -> Result<Survey, GatewayError> {
+        Ok(Survey::default())
+    }
 
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
@@ -292,13 +297,5 @@ impl GatewayError {
             Self::WrongRouter { .. } => Cause::OtherBox,
             Self::SameBox { .. } => Cause::SameBox,
         }
-    }
-
-    /// Says in one line which step failed, what was seen, what that means and the way out, for a
-    /// router of this name if it has one.
-    pub fn told(&self, router: Option<&str>) -> String {
-        let cause = self.cause();
-        let (step, says, way_out) = (cause.step(), cause.says(), cause.way_out(router));
-        format!("{step} failed: {self}: {says}; {way_out}")
     }
 }

@@ -14,7 +14,7 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
+    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
     StoreError, Task, Work,
 };
 
@@ -329,11 +329,8 @@ impl Lane {
                 .await
             {
                 Ok(()) => {}
-                Err(StoreError::Conflict(conflict)) => {
-                    return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", router.name),
-                        found: conflict.to_string(),
-                    }));
+                Err(StoreError::Conflict(Conflict::RouterSerial { serial, router })) => {
+                    return Err(TurnError::Gateway(GatewayError::SameBox { router, serial }));
                 }
                 Err(error) => return Err(TurnError::Store(error)),
             }
@@ -410,10 +407,11 @@ impl Lane {
                 router: router.id,
                 name: router.name,
                 error: error.to_string(),
+                cause: error.cause(),
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(error.to_string());
+        let failed = RouterState::from(&error);
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
             Err(StoreError::NotOwner(_)) => Next::Lost,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Shared, feed::log_store_failure};
 use crate::{
     BlockOrder, DropOrder, GatewayError, Histogram, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, Sighting, UnblockOrder,
+    RouterGateway, RouterId, Sighting, Survey, UnblockOrder,
 };
 
 /// The time between two records of what was measured.
@@ -103,6 +103,10 @@ impl RouterGateway for Measured {
 
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
         self.time(router, self.gateway.probe(router)).await
+    }
+
+    async fn survey(&self, router: &Router) -> Result<Survey, GatewayError> {
+        self.time(router, self.gateway.survey(router)).await
     }
 
     async fn close(&self, router: RouterId) {

@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, Sighting, UnblockOrder,
+    RouterId, Sighting, Survey, UnblockOrder,
 };
 
 pub use self::config::GatewayConfig;
@@ -134,6 +134,12 @@ impl RouterGateway for MikrotikGateway {
         let slot = self.slot(router.id);
         let mut slot = slot.lock().await;
         slot.probe(&self.config, router).await
+    }
+
+    async fn survey(&self, router: &Router) -> Result<Survey, GatewayError> {
+        let slot = self.slot(router.id);
+        let mut slot = slot.lock().await;
+        slot.survey(&self.config, router).await
     }
 
     async fn close(&self, router: RouterId) {

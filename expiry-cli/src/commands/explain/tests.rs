@@ -47,6 +47,7 @@ fn router(name: &str) -> ExplainedRouter {
         down_since: None,
         attempted_at: Some(at(-1)),
         last_error: None,
+        cause: None,
         targets: Vec::new(),
         undo: Vec::new(),
     }

@@ -117,7 +117,9 @@ fn remove(hotspot: &mut Hotspot, menu: Menu, id: u32) {
         | Menu::Identity
         | Menu::Resource
         | Menu::Routerboard
-        | Menu::Clock => {}
+        | Menu::Clock
+        | Menu::DeviceMode
+        | Menu::License => {}
     }
 }
 
