@@ -111,9 +111,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             .attribute("name", name)
             .attribute("password", password.expose_secret());
         let flown = self.flight(vec![command], |_, _| ()).await;
-        let (client, answers) = flown.map_err(|error| match error {
-            ClientError::TimedOut { after } => ClientError::LoginTimedOut { after },
-            other => other,
+        let (client, answers) = flown.map_err(|error| {
+            if let ClientError::TimedOut { after } = error {
+                return ClientError::LoginTimedOut { after };
+            }
+            error
         })?;
         match answers.into_iter().next() {
             Some(Ok(None)) => Ok(client),
