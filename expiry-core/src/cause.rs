@@ -388,6 +388,13 @@ impl Cause {
         self.row().step
     }
 
+    /// Reads the cause of a line that [`Trouble::line`] made. A line of a later version, or of one
+    /// before there were causes, has none.
+    pub fn in_line(line: &str) -> Option<Self> {
+        let (_, code) = line.strip_suffix(']')?.rsplit_once(" [")?;
+        Self::from_code(code)
+    }
+
     /// Says what is wrong.
     pub fn says(self) -> &'static str {
         self.row().says
@@ -430,6 +437,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// Returns what is kept in the database: what was seen, and the code.
+    pub fn line(&self) -> String {
+        format!("{} [{}]", self.seen, self.cause.code())
+    }
+
     /// Says in one line which step failed, what was seen, what that means and the way out, for a
     /// router of this name if it has one.
     pub fn told(&self, router: Option<&str>) -> String {
@@ -492,6 +504,33 @@ mod tests {
             if way_out.contains("expiry router") {
                 assert!(way_out.contains(" hill"), "{way_out}");
             }
+        }
+    }
+
+    #[test]
+    fn the_line_that_is_kept_tells_the_cause_again() {
+        for cause in Cause::ALL {
+            let seen = "the router said [no] to it".into();
+            let line = Trouble { cause, seen }.line();
+            assert_eq!(Cause::in_line(&line), Some(cause), "{line}");
+        }
+        for line in ["", "no answer for 5 s", "x []", "x [sunspots]", "[tls_port]"] {
+            assert_eq!(Cause::in_line(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_in_the_docs_with_its_words() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CAUSES.md");
+        let docs = std::fs::read_to_string(file).expect("the page");
+        for cause in Cause::ALL {
+            let row = format!(
+                "| `{}` | {} | {} |",
+                cause.code(),
+                cause.says(),
+                cause.way_out(None)
+            );
+            assert!(docs.contains(&row), "not in docs/CAUSES.md:\n{row}");
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
-    StoreError, Task, Work,
+    StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -411,7 +411,7 @@ impl Lane {
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::from(&error);
+        let failed = RouterState::Failed(Trouble::from(error).line());
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
             Err(StoreError::NotOwner(_)) => Next::Lost,

@@ -27,7 +27,7 @@ mod turn;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
-pub use once::OnceReport;
+pub use once::{OnceReport, Waiting};
 pub use progress::{Beat, Progress};
 
 use std::{

@@ -136,7 +136,8 @@ async fn owed(shared: &Shared) -> Result<(u64, Vec<Waiting>), WatchError> {
     let status = shared.store.status(0).await.map_err(WatchError::Store)?;
     let waiting = status.routers.iter().filter_map(|router| {
         let owed = router.owed_cuts + router.owed_restores;
-        let is_twin = router.enabled && router.cause == Some(Cause::SameBox);
+        let cause = router.last_error.as_deref().and_then(Cause::in_line);
+        let is_twin = router.enabled && cause == Some(Cause::SameBox);
         (is_twin && owed > 0).then(|| Waiting {
             router: router.name.clone(),
             seen: router.last_error.clone().unwrap_or_default(),

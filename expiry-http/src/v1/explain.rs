@@ -139,7 +139,7 @@ impl OnRouter {
             down_since: on.down_since,
             attempted_at: on.attempted_at,
             last_error: on.last_error.clone(),
-            cause: on.cause.map(Cause::code),
+            cause: on.last_error.as_deref().and_then(Cause::in_line).map(Cause::code),
             targets: on.targets.iter().map(TargetView::new).collect(),
             undo: on.undo.iter().map(UndoView::new).collect(),
         }

@@ -61,6 +61,7 @@ pub(crate) struct RouterView {
 impl RouterView {
     pub(crate) fn new(router: &RouterStatus) -> Self {
         let said = router.said.as_ref();
+        let cause = router.last_error.as_deref().and_then(Cause::in_line);
         let skew = said.and_then(|said| said.clock_skew_ms);
         Self {
             id: router.id.0,
@@ -78,8 +79,8 @@ impl RouterView {
             down_since: router.down_since,
             attempted_at: router.attempted_at,
             last_error: router.last_error.clone(),
-            cause: router.cause.map(Cause::code),
-            advice: router.cause.map(|cause| cause.way_out(Some(&router.name))),
+            cause: cause.map(Cause::code),
+            advice: cause.map(|cause| cause.way_out(Some(&router.name))),
             identity: router.seen.as_ref().map(|seen| seen.identity.clone()),
             serial: router.seen.as_ref().and_then(|seen| seen.serial.clone()),
             version: said.and_then(|said| said.version.clone()),

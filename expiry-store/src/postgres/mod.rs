@@ -33,7 +33,6 @@ type Conn = PgConnection;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
-    include_str!("../../migrations/postgres/0003_cause.sql"),
 ];
 
 /// What each step leaves behind.

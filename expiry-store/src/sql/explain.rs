@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    Cause, Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, RouterId, Subscriber,
+    Explained, ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, RouterId, Subscriber,
     TaskId, TenantId, UndoKey, Upcoming, Username, WatcherId, WatcherStatus, undo_keys,
 };
 use sqlx::{FromRow, QueryBuilder};
@@ -118,7 +118,6 @@ struct RouterRow {
     down_since: Option<i64>,
     attempted_at: Option<i64>,
     last_error: Option<String>,
-    last_cause: Option<String>,
 }
 
 impl RouterRow {
@@ -137,8 +136,6 @@ impl RouterRow {
             down_since: cell("down_since").maybe_time(self.down_since)?,
             attempted_at: cell("attempted_at").maybe_time(self.attempted_at)?,
             last_error: self.last_error,
-            // A cause of a later version has no words here.
-            cause: self.last_cause.as_deref().and_then(Cause::from_code),
             name: self.name,
             targets: Vec::new(),
             undo: Vec::new(),
@@ -154,8 +151,7 @@ async fn routers(
     let alive = watchers.iter().filter(|watcher| watcher.alive);
     let alive: BTreeSet<_> = alive.map(|watcher| watcher.id).collect();
     let rows: Vec<RouterRow> = sqlx::query_as(
-        "SELECT id, name, enabled, owner, down_since, attempted_at, last_error,
-             last_cause
+        "SELECT id, name, enabled, owner, down_since, attempted_at, last_error
          FROM router WHERE tenant_id = $1 ORDER BY name",
     )
     .bind(tenant_number(of.tenant))

@@ -13,7 +13,7 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
     match state {
         RouterState::Reached(facts) => {
             sqlx::query(
-                "UPDATE router SET attempted_at = $2, last_error = NULL, last_cause = NULL, down_since = NULL,
+                "UPDATE router SET attempted_at = $2, last_error = NULL, down_since = NULL,
                      back_at = CASE WHEN down_since IS NULL THEN back_at ELSE $2 END,
                      said_at = $2, version = $3, board = $4, skew_us = $5
                  WHERE id = $1",
@@ -27,16 +27,15 @@ pub(super) async fn router_state(tx: &mut Tx, fence: &Fence, state: &RouterState
             .await?;
             recognise(tx, fence, facts).await
         }
-        RouterState::Failed { cause, error } => {
+        RouterState::Failed(error) => {
             sqlx::query(
-                "UPDATE router SET attempted_at = $2, last_error = $3, last_cause = $4,
+                "UPDATE router SET attempted_at = $2, last_error = $3,
                      down_since = COALESCE(down_since, $2)
                  WHERE id = $1",
             )
             .bind(fence.router.0)
             .bind(tx.now)
             .bind(storable(error))
-            .bind(cause.code())
             .execute(tx.conn())
             .await?;
             Ok(())
@@ -52,7 +51,7 @@ async fn note_turn(tx: &mut Tx, fence: &Fence, state: &RouterState) -> Result<()
             .fetch_one(tx.conn())
             .await?;
     let kind = match (state, down_since) {
-        (RouterState::Failed { error, .. }, None) => AuditKind::RouterDown {
+        (RouterState::Failed(error), None) => AuditKind::RouterDown {
             error: storable(error),
         },
         (RouterState::Reached(_), Some(since)) => {
@@ -61,7 +60,7 @@ async fn note_turn(tx: &mut Tx, fence: &Fence, state: &RouterState) -> Result<()
                 down_for: Duration::from_micros(down_for),
             }
         }
-        (RouterState::Failed { .. }, Some(_)) | (RouterState::Reached(_), None) => return Ok(()),
+        (RouterState::Failed(_), Some(_)) | (RouterState::Reached(_), None) => return Ok(()),
     };
     audit::note_router(tx, (fence.router.0, tenant, &name), kind).await
 }

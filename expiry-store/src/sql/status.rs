@@ -6,7 +6,7 @@ use std::{
 };
 
 use expiry_core::{
-    Cause, OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
+    OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
     RouterSaid, RouterStatus, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want,
     WatcherStatus,
 };
@@ -192,7 +192,6 @@ struct Row {
     down_since: Option<i64>,
     attempted_at: Option<i64>,
     last_error: Option<String>,
-    last_cause: Option<String>,
     reconciled_at: Option<i64>,
     strays: i64,
     said_at: Option<i64>,
@@ -208,8 +207,7 @@ async fn routers(
 ) -> Result<Vec<RouterStatus>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT r.id, r.name, t.slug AS tenant, r.host, r.port, r.enabled, r.owner, r.identity,
-             r.serial, r.down_since, r.attempted_at, r.last_error, r.last_cause,
-             r.reconciled_at,
+             r.serial, r.down_since, r.attempted_at, r.last_error, r.reconciled_at,
              (SELECT COUNT(*) FROM stray x WHERE x.router_id = r.id) AS strays,
              r.said_at, r.version, r.board, r.skew_us
          FROM router r JOIN tenant t ON t.id = r.tenant_id ORDER BY r.name",
@@ -248,7 +246,6 @@ async fn routers(
             down_since: cell("down_since").maybe_time(row.down_since)?,
             attempted_at: cell("attempted_at").maybe_time(row.attempted_at)?,
             last_error: row.last_error,
-            cause: row.last_cause.as_deref().and_then(Cause::from_code),
             name: row.name,
             owed_cuts: owed.cuts,
             owed_restores: owed.restores,

@@ -36,7 +36,6 @@ type Conn = SqliteConnection;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
-    include_str!("../../migrations/sqlite/0003_cause.sql"),
 ];
 
 /// What each step leaves behind.

@@ -183,7 +183,8 @@ fn alive_and_braked(status: &Status) -> (usize, usize) {
 /// Why a router is not served, if it should be.
 fn cause_of(router: &RouterStatus) -> Option<Cause> {
     let is_down = router.enabled && router.down_since.is_some();
-    router.cause.filter(|_| is_down)
+    let error = router.last_error.as_deref().filter(|_| is_down)?;
+    Cause::in_line(error)
 }
 
 struct RouterLine<'a>(&'a RouterStatus);
@@ -197,7 +198,7 @@ impl fmt::Display for RouterLine<'_> {
         }
         match (router.enabled, router.down_since, router.attempted_at) {
             (false, _, _) => write!(f, ": disabled")?,
-            (true, Some(since), _) if router.cause == Some(Cause::SameBox) => {
+            (true, Some(since), _) if cause_of(router) == Some(Cause::SameBox) => {
                 write!(f, ": not served since {}", time(since))?;
             }
             (true, Some(since), _) => write!(f, ": down since {}", time(since))?,
@@ -324,7 +325,6 @@ mod tests {
             down_since: None,
             attempted_at: Some(at(9)),
             last_error: None,
-            cause: None,
             owed_cuts: 0,
             owed_restores: 0,
             reconciled_at: None,
@@ -511,7 +511,7 @@ mod tests {
         assert_eq!(text, expected);
         let told = report(Status {
             routers: vec![RouterStatus {
-                cause: Some(Cause::LoginRefused),
+                last_error: Some("login refused: no [login_refused]".into()),
                 ..down
             }],
             ..status()
@@ -526,13 +526,12 @@ mod tests {
     fn a_box_that_is_known_under_another_name_is_not_called_down() {
         let twice = RouterStatus {
             down_since: Some(at(-60)),
-            last_error: Some("the same box as router `r0` (serial number HF1)".into()),
-            cause: Some(Cause::SameBox),
+            last_error: Some("the same box as router `r0` (serial number HF1) [same_box]".into()),
             ..router()
         };
         let text = RouterLine(&twice).to_string();
         let expected = "r1 10.0.0.1:8728: not served since 2027-01-15T07:59:00Z (the same box as \
-                        router `r0` (serial number HF1)), served by nobody";
+                        router `r0` (serial number HF1) [same_box]), served by nobody";
         assert_eq!(text, expected);
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{StoreError, WatcherStatus};
 use crate::{
-    AuditEvent, AuditId, Brake, Cause, LagReport, MacAddr, Progress, Revision, RouterCounts, RouterId,
+    AuditEvent, AuditId, Brake, LagReport, MacAddr, Progress, Revision, RouterCounts, RouterId,
     Subscriber, SubscriberId, TaskId, TenantId, Undo, Username, Want, WatcherId,
 };
 
@@ -131,10 +131,8 @@ pub struct ExplainedRouter {
     pub down_since: Option<DateTime<Utc>>,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer: what was seen.
+    /// Why it does not answer.
     pub last_error: Option<String>,
-    /// What that means.
-    pub cause: Option<Cause>,
     /// What stands for the subscriber, and for devices that were removed from it.
     pub targets: Vec<ExplainedTarget>,
     /// What was disabled there for the subscriber's name or a MAC, oldest finding first.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::StoreError;
 use crate::{
-    Cause, Clocks, Epoch, GatewayError, Histogram, Intent, Known, MacAddr, Machine, Ownership, Reconciled,
+    Clocks, Epoch, Histogram, Intent, Known, MacAddr, Machine, Ownership, Reconciled,
     Reconciliation, RouterFacts, RouterId, Settled, Settlement, Task, TaskRef, UndoKey, Username,
     WatcherId,
 };
@@ -226,21 +226,7 @@ pub enum RouterState {
     /// It answers, and is this.
     Reached(RouterFacts),
     /// It was tried and failed.
-    Failed {
-        /// Why, for people who want to know what it means.
-        cause: Cause,
-        /// What was seen.
-        error: String,
-    },
-}
-
-impl From<&GatewayError> for RouterState {
-    fn from(error: &GatewayError) -> Self {
-        Self::Failed {
-            cause: error.cause(),
-            error: error.to_string(),
-        }
-    }
+    Failed(String),
 }
 
 /// Tells that something changed. A hint: it may come late, twice, or for nothing.

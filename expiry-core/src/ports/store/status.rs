@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{StoreError, Upcoming};
 use crate::{
-    Brake, Cause, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
+    Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
     WayIn, millis,
 };
 
@@ -161,10 +161,8 @@ pub struct RouterStatus {
     pub down_since: Option<DateTime<Utc>>,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer: what was seen.
+    /// Why it does not answer.
     pub last_error: Option<String>,
-    /// What that means.
-    pub cause: Option<Cause>,
     /// Cuts owed there.
     pub owed_cuts: u64,
     /// Restores owed there.

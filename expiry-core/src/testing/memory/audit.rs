@@ -247,7 +247,6 @@ impl Tables {
             down_since: row.down_since,
             attempted_at: row.attempted_at,
             last_error: row.last_error.clone(),
-            cause: row.cause,
             targets: targets.into_iter().map(explained_target).collect(),
             undo: undo.into_iter().map(explained_undo).collect(),
         }

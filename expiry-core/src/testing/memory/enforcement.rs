@@ -160,8 +160,8 @@ impl EnforcementStore for MemoryStore {
             tables.check(fence)?;
             match state {
                 RouterState::Reached(facts) => tables.reached(fence.router, facts, now),
-                RouterState::Failed { cause, error } => {
-                    tables.failed(fence.router, *cause, error, now);
+                RouterState::Failed(error) => {
+                    tables.failed(fence.router, error, now);
                     Ok(())
                 }
             }
@@ -327,7 +327,6 @@ impl Tables {
             }
             row.attempted_at = Some(now);
             row.last_error = None;
-            row.cause = None;
             row.said = Some(RouterSaid {
                 at: now,
                 version: facts.version.clone(),
@@ -343,11 +342,10 @@ impl Tables {
         Ok(())
     }
 
-    fn failed(&mut self, router: RouterId, cause: Cause, error: &str, now: DateTime<Utc>) {
+    fn failed(&mut self, router: RouterId, error: &str, now: DateTime<Utc>) {
         if let Some(row) = self.routers.get_mut(&router) {
             row.attempted_at = Some(now);
             row.last_error = Some(error.into());
-            row.cause = Some(cause);
             if row.down_since.is_none() {
                 row.down_since = Some(now);
                 let error = error.into();

@@ -298,7 +298,6 @@ impl Tables {
             down_since: row.down_since,
             attempted_at: row.attempted_at,
             last_error: row.last_error.clone(),
-            cause: row.cause,
             owed_cuts: count(&owed, Want::Cut),
             owed_restores: count(&owed, Want::Restore),
             reconciled_at: row.reconciled_at,

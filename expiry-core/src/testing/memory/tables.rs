@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::brake::MachineRow;
 use crate::{
-    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, Cause, CutResult, Epoch, Histogram, Lags, MacAddr,
+    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, MacAddr,
     Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId,
     TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
 };
@@ -129,7 +129,6 @@ pub(super) struct RouterRow {
     pub(super) back_at: Option<DateTime<Utc>>,
     pub(super) attempted_at: Option<DateTime<Utc>>,
     pub(super) last_error: Option<String>,
-    pub(super) cause: Option<Cause>,
     pub(super) reconciled_at: Option<DateTime<Utc>>,
     pub(super) said: Option<RouterSaid>,
 }
@@ -147,7 +146,6 @@ impl RouterRow {
             back_at: None,
             attempted_at: None,
             last_error: None,
-            cause: None,
             reconciled_at: None,
             said: None,
         }

@@ -58,8 +58,7 @@ fn r9_a_cut_on_a_router_that_is_down_says_since_when_and_when_it_is_tried_again(
     let mut hill = router("hill");
     hill.down_since = Some(at(-300));
     hill.attempted_at = Some(at(-7));
-    hill.last_error = Some("no answer for 5 s".into());
-    hill.cause = Some(Cause::AnswerTimedOut);
+    hill.last_error = Some("no answer for 5 s [answer_timeout]".into());
     hill.targets.push(target(Want::Cut));
     let text = told(Access::Until(ended()), vec![hill.clone()]);
     assert_eq!(
@@ -67,7 +66,7 @@ fn r9_a_cut_on_a_router_that_is_down_says_since_when_and_when_it_is_tried_again(
         [
             "Router hill: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago, and \
              no attempt has reached the router yet. It may still be online there. The router has \
-             not answered since 2027-01-15 07:55:00 UTC, 5 minutes ago (no answer for 5 s), last \
+             not answered since 2027-01-15 07:55:00 UTC, 5 minutes ago (no answer for 5 s [answer_timeout]), last \
              tried 7 seconds ago; the watcher tries again within 15 seconds: the router let us in \
              and then did not answer in time; is the router very busy (`/system resource print`), \
              or the link bad? Routers that are always slow need longer times in `[gateway]` of the \
@@ -115,8 +114,7 @@ fn r9_a_router_that_answers_wrongly_is_not_said_to_be_silent() {
     ] {
         let mut hill = router("hill");
         hill.down_since = Some(at(-300));
-        hill.last_error = Some(error.to_string());
-        hill.cause = Some(error.cause());
+        hill.last_error = Some(Trouble::from(error.clone()).line());
         hill.targets.push(target(Want::Cut));
         let text = told(Access::Until(ended()), vec![hill]);
         assert!(text[1].contains(said), "{text:?}");

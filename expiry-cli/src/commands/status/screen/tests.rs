@@ -41,7 +41,6 @@ fn router(number: usize) -> RouterStatus {
         seen: None,
         down_since: (number == 1).then(|| at(-185)),
         attempted_at: Some(at(-1)),
-        cause: (number == 1).then_some(expiry_core::Cause::ConnectTimedOut),
         last_error: (number == 1).then(|| "cannot connect".into()),
         owed_cuts: u64::from(number == 1),
         owed_restores: 0,

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::world::{HOUR, World, facts, failed, mac, name_undo, new_subscriber, ok};
+use super::world::{HOUR, World, facts, mac, name_undo, new_subscriber, ok};
 use crate::{
     Access, AccessChange, AuditEvent, AuditId, AuditKind, Outcome, Revision, RouterChange,
     RouterState, Store, WatcherId, WayIn,
@@ -231,7 +231,7 @@ pub async fn the_life_of_a_router_is_told(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     let fence = world.fence(router).await;
-    let failed = failed("no route");
+    let failed = RouterState::Failed("no route".into());
     ok(world.router_state(&fence, &failed).await);
     ok(world.router_state(&fence, &failed).await);
     let went = world.time().await;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     reconcile::by_name,
-    world::{World, facts, failed, name_undo, new_subscriber, ok, recorded},
+    world::{World, facts, name_undo, new_subscriber, ok, recorded},
 };
 use crate::{Access, CutResult, Histogram, Lags, Outcome, RouterId, RouterState, Store};
 
@@ -62,7 +62,7 @@ pub async fn r9_lags_of_outages_are_counted_apart(store: Arc<dyn Store>) {
     let fence = world.fence(router).await;
     world.ended("waited", &[]).await;
     ok(world
-        .router_state(&fence, &failed("refused"))
+        .router_state(&fence, &RouterState::Failed("refused".into()))
         .await);
     let reached = RouterState::Reached(facts("hotspot", None));
     ok(world.router_state(&fence, &reached).await);

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 
 use super::world::{
-    HOUR, World, assert_refused, facts, failed, mac, name_undo, new_subscriber, ok, username,
+    HOUR, World, assert_refused, facts, mac, name_undo, new_subscriber, ok, username,
 };
 use crate::{
     Access, Known, MacAddr, Missing, NewSubscriber, Outcome, Presence, PresenceKind, Reconciled,
@@ -468,7 +468,7 @@ pub async fn r9_a_router_that_came_back_is_to_be_read_at_once(store: Arc<dyn Sto
     ok(world.router_state(&fence, &reached).await);
     assert!(reconciled_at(&world, router).await, "it was never away");
 
-    let failed = failed("no answer");
+    let failed = RouterState::Failed("no answer".into());
     ok(world.router_state(&fence, &failed).await);
     ok(world.router_state(&fence, &reached).await);
 

@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::timeout;
 
 use crate::{
-    Access, AccessChange, AuditEvent, AuditId, AuditKind, Cause, Explained, Fence, Hardware, Heartbeat,
+    Access, AccessChange, AuditEvent, AuditId, AuditKind, Explained, Fence, Hardware, Heartbeat,
     Intent, Live, MacAddr, NewRouter, NewSubscriber, Outcome, Ownership, Planned, Recorded, Router,
-    RouterAddress, RouterFacts, RouterId, RouterState, Service, Settled, Settlement, Store, StoreError,
+    RouterAddress, RouterFacts, RouterId, Service, Settled, Settlement, Store, StoreError,
     Subscriber, SubscriberId, Task, TaskRef, TenantId, Undo, UndoItem, UndoKey, Username,
     WatcherId,
 };
@@ -354,12 +354,4 @@ pub(super) fn names_of(tasks: &[Task]) -> Vec<&str> {
     names
         .map(|name| name.map_or("", Username::as_str))
         .collect()
-}
-
-/// A router that was tried and failed.
-pub(super) fn failed(error: &str) -> RouterState {
-    RouterState::Failed {
-        cause: Cause::ConnectTimedOut,
-        error: error.into(),
-    }
 }
