@@ -514,7 +514,13 @@ mod tests {
             let line = Trouble { cause, seen }.line();
             assert_eq!(Cause::in_line(&line), Some(cause), "{line}");
         }
-        for line in ["", "no answer for 5 s", "x []", "x [sunspots]", "[tls_port]"] {
+        for line in [
+            "",
+            "no answer for 5 s",
+            "x []",
+            "x [sunspots]",
+            "[tls_port]",
+        ] {
             assert_eq!(Cause::in_line(line), None, "{line}");
         }
     }

@@ -53,8 +53,8 @@ pub use sighting::{
     Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, HotspotServer, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
-    Subscriber, Survey, Tenant,
+    Hardware, HotspotServer, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service,
+    ServiceError, Subscriber, Survey, Tenant,
 };
 pub use trial::{Tried, same_box, same_system_id, try_router};
 pub use undo::{Undo, UndoItem, UndoKey};

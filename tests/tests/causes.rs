@@ -6,7 +6,10 @@ use serde_json::Value;
 
 async fn tested(world: &World, change: impl FnOnce(&mut SimConfig)) -> (i32, Value, String) {
     world.router.with(|sim| sim.configure(change));
-    let ended = world.expiry.ended(&["router", "test", "tower", "--json"]).await;
+    let ended = world
+        .expiry
+        .ended(&["router", "test", "tower", "--json"])
+        .await;
     let report = serde_json::from_str(&ended.stdout).expect("JSON");
     (ended.code, report, ended.stderr)
 }
@@ -15,11 +18,23 @@ async fn tested(world: &World, change: impl FnOnce(&mut SimConfig)) -> (i32, Val
 async fn a_router_without_a_hotspot_is_never_blamed_on_its_policies() {
     let world = World::new(None).await;
     for (menu, cause, way_out) in [
-        (HotspotMenu::NoPackage, "no_hotspot", "/system package enable hotspot"),
-        (HotspotMenu::Forbidden, "device_mode", "/system device-mode update hotspot=yes"),
+        (
+            HotspotMenu::NoPackage,
+            "no_hotspot",
+            "/system package enable hotspot",
+        ),
+        (
+            HotspotMenu::Forbidden,
+            "device_mode",
+            "/system device-mode update hotspot=yes",
+        ),
     ] {
         let (code, report, told) = tested(&world, |config| config.hotspot_menu = menu).await;
-        assert_eq!((code, &report["cause"]), (1, &Value::from(cause)), "{report}");
+        assert_eq!(
+            (code, &report["cause"]),
+            (1, &Value::from(cause)),
+            "{report}"
+        );
         assert!(told.contains(way_out) && !told.contains("policy"), "{told}");
         let doctor = world.expiry.ended(&["doctor"]).await;
         assert!(doctor.stdout.contains(way_out), "{doctor:?}");
@@ -35,7 +50,10 @@ async fn a_router_without_a_hotspot_is_never_blamed_on_its_policies() {
     let causes: Vec<_> = warnings.iter().map(|warning| &warning["cause"]).collect();
     assert_eq!(causes, ["no_hotspot_server", "clock_not_set"], "{report}");
     let (code, report, told) = tested(&world, |config| config.write_policy = false).await;
-    assert_eq!((code, &report["cause"]), (1, &Value::from("no_write_policy")));
+    assert_eq!(
+        (code, &report["cause"]),
+        (1, &Value::from("no_write_policy"))
+    );
     assert!(told.contains("`write`"), "{told}");
 }
 
@@ -61,13 +79,19 @@ async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     ];
     let refused = world.expiry.ended(&again).await;
     assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(refused.stderr.contains("the same box as router `tower`"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("the same box as router `tower`"),
+        "{refused:?}"
+    );
 
     // While it cannot be reached it can only be believed.
     world.router.down().await;
     let believed = world.expiry.ended(&again).await;
     assert_eq!(believed.code, 0, "{believed:?}");
-    assert!(believed.stderr.contains("note: router `twin`"), "{believed:?}");
+    assert!(
+        believed.stderr.contains("note: router `twin`"),
+        "{believed:?}"
+    );
     world.router.up().await;
     world.expiry.ok(&["run", "--once"]).await;
     let end = ["subscriber", "add", "alice", "--for", "1h"];
@@ -78,7 +102,10 @@ async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     assert_eq!(once.code, 1, "it is no cut that is owed: {once:?}");
     let waits = "waits for you: 1 on twin, the same box as router `tower`";
     assert!(once.stdout.contains(waits), "{once:?}");
-    assert!(once.stdout.contains("`expiry router remove twin`"), "{once:?}");
+    assert!(
+        once.stdout.contains("`expiry router remove twin`"),
+        "{once:?}"
+    );
     for command in [&["router", "test", "twin"][..], &["doctor"]] {
         let ended = world.expiry.ended(command).await;
         let told = format!("{}{}", ended.stdout, ended.stderr);
@@ -87,7 +114,10 @@ async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     let status = world.expiry.ok(&["status"]).await;
     assert!(status.contains("twin localhost:"), "{status}");
     assert!(status.contains("not served since"), "{status}");
-    world.expiry.ok(&["router", "remove", "twin", "--force"]).await;
+    world
+        .expiry
+        .ok(&["router", "remove", "twin", "--force"])
+        .await;
     let once = world.expiry.ended(&["run", "--once"]).await;
     assert_eq!(once.code, 0, "{once:?}");
 }

@@ -103,7 +103,8 @@ mod tests {
             ..OnceReport::default()
         };
         let (text, result) = concluded(&report, true);
-        let expected = "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"waiting\":[],\"brakes\":[]}\n";
+        let expected =
+            "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"waiting\":[],\"brakes\":[]}\n";
         assert_eq!(text, expected);
         assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
     }
@@ -127,9 +128,15 @@ mod tests {
             ..OnceReport::default()
         };
         let (text, result) = concluded(&twin(0), false);
-        assert!(text.contains("waits for you: 4 on r2, the same box as router `r1`"), "{text}");
+        assert!(
+            text.contains("waits for you: 4 on r2, the same box as router `r1`"),
+            "{text}"
+        );
         assert!(text.contains("`expiry router remove r2`"), "{text}");
-        assert_eq!(result.expect_err("a decision").exit_code(), crate::error::FAILED);
+        assert_eq!(
+            result.expect_err("a decision").exit_code(),
+            crate::error::FAILED
+        );
         let (_, result) = concluded(&twin(1), false);
         assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
     }

@@ -14,8 +14,8 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
-    StoreError, Task, Trouble, Work,
+    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState,
+    State, StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use expiry_core::{Cause, ExplainedRouter, ExplainedTarget, ExplainedUndo, State as Progressed, UndoKey};
+use expiry_core::{
+    Cause, ExplainedRouter, ExplainedTarget, ExplainedUndo, State as Progressed, UndoKey,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -139,7 +141,11 @@ impl OnRouter {
             down_since: on.down_since,
             attempted_at: on.attempted_at,
             last_error: on.last_error.clone(),
-            cause: on.last_error.as_deref().and_then(Cause::in_line).map(Cause::code),
+            cause: on
+                .last_error
+                .as_deref()
+                .and_then(Cause::in_line)
+                .map(Cause::code),
             targets: on.targets.iter().map(TargetView::new).collect(),
             undo: on.undo.iter().map(UndoView::new).collect(),
         }

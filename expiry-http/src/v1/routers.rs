@@ -3,8 +3,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Cause, NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray,
-    Trouble,
+    Cause, NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray, Trouble,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -91,16 +91,22 @@ impl Boxes {
             others.collect::<Vec<_>>()
         };
         let known = others(&self.serials);
-        let known = known.iter().map(|(other, id)| (other.as_str(), Some(id.as_str())));
+        let known = known
+            .iter()
+            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
         if let Some(twin) = same_box(&tried.facts, known) {
             return Err(twin);
         }
         let known = others(&self.system_ids);
-        let known = known.iter().map(|(other, id)| (other.as_str(), Some(id.as_str())));
+        let known = known
+            .iter()
+            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
         tried.warnings.extend(same_system_id(&tried.survey, known));
         let name = || name.to_owned();
-        self.serials.extend(tried.facts.hardware.serial.clone().map(|id| (name(), id)));
-        self.system_ids.extend(tried.survey.system_id.clone().map(|id| (name(), id)));
+        self.serials
+            .extend(tried.facts.hardware.serial.clone().map(|id| (name(), id)));
+        self.system_ids
+            .extend(tried.survey.system_id.clone().map(|id| (name(), id)));
         Ok(())
     }
 }
@@ -134,7 +140,10 @@ struct Health<'a>(&'a Tried);
 impl fmt::Display for Health<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("connected, logged in, may read and write")?;
-        for (what, value) in [("RouterOS ", &self.0.facts.version), ("", &self.0.facts.board)] {
+        for (what, value) in [
+            ("RouterOS ", &self.0.facts.version),
+            ("", &self.0.facts.board),
+        ] {
             if let Some(value) = value {
                 write!(f, ", {what}{value}")?;
             }

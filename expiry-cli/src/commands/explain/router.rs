@@ -309,7 +309,11 @@ fn item(item: &UndoItem) -> String {
         } => {
             let mac = mac.map(|mac| mac.to_string());
             let parts: Vec<_> = mac.into_iter().chain(address.clone()).collect();
-            format!("binding {}{}", parts.join(" "), on_server(server.as_deref()))
+            format!(
+                "binding {}{}",
+                parts.join(" "),
+                on_server(server.as_deref())
+            )
         }
     }
 }

@@ -70,13 +70,15 @@ pub(super) async fn examine(
         return Err(trouble);
     }
     let asked = ask(&others, gateway).await;
-    let serials = asked.iter().map(|(name, other)| {
-        (name.as_str(), other.facts.hardware.serial.as_deref())
-    });
+    let serials = asked
+        .iter()
+        .map(|(name, other)| (name.as_str(), other.facts.hardware.serial.as_deref()));
     if let Some(trouble) = same_box(&tried.facts, serials) {
         return Err(trouble);
     }
-    let ids = asked.iter().map(|(name, other)| (name.as_str(), other.survey.system_id.as_deref()));
+    let ids = asked
+        .iter()
+        .map(|(name, other)| (name.as_str(), other.survey.system_id.as_deref()));
     tried.warnings.extend(same_system_id(&tried.survey, ids));
     Ok(tried)
 }
@@ -134,7 +136,11 @@ impl Warning {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "router {}: connected, logged in, may read and write", self.router)?;
+        write!(
+            f,
+            "router {}: connected, logged in, may read and write",
+            self.router
+        )?;
         let Some(facts) = &self.facts else {
             return Ok(());
         };

@@ -261,7 +261,9 @@ async fn r11_the_password_comes_from_the_file_and_is_never_printed() {
         tenant: None,
     });
     let mut gateway = MockRouterGateway::new();
-    gateway.expect_probe().returning(|_| Err(GatewayError::TooOld));
+    gateway
+        .expect_probe()
+        .returning(|_| Err(GatewayError::TooOld));
     gateway.expect_close().returning(|_| ());
     let (text, result) = output(add, &directory, &gateway, true).await;
     result.expect("done");
@@ -300,7 +302,9 @@ async fn r1_a_box_that_is_on_record_is_not_added_again_and_a_test_names_it() {
     first.seen = Some(facts("HF1").hardware);
     let all = vec![first, second];
     let mut directory = MockDirectory::new();
-    directory.expect_routers().returning(move || Ok(all.clone()));
+    directory
+        .expect_routers()
+        .returning(move || Ok(all.clone()));
     directory.expect_add_router().never();
     let gateway = answering(facts("HF1"));
     let name = "r2".into();
@@ -323,7 +327,10 @@ async fn r1_a_box_that_is_on_record_is_not_added_again_and_a_test_names_it() {
     let error = result.expect_err("twice");
     assert_eq!(error.exit_code(), error::USAGE);
     let told = error::chain(&error);
-    assert!(told.contains("`r3` was not added: the same box as router `r1`"), "{told}");
+    assert!(
+        told.contains("`r3` was not added: the same box as router `r1`"),
+        "{told}"
+    );
 }
 
 /// A gateway to routers that are right and say this of themselves.

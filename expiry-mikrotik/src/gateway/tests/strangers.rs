@@ -56,9 +56,7 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
                 break;
             }
             if heard[..count].starts_with(b"\x16\x03") {
-                stream
-                    .write_all(b"\x15\x03\x03\x00\x02\x02\x28")
-                    .await?;
+                stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await?;
             }
         },
         Does::HangUp => stream.readable().await?,

@@ -218,7 +218,10 @@ async fn the_same_box_twice_is_named_by_the_other_router() {
     let checks = examined(healthy(gateway), vec![known, router(2, "10.0.0.2")]).await;
     let twin = checks.iter().find(|check| check.check == "router r2");
     let twin = twin.expect("a check");
-    assert_eq!((twin.state, twin.cause), (State::Failed, Some(Cause::SameBox)));
+    assert_eq!(
+        (twin.state, twin.cause),
+        (State::Failed, Some(Cause::SameBox))
+    );
     assert!(twin.found.contains("`r1`"), "{twin}");
     let first = checks.iter().find(|check| check.check == "router r1");
     assert_eq!(first.expect("a check").state, State::Ok);
@@ -245,9 +248,17 @@ async fn clones_and_a_clock_of_1970_and_a_hotspot_without_server_are_warnings() 
     });
     let routers = vec![router(1, "10.0.0.1"), router(2, "10.0.0.2")];
     let checks = examined(healthy(gateway), routers).await;
-    let count = |cause| checks.iter().filter(|check| check.cause == Some(cause)).count();
+    let count = |cause| {
+        checks
+            .iter()
+            .filter(|check| check.cause == Some(cause))
+            .count()
+    };
     assert_eq!(count(Cause::ClockNotSet), 2);
     assert_eq!(count(Cause::NoHotspotServer), 2);
     assert_eq!(count(Cause::SameSystemId), 1);
-    assert!(checks.iter().all(|check| check.state != State::Failed), "{checks:?}");
+    assert!(
+        checks.iter().all(|check| check.state != State::Failed),
+        "{checks:?}"
+    );
 }

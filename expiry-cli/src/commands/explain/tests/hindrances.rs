@@ -101,16 +101,8 @@ fn r9_a_router_that_answers_wrongly_is_not_said_to_be_silent() {
             "Another box has answered in its place since",
             "a minute",
         ),
-        (
-            protocol,
-            "The router could not be used since",
-            "15 seconds",
-        ),
-        (
-            timed_out,
-            "The router has not answered since",
-            "15 seconds",
-        ),
+        (protocol, "The router could not be used since", "15 seconds"),
+        (timed_out, "The router has not answered since", "15 seconds"),
     ] {
         let mut hill = router("hill");
         hill.down_since = Some(at(-300));
