@@ -97,7 +97,8 @@ pub trait RouterGateway: Send + Sync {
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError>;
 
     /// Asks what is set up on the router, for people who test it. Nothing is decided by it.
-    async fn survey(&self, _router: &Router) -> Result<Survey, GatewayError> {
+    async fn survey(&self, router: &Router) -> Result<Survey, GatewayError> {
+        let _ = router;
         Ok(Survey::default())
     }
 

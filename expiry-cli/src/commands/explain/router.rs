@@ -196,8 +196,8 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
 
 fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {
     let error = on.last_error.as_deref().unwrap_or("no answer");
-    let cause = Cause::in_line(error);
-    let failing = Failing::of(cause);
+    let why = Cause::in_line(error);
+    let failing = Failing::of(why);
     let since_words = when(since, case.now);
     let tried = on.attempted_at.map_or(String::new(), |at| {
         format!(", last tried {}", relative(at, case.now))
@@ -219,8 +219,8 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
         Failing::SameBox => "the router has not been served",
         Failing::Unclear => "the router could not be used",
     };
-    let meaning = cause.map_or(String::new(), |cause| {
-        format!(": {}; {}", cause.says(), cause.way_out(Some(&on.name)))
+    let meaning = why.map_or(String::new(), |why| {
+        format!(": {}; {}", why.says(), why.way_out(Some(&on.name)))
     });
     format!("{how} since {since_words} ({error}){tried}{again}{meaning}")
 }

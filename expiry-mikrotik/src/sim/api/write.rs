@@ -175,7 +175,9 @@ fn resolve(hotspot: &Hotspot, menu: Menu, text: &[u8]) -> Option<u32> {
         | Menu::Identity
         | Menu::Resource
         | Menu::Routerboard
-        | Menu::Clock => false,
+        | Menu::Clock
+        | Menu::DeviceMode
+        | Menu::License => false,
     };
     exists.then_some(id)
 }
