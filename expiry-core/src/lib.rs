@@ -12,6 +12,7 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod login;
 mod mac;
 mod millis;
 mod ports;
@@ -41,6 +42,7 @@ pub use enforcement::{
 pub use health::{Health, HealthReport};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{
@@ -53,7 +55,7 @@ pub use sighting::{
     Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, HotspotServer, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service,
+    Hardware, HotspotServer, NewSubscriber, Router, RouterAddress, RouterFacts, Service,
     ServiceError, Subscriber, Survey, Tenant,
 };
 pub use trial::{Tried, same_box, same_system_id, try_router};

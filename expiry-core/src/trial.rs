@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use crate::{
-    Cause, DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RowId, Step, Survey,
-    Trouble, Username,
+    Cause, DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RouterLogin, RowId,
+    Step, Survey, Trouble, Username,
 };
 
 /// No router gives this id to a row, so that a write to it changes nothing.
@@ -45,24 +45,24 @@ pub struct Tried {
 /// The first thing that keeps subscribers from being cut there.
 pub async fn try_router(
     gateway: &dyn RouterGateway,
-    router: &Router,
+    login: &RouterLogin,
     now: DateTime<Utc>,
 ) -> Result<Tried, Trouble> {
     let began = Instant::now();
-    gateway.probe(router).await?;
+    gateway.probe(login).await?;
     // Once more on the warm connection: that is what a cut meets.
     let warm = Instant::now();
-    let facts = gateway.probe(router).await?;
+    let facts = gateway.probe(login).await?;
     let round_trip = warm.elapsed();
     let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-    let survey = gateway.survey(router).await?;
+    let survey = gateway.survey(login).await?;
     if survey.device_mode_forbids {
         let seen = "`/system device-mode print` says hotspot: no".into();
         let cause = Cause::DeviceMode;
         return Err(Trouble { cause, seen });
     }
-    gateway.look(router, &nobody()).await?;
-    try_to_write(gateway, router).await?;
+    gateway.look(login, &nobody()).await?;
+    try_to_write(gateway, &login.router).await?;
     let warnings = warnings(&facts, &survey, now + passed);
     Ok(Tried {
         facts,

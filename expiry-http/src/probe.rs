@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use expiry_core::{
-    Cause, Clock, Router, RouterFacts, RouterGateway, SystemClock, Tried, Trouble, try_router,
+    Cause, Clock, GatewayError, Router, RouterFacts, RouterGateway, RouterLogin, StoreError,
+    SystemClock, Tried, Trouble, try_router,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -107,10 +108,28 @@ pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service stops, so that somebody who waits is told so.
-pub(crate) async fn probe(
+/// As [`probe`], of a saved router.
+pub(crate) async fn probe_saved(
     app: &Inner,
     router: &Router,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
+    let name = Some(router.name.as_str());
+    match app.service.passwords.router_login(router.id).await {
+        Ok(login) => probe(app, &login, name, deadline).await,
+        Err(StoreError::NoPassword(error)) => {
+            let error = GatewayError::from(error);
+            Err(Failure::Caused(error.cause(), error.told(name)))
+        }
+        Err(error) => Err(Failure::Untested(error.to_string())),
+    }
+}
+
+/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service
+/// stops, so that somebody who waits is told so.
+pub(crate) async fn probe(
+    app: &Inner,
+    login: &RouterLogin,
     name: Option<&str>,
     deadline: Instant,
 ) -> Result<Answered, Failure> {
@@ -122,11 +141,11 @@ pub(crate) async fn probe(
             Err(Failure::Untested("the service is stopping".into()))
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
-        result = ask(app, &*gateway, router) => {
+        result = ask(app, &*gateway, login) => {
             result.map_err(|trouble| Failure::Caused(trouble.cause, trouble.told(name)))
         }
     };
-    let _ = timeout(CLOSE, gateway.close(router.id)).await;
+    let _ = timeout(CLOSE, gateway.close(login.router.id)).await;
     result
 }
 
@@ -144,7 +163,7 @@ fn out_of_time(had: Duration) -> Failure {
 async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
-    router: &Router,
+    login: &RouterLogin,
 ) -> Result<Answered, Trouble> {
     let store = app.time.now().await.ok();
     let began = Instant::now();
@@ -154,7 +173,7 @@ async fn ask(
         round_trip,
         warnings,
         ..
-    } = try_router(gateway, router, now).await?;
+    } = try_router(gateway, login, now).await?;
     let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
     let skew = facts
         .clock

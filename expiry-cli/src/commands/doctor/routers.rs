@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Clock, Router, RouterGateway, SystemClock, Tried, Trouble, same_box, same_system_id, try_router,
+    Clock, GatewayError, PasswordStore, Router, RouterGateway, StoreError, SystemClock, Tried,
+    Trouble, same_box, same_system_id, try_router,
 };
 use tokio::{
     sync::Semaphore,
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use super::check::{Check, Findings};
-use crate::error::CliError;
+use crate::error::{CliError, chain};
 
 /// How long all routers together may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -22,6 +23,7 @@ const AT_ONCE: usize = 256;
 
 pub(super) async fn examine(
     routers: Vec<Router>,
+    passwords: &Arc<dyn PasswordStore>,
     gateway: &Arc<dyn RouterGateway>,
     findings: &mut Findings<'_, '_>,
 ) -> Result<(), CliError> {
@@ -32,12 +34,11 @@ pub(super) async fn examine(
     let mut running = JoinSet::new();
     for router in routers {
         let (gateway, permits) = (Arc::clone(gateway), Arc::clone(&permits));
+        let passwords = Arc::clone(passwords);
         running.spawn(async move {
             let tried = timeout_at(deadline, async {
                 let _permit = permits.acquire().await;
-                let tried = try_router(&*gateway, &router, SystemClock.wall()).await;
-                gateway.close(router.id).await;
-                tried
+                try_one(&router, &*passwords, &*gateway).await
             });
             let verdict = tried.await.ok();
             Found { router, verdict }
@@ -60,7 +61,31 @@ pub(super) async fn examine(
 struct Found {
     router: Router,
     /// `None` if it was not done in time.
-    verdict: Option<Result<Tried, Trouble>>,
+    verdict: Option<Result<Tried, Fault>>,
+}
+
+/// What went wrong.
+enum Fault {
+    Router(Trouble),
+    /// The database did not tell the password.
+    Store(StoreError),
+}
+
+async fn try_one(
+    router: &Router,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Result<Tried, Fault> {
+    let login = match passwords.router_login(router.id).await {
+        Ok(login) => login,
+        Err(StoreError::NoPassword(error)) => {
+            return Err(Fault::Router(GatewayError::from(error).into()));
+        }
+        Err(error) => return Err(Fault::Store(error)),
+    };
+    let tried = try_router(gateway, &login, SystemClock.wall()).await;
+    gateway.close(router.id).await;
+    tried.map_err(Fault::Router)
 }
 
 /// The boxes that were found so far, by the names of their routers.
@@ -116,7 +141,15 @@ fn check(found: Found, boxes: &mut Boxes) -> Vec<Check> {
     let name = format!("router {router}");
     let tried = match found.verdict {
         Some(Ok(mut tried)) => boxes.add(router, &mut tried).map(|()| tried),
-        Some(Err(trouble)) => Err(trouble),
+        Some(Err(Fault::Router(trouble))) => Err(trouble),
+        Some(Err(Fault::Store(error))) => {
+            let found = format!("reading its password failed: {}", chain(&error));
+            return vec![Check::failed(
+                name,
+                found,
+                "see what the database server logs",
+            )];
+        }
         None => {
             let found = format!("not done within {} s", PATIENCE.as_secs());
             return vec![Check::failed(name, found, "is the link to it very slow?")];

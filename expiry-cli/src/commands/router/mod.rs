@@ -6,7 +6,8 @@ mod view;
 use std::{collections::BTreeMap, time::Duration};
 
 use expiry_core::{
-    Cause, Directory, NewRouter, Router, RouterAddress, RouterChange, RouterGateway, RouterId,
+    Cause, Directory, NewRouter, PasswordStore, Router, RouterAddress, RouterChange, RouterGateway,
+    RouterId, RouterLogin,
 };
 use tokio::time::timeout;
 use view::{Done, RouterLine};
@@ -24,17 +25,18 @@ pub(super) use view::BoxName;
 pub(super) async fn run(
     command: RouterCommand,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        RouterCommand::Add(args) => add(args, directory, gateway, out).await,
+        RouterCommand::Add(args) => add(args, directory, passwords, gateway, out).await,
         RouterCommand::Set(args) => set(args, directory, out).await,
         RouterCommand::List => list(directory, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
             let all = directory.routers().await?;
-            test::run(&router, &all, gateway, out).await
+            test::run(&router, &all, passwords, gateway, out).await
         }
         RouterCommand::Enable { name } => switch(name, true, directory, out).await,
         RouterCommand::Disable { name } => switch(name, false, directory, out).await,
@@ -54,6 +56,7 @@ pub(super) async fn run(
 async fn add(
     args: AddRouter,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
@@ -66,10 +69,10 @@ async fn add(
             host: args.host,
             port: args.port,
             username: args.username,
-            password,
         },
+        password,
     };
-    let note = look_first(&new, directory, gateway).await?;
+    let note = look_first(&new, directory, passwords, gateway).await?;
     let router = directory.add_router(&new).await?;
     out.show(&RouterLine::new(&router, args.tenant))?;
     if let Some(note) = note {
@@ -86,18 +89,23 @@ const FIRST_LOOK: Duration = Duration::from_secs(6);
 async fn look_first(
     new: &NewRouter,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
 ) -> Result<Option<String>, CliError> {
     let all = directory.routers().await?;
-    let router = Router {
-        id: NOT_YET,
-        name: new.name.clone(),
-        tenant: new.tenant,
-        address: new.address.clone(),
-        enabled: true,
-        seen: None,
+    let login = RouterLogin {
+        router: Router {
+            id: NOT_YET,
+            name: new.name.clone(),
+            tenant: new.tenant,
+            address: new.address.clone(),
+            enabled: true,
+            seen: None,
+        },
+        password: new.password.clone(),
     };
-    let Ok(looked) = timeout(FIRST_LOOK, test::examine(&router, &all, gateway)).await else {
+    let looked = test::examine(&login, &all, passwords, gateway);
+    let Ok(looked) = timeout(FIRST_LOOK, looked).await else {
         return Ok(Some(format!("router `{}` does not answer yet", new.name)));
     };
     let notes = match looked {

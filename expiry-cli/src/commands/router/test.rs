@@ -4,8 +4,8 @@
 use std::{fmt, time::Duration};
 
 use expiry_core::{
-    Cause, Clock, Router, RouterFacts, RouterGateway, SystemClock, Tried, Trouble, same_box,
-    same_system_id, try_router,
+    Cause, Clock, GatewayError, PasswordStore, Router, RouterFacts, RouterGateway, RouterLogin,
+    StoreError, SystemClock, Tried, Trouble, same_box, same_system_id, try_router,
 };
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -19,10 +19,16 @@ const OTHERS: Duration = Duration::from_secs(3);
 pub(super) async fn run(
     router: &Router,
     all: &[Router],
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    match examine(router, all, gateway).await {
+    let tried = match passwords.router_login(router.id).await {
+        Ok(login) => examine(&login, all, passwords, gateway).await,
+        Err(StoreError::NoPassword(error)) => Err(GatewayError::from(error).into()),
+        Err(error) => return Err(error.into()),
+    };
+    match tried {
         Ok(tried) => {
             let warnings = tried.warnings.iter();
             let report = Report {
@@ -54,11 +60,13 @@ pub(super) async fn run(
 
 /// Tries a router, and tells whether its box is that of another one.
 pub(super) async fn examine(
-    router: &Router,
+    login: &RouterLogin,
     all: &[Router],
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
 ) -> Result<Tried, Trouble> {
-    let tried = try_router(gateway, router, SystemClock.wall()).await;
+    let router = &login.router;
+    let tried = try_router(gateway, login, SystemClock.wall()).await;
     gateway.close(router.id).await;
     let mut tried = tried?;
     let others: Vec<_> = all.iter().filter(|other| other.id != router.id).collect();
@@ -69,7 +77,7 @@ pub(super) async fn examine(
     if let Some(trouble) = same_box(&tried.facts, on_record) {
         return Err(trouble);
     }
-    let asked = ask(&others, gateway).await;
+    let asked = ask(&others, passwords, gateway).await;
     let serials = asked
         .iter()
         .map(|(name, other)| (name.as_str(), other.facts.hardware.serial.as_deref()));
@@ -84,7 +92,11 @@ pub(super) async fn examine(
 }
 
 /// Asks those routers which box they are whose serial number is not on record.
-async fn ask(others: &[&Router], gateway: &dyn RouterGateway) -> Vec<(String, Tried)> {
+async fn ask(
+    others: &[&Router],
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Vec<(String, Tried)> {
     let deadline = Instant::now() + OTHERS;
     let is_unknown = |router: &&&Router| {
         let seen = router.seen.as_ref();
@@ -92,7 +104,10 @@ async fn ask(others: &[&Router], gateway: &dyn RouterGateway) -> Vec<(String, Tr
     };
     let mut asked = Vec::new();
     for other in others.iter().filter(is_unknown) {
-        let tried = timeout_at(deadline, try_router(gateway, other, SystemClock.wall())).await;
+        let Ok(login) = passwords.router_login(other.id).await else {
+            continue;
+        };
+        let tried = timeout_at(deadline, try_router(gateway, &login, SystemClock.wall())).await;
         gateway.close(other.id).await;
         match tried {
             Ok(Ok(tried)) => asked.push((other.name.clone(), tried)),
