@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use expiry_core::{NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray};
+use expiry_core::{
+    Cause, NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray, Trouble,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,8 +35,12 @@ pub(crate) struct RouterView {
     state: &'static str,
     down_since: Option<DateTime<Utc>>,
     attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer.
+    /// Why it does not answer: what was seen.
     last_error: Option<String>,
+    /// What that means, in one of the words that docs/CAUSES.md lists; null while it answers.
+    cause: Option<&'static str>,
+    /// The way out; null while it answers.
+    advice: Option<String>,
     identity: Option<String>,
     serial: Option<String>,
     version: Option<String>,
@@ -56,6 +62,7 @@ pub(crate) struct RouterView {
 impl RouterView {
     pub(crate) fn new(router: &RouterStatus) -> Self {
         let said = router.said.as_ref();
+        let cause = router.last_error.as_deref().and_then(Cause::in_line);
         let skew = said.and_then(|said| said.clock_skew_ms);
         Self {
             id: router.id.0,
@@ -73,6 +80,8 @@ impl RouterView {
             down_since: router.down_since,
             attempted_at: router.attempted_at,
             last_error: router.last_error.clone(),
+            cause: cause.map(Cause::code),
+            advice: cause.map(|cause| cause.way_out(Some(&router.name))),
             identity: router.seen.as_ref().map(|seen| seen.identity.clone()),
             serial: router.seen.as_ref().and_then(|seen| seen.serial.clone()),
             version: said.and_then(|said| said.version.clone()),
@@ -325,6 +334,8 @@ pub(crate) struct RouterTest {
     board: Option<String>,
     uptime: Option<String>,
     clock_skew_seconds: Option<f64>,
+    /// What should be mended although cuts can be made, each in one line with the way out.
+    warnings: Vec<String>,
 }
 
 /// Connects to a router, logs in and reads, and says which step fails.
@@ -366,6 +377,7 @@ pub(crate) async fn test(
             board: answered.facts.board,
             uptime: answered.facts.uptime,
             clock_skew_seconds: answered.clock_skew_seconds,
+            warnings: told(&answered.warnings, &router.name),
         },
         Err(failure) => RouterTest {
             success: false,
@@ -379,8 +391,16 @@ pub(crate) async fn test(
             board: None,
             uptime: None,
             clock_skew_seconds: None,
+            warnings: Vec::new(),
         },
     }))
+}
+
+fn told(warnings: &[Trouble], router: &str) -> Vec<String> {
+    let told = |Trouble { cause, seen }: &Trouble| {
+        format!("{seen}: {}; {}", cause.says(), cause.way_out(Some(router)))
+    };
+    warnings.iter().map(told).collect()
 }
 
 /// Somebody or something on a router that belongs to nobody we know.

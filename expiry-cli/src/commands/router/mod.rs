@@ -3,17 +3,19 @@ mod strays;
 mod test;
 mod view;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use expiry_core::{
-    Directory, NewRouter, PasswordStore, RouterAddress, RouterChange, RouterGateway,
+    Cause, Directory, NewRouter, PasswordStore, Router, RouterAddress, RouterChange, RouterGateway,
+    RouterId, RouterLogin,
 };
+use tokio::time::timeout;
 use view::{Done, RouterLine};
 
 use super::find;
 use crate::{
     args::{AddRouter, RouterCommand, SetRouter},
-    error::CliError,
+    error::{self, CliError},
     output::Output,
     secret,
 };
@@ -28,12 +30,13 @@ pub(super) async fn run(
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        RouterCommand::Add(args) => add(args, directory, out).await,
+        RouterCommand::Add(args) => add(args, directory, passwords, gateway, out).await,
         RouterCommand::Set(args) => set(args, directory, out).await,
         RouterCommand::List => list(directory, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
-            test::run(&router, passwords, gateway, out).await
+            let all = directory.routers().await?;
+            test::run(&router, &all, passwords, gateway, out).await
         }
         RouterCommand::Enable { name } => switch(name, true, directory, out).await,
         RouterCommand::Disable { name } => switch(name, false, directory, out).await,
@@ -53,6 +56,8 @@ pub(super) async fn run(
 async fn add(
     args: AddRouter,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let tenant = find::tenant(directory, args.tenant.as_deref()).await?;
@@ -67,9 +72,57 @@ async fn add(
         },
         password,
     };
+    let note = look_first(&new, directory, passwords, gateway).await?;
     let router = directory.add_router(&new).await?;
-    Ok(out.show(&RouterLine::new(&router, args.tenant))?)
+    out.show(&RouterLine::new(&router, args.tenant))?;
+    if let Some(note) = note {
+        error::note(&note);
+    }
+    Ok(())
 }
+
+/// How long a router that is to be added may take to say what it is.
+const FIRST_LOOK: Duration = Duration::from_secs(6);
+
+/// Looks at a router that is to be added, where it can be reached: the same box twice is refused.
+/// What else is wrong with it is a note, since it may be mended later.
+async fn look_first(
+    new: &NewRouter,
+    directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Result<Option<String>, CliError> {
+    let all = directory.routers().await?;
+    let login = RouterLogin {
+        router: Router {
+            id: NOT_YET,
+            name: new.name.clone(),
+            tenant: new.tenant,
+            address: new.address.clone(),
+            enabled: true,
+            seen: None,
+        },
+        password: new.password.clone(),
+    };
+    let looked = test::examine(&login, &all, passwords, gateway);
+    let Ok(looked) = timeout(FIRST_LOOK, looked).await else {
+        return Ok(Some(format!("router `{}` does not answer yet", new.name)));
+    };
+    let notes = match looked {
+        Ok(tried) => tried.warnings,
+        Err(trouble) if trouble.cause == Cause::SameBox => {
+            let router = new.name.clone();
+            return Err(CliError::SameBox { router, trouble });
+        }
+        Err(trouble) => vec![trouble],
+    };
+    let told = notes.iter().map(|trouble| trouble.told(Some(&new.name)));
+    let told: Vec<_> = told.collect();
+    Ok((!told.is_empty()).then(|| format!("router `{}`: {}", new.name, told.join("; "))))
+}
+
+/// The number of a router that is not in the database.
+const NOT_YET: RouterId = RouterId(0);
 
 async fn set(
     args: SetRouter,
