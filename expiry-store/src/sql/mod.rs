@@ -32,8 +32,8 @@ mod undo;
 pub(super) mod work;
 
 use super::{
-    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, SHAPE,
-    SHAPES, STEPS, count_anew, signal,
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, Inner, LIKE,
+    SHAPE, SHAPES, STEPS, count_anew, signal,
 };
 use crate::error::Result;
 
@@ -42,7 +42,7 @@ const CHUNK: usize = 500;
 
 /// A transaction, and when it began by the database's clock.
 pub(super) struct Tx {
-    pub(super) inner: sqlx::Transaction<'static, Db>,
+    pub(super) inner: Inner,
     /// Microseconds.
     pub(super) now: i64,
 }
@@ -52,7 +52,7 @@ impl Tx {
         &mut self.inner
     }
 
-    async fn commit(self) -> Result<()> {
+    pub(super) async fn commit(self) -> Result<()> {
         Ok(self.inner.commit().await?)
     }
 }

@@ -32,6 +32,7 @@ use crate::{
 
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
+type Inner = sqlx::Transaction<'static, Db>;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
