@@ -37,12 +37,14 @@ type Inner = sqlx::Transaction<'static, Db>;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
+    include_str!("../../migrations/sqlite/0003_spelling.sql"),
 ];
 
 /// What each step leaves behind.
 const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.shape"),
     include_str!("../../migrations/sqlite/0002_counts.shape"),
+    include_str!("../../migrations/sqlite/0003_spelling.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
