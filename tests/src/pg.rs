@@ -34,6 +34,8 @@ if read -r word; then
     wait "$server"
 else
     kill -QUIT "$server"
+    # A pooler knows only this one.
+    kill -TERM "$server"
     wait "$server"
     rm -rf "$directory"
 fi
@@ -107,6 +109,7 @@ impl Cluster {
     }
 
     /// Makes a standby that follows this server, which runs.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let mut standby = Self::new();
         let basebackup = standby.binaries.join("pg_basebackup");
@@ -151,7 +154,11 @@ impl Cluster {
         arguments(&mut command).arg("--pgdata").arg(self.data());
         let made = command.output().expect("it runs");
         let complaint = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "{program:?} failed: {complaint}");
+        assert!(
+            made.status.success(),
+            "{} failed: {complaint}",
+            program.display()
+        );
     }
 
     /// Starts the server, which must be stopped.
@@ -170,7 +177,7 @@ impl Cluster {
         self.keeper = Some(started(keeper, "ready to accept"));
     }
 
-    /// Starts PgBouncer before the server, in transaction mode.
+    /// Starts `PgBouncer` before the server, in transaction mode.
     pub fn pooler(&self) -> Pooler {
         let directory = TempDir::with_prefix("expiry-pooler-").expect("temporary directory");
         let file = directory.path().join("pgbouncer.ini");

@@ -140,8 +140,8 @@ pub(crate) fn read<T>(
     let watcher = loader.section();
     let gateway = loader.section();
     let database = general.database(&mut loader, environment);
-    let listen = general.database_listen.as_deref();
-    let store = check(&mut loader, &database, listen, general.key_file.as_deref());
+    let feed = general.database_listen.as_deref();
+    let store = check(&mut loader, &database, feed, general.key_file.as_deref());
     let (one_router, mut of_router) = if router_matters {
         one_router::read(&mut loader, environment)
     } else {

@@ -62,6 +62,9 @@ const SSL_MODES: [&str; 6] = [
 
 type Parameters = BTreeMap<&'static str, String>;
 
+/// A host and a port, as far as they are given.
+type Place = (Option<String>, Option<u16>);
+
 impl Address {
     /// # Errors
     /// Says what is wrong with the URL, without its password.
@@ -80,7 +83,7 @@ impl Address {
         }
         read_query(query, &mut given)?;
         let wait = seconds(given.remove("connect_timeout"))?;
-        let any = takes_any(given.remove("target_session_attrs"))?;
+        let any = takes_any(given.remove("target_session_attrs").as_deref())?;
         check_tls(&given)?;
         let places = places(hosts, &mut given)?;
         let mut address = Self {
@@ -90,17 +93,14 @@ impl Address {
             is_unnamed: false,
         };
         for (host, port) in places {
-            let options = options(&given, &host, port)?;
-            let options = match options.get_database() {
-                Some(_) => options,
+            let mut options = options(&given, host.as_deref(), port)?;
+            if options.get_database().is_none() {
                 // Said outright, it is found in the file of passwords, too.
-                None => {
-                    address.is_unnamed = true;
-                    let mut named = given.clone();
-                    named.insert("dbname", options.get_username().into());
-                    self::options(&named, &host, port)?
-                }
-            };
+                let mut named = given.clone();
+                named.insert("dbname", options.get_username().into());
+                options = self::options(&named, host.as_deref(), port)?;
+                address.is_unnamed = true;
+            }
             let shown = shown(&options);
             address.hosts.push(Host { options, shown });
         }
@@ -189,8 +189,8 @@ fn seconds(given: Option<String>) -> Result<Duration, String> {
     }
 }
 
-fn takes_any(given: Option<String>) -> Result<bool, String> {
-    match given.as_deref() {
+fn takes_any(given: Option<&str>) -> Result<bool, String> {
+    match given {
         None | Some("read-write" | "primary") => Ok(false),
         Some("any") => Ok(true),
         Some(text @ ("standby" | "prefer-standby" | "read-only")) => Err(format!(
@@ -218,10 +218,7 @@ fn check_tls(given: &Parameters) -> Result<(), String> {
 }
 
 /// Takes the hosts with their ports. Those of the query count more than those before the path.
-fn places(
-    authority: &str,
-    given: &mut Parameters,
-) -> Result<Vec<(Option<String>, Option<u16>)>, String> {
+fn places(authority: &str, given: &mut Parameters) -> Result<Vec<Place>, String> {
     let mut places = Vec::new();
     for part in authority.split(',') {
         let (host, port) = match part.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
@@ -282,16 +279,17 @@ fn port(text: &str) -> Result<Option<u16>, String> {
 /// The driver reads the rest, with the variables and the file of passwords that libpq knows.
 fn options(
     given: &Parameters,
-    host: &Option<String>,
+    host: Option<&str>,
     port: Option<u16>,
 ) -> Result<PgConnectOptions, String> {
     let port = port.map(|port| port.to_string());
-    let places = [("host", host.as_ref()), ("port", port.as_ref())];
+    let places = [("host", host), ("port", port.as_deref())];
     let places = places
         .iter()
         .filter_map(|(key, text)| Some((*key, (*text)?)));
-    let all = given.iter().map(|(key, text)| (*key, text)).chain(places);
+    let all = given.iter().map(|(key, text)| (*key, text.as_str()));
     let query: Vec<_> = all
+        .chain(places)
         .map(|(key, text)| format!("{key}={}", utf8_percent_encode(text, NON_ALPHANUMERIC)))
         .collect();
     let url = format!("postgres:///?{}", query.join("&"));

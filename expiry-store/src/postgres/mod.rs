@@ -142,7 +142,7 @@ impl Backend {
         };
         let share = match mode {
             Mode::Glance | Mode::Claim => Share::Heart,
-            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Rest,
+            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
         };
         let mut inner = self.pool.begin(share, begin).await?;
         let clock = match mode {
@@ -162,7 +162,7 @@ impl Backend {
     /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
     /// leaves that to the one that does.
     async fn adopt_events(&self) -> Result<()> {
-        let mut tx = self.pool.begin(Share::Rest, "BEGIN").await?;
+        let mut tx = self.pool.begin(Share::Work, "BEGIN").await?;
         let adopted = sqlx::query(
             "UPDATE event SET xid = '0'
              WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
@@ -252,7 +252,7 @@ async fn prepare(
         });
     }
     let prepared = async {
-        let mut tx = pool.begin(Share::Rest, "BEGIN").await?;
+        let mut tx = pool.begin(Share::Work, "BEGIN").await?;
         let found = found(&mut tx).await?;
         schema::check(&mut tx, found).await?;
         if let Some(done) = schema::up_to_date(found) {

@@ -28,6 +28,9 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 /// of a server that is gone.
 const AWAKE: Duration = Duration::from_secs(2);
 
+/// The same where a pooler may first have to wait for a connection of its own.
+const AWAKE_POOLED: Duration = Duration::from_secs(6);
+
 /// How long giving a transaction up may take before its connection is given up with it.
 const ROLLBACK: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,7 @@ const HEART: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Share {
     Heart,
-    Rest,
+    Work,
 }
 
 /// The connections of one store.
@@ -55,7 +58,7 @@ pub(super) struct Pool(Arc<Shared>);
 struct Shared {
     servers: Arc<Servers>,
     heart: Arc<Semaphore>,
-    rest: Arc<Semaphore>,
+    work: Arc<Semaphore>,
     most: usize,
     /// The one used last is on top, and taken first.
     resting: Mutex<Vec<Resting>>,
@@ -74,7 +77,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             servers,
             heart: Arc::new(Semaphore::new(HEART)),
-            rest: Arc::new(Semaphore::new(most)),
+            work: Arc::new(Semaphore::new(most)),
             most,
             resting: Mutex::default(),
             freed: Notify::new(),
@@ -105,7 +108,7 @@ impl Pool {
         let until = Instant::now() + ACQUIRE;
         let permits = match share {
             Share::Heart => &self.0.heart,
-            Share::Rest => &self.0.rest,
+            Share::Work => &self.0.work,
         };
         let permit = timeout_at(until, Arc::clone(permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
@@ -114,9 +117,13 @@ impl Pool {
             )
             .into());
         };
-        while let Some(resting) = self.0.take() {
-            let mut session = resting;
-            let awake = timeout(AWAKE, session_begins(&mut session, begin)).await;
+        while let Some(mut session) = self.0.take() {
+            let limit = if session.is_pooled {
+                AWAKE_POOLED
+            } else {
+                AWAKE
+            };
+            let awake = timeout(limit, session_begins(&mut session, begin)).await;
             if let Ok(Ok(())) = awake {
                 return Ok(self.transaction(session, permit));
             }
@@ -190,7 +197,7 @@ impl Shared {
 
     /// Tells whether somebody else of this program has a connection, and will give it back.
     fn others_are_out(&self) -> bool {
-        let free = self.rest.available_permits() + self.heart.available_permits();
+        let free = self.work.available_permits() + self.heart.available_permits();
         free + 1 < self.most + HEART
     }
 

@@ -271,3 +271,27 @@ async fn a_pooler_in_transaction_mode_serves_many_at_once() {
     feed.changed().await.expect("woken");
     assert!(begun.elapsed() < Duration::from_millis(500));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "for figures"]
+async fn what_a_pooler_costs() {
+    let cluster = Cluster::start();
+    let url = cluster.database().await;
+    let pooler = cluster.pooler();
+    for (name, url) in [("server", url.clone()), ("pooler", pooler.url(&url))] {
+        let home = Home::new(|_| url);
+        let store = home.open().await;
+        let beat = Heartbeat::new(WatcherId::fresh(), TTL);
+        let mut all = Vec::new();
+        for _ in 0..300 {
+            let begun = Instant::now();
+            store.own(&beat).await.expect("owned");
+            all.push(begun.elapsed());
+        }
+        all.sort();
+        println!(
+            "{name}: a sign of life takes {:?}, p99 {:?}",
+            all[150], all[297]
+        );
+    }
+}
