@@ -118,6 +118,7 @@ pub(super) async fn run(
         .iter()
         .map(|cut| intent(turn, cut, &seen, &live))
         .collect();
+    let asked = turn.shared.clock.boot();
     retain(
         &mut cuts,
         &turn.shared.store.intend(turn.fence, &intents).await?,
@@ -126,7 +127,7 @@ pub(super) async fn run(
         return Ok(());
     }
     let order = block_order(cuts.iter().map(|cut| &cut.left));
-    touched.add(
+    let first = touched.add(
         intents
             .into_iter()
             .flat_map(|intent| intent.undo)
@@ -134,6 +135,7 @@ pub(super) async fn run(
     );
     let alone = bindings_left_alone(seen, &order);
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
+    turn.answered(asked, &first, touched);
     seen.bindings = alone;
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;

@@ -15,11 +15,11 @@ mod sql;
 use std::sync::Arc;
 
 use expiry_core::StoreError;
-use sqlx::{error::DatabaseError, postgres::PgArguments, query::QueryScalar};
+use sqlx::{Row, error::DatabaseError, postgres::PgArguments, query::QueryScalar};
 
 use self::{
     address::Address,
-    pool::{Pool, Share, Transaction},
+    pool::{Lease, Pool, Share},
     servers::Servers,
     session::Session,
     sql::{Tx, schema},
@@ -34,7 +34,6 @@ use crate::{
 
 type Db = sqlx::Postgres;
 type Conn = Session;
-type Inner = Transaction;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
@@ -144,7 +143,7 @@ impl Backend {
             Mode::Glance | Mode::Claim => Share::Heart,
             Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
         };
-        let mut inner = self.pool.begin(share, begin).await?;
+        let mut tx = Tx::begun(self.pool.begin(share, begin).await?);
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
@@ -154,15 +153,15 @@ impl Backend {
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
         };
-        let now = clock.fetch_one(&mut *inner).await? + self.clock_ahead;
-        Ok(Tx { inner, now })
+        tx.now = clock.fetch_one(tx.conn()).await? + self.clock_ahead;
+        Ok(tx)
     }
 
     /// Events that a dump brought from another server carry numbers of transactions that are none
     /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
     /// leaves that to the one that does.
     async fn adopt_events(&self) -> Result<()> {
-        let mut tx = self.pool.begin(Share::Work, "BEGIN").await?;
+        let mut tx = Tx::begun(self.pool.begin(Share::Work, "BEGIN").await?);
         let adopted = sqlx::query(
             "UPDATE event SET xid = '0'
              WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
@@ -171,10 +170,10 @@ impl Backend {
                           WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
                           ORDER BY id DESC LIMIT 1)",
         )
-        .execute(&mut *tx)
+        .execute(tx.conn())
         .await;
         match adopted {
-            Ok(_) => Ok(tx.commit().await?),
+            Ok(_) => tx.commit().await,
             Err(error) if code(&error).as_deref() == Some(READ_ONLY) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -217,6 +216,23 @@ pub(crate) async fn migrate(
     prepare(&Pool::new(servers, 1), config, Upgrade::Any).await
 }
 
+/// Has a connection never used again.
+fn close(conn: Lease) {
+    conn.close();
+}
+
+fn abandon(conn: Lease) {
+    conn.close();
+}
+
+/// Rolls back, and tells whether the connection may be used again: a server that takes no writes any
+/// more is left.
+async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
+    let rolled_back = sqlx::raw_sql("ROLLBACK; SHOW transaction_read_only");
+    let read_only: String = rolled_back.fetch_one(conn).await?.try_get(0)?;
+    Ok(read_only == "off")
+}
+
 /// Wakes all watchers when the transaction commits.
 async fn signal(conn: &mut Conn) -> Result<()> {
     sqlx::query("SELECT pg_notify($1, '')")
@@ -252,22 +268,22 @@ async fn prepare(
         });
     }
     let prepared = async {
-        let mut tx = pool.begin(Share::Work, "BEGIN").await?;
-        let found = found(&mut tx).await?;
-        schema::check(&mut tx, found).await?;
+        let mut tx = Tx::begun(pool.begin(Share::Work, "BEGIN").await?);
+        let found = found(tx.conn()).await?;
+        schema::check(tx.conn(), found).await?;
         if let Some(done) = schema::up_to_date(found) {
             tx.commit().await?;
             return Ok::<_, Fault>(done);
         }
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
-            .execute(&mut *tx)
+            .execute(tx.conn())
             .await?;
-        let found = self::found(&mut tx).await?;
-        schema::check(&mut tx, found).await?;
+        let found = self::found(tx.conn()).await?;
+        schema::check(tx.conn(), found).await?;
         let from = schema::start(found, upgrade, &url)?;
-        make_schema(&mut tx).await?;
-        let migrated = schema::bring_up(&mut tx, from).await?;
+        make_schema(tx.conn()).await?;
+        let migrated = schema::bring_up(tx.conn(), from).await?;
         tx.commit().await?;
         Ok(migrated)
     };

@@ -8,9 +8,8 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::{AssertSqlSafe, Error, Executor, Row, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr, SqlStr};
 use tokio::{
-    runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, interval, timeout, timeout_at},
 };
@@ -31,8 +30,8 @@ const AWAKE: Duration = Duration::from_secs(2);
 /// The same where a pooler may first have to wait for a connection of its own.
 const AWAKE_POOLED: Duration = Duration::from_secs(6);
 
-/// How long giving a transaction up may take before its connection is given up with it.
-const ROLLBACK: Duration = Duration::from_secs(1);
+/// How long taking leave of a server may take.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// All but one connection are closed after so long at rest, the last one later.
 const REST: Duration = Duration::from_secs(5);
@@ -103,8 +102,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Begins a transaction by this statement.
-    pub(super) async fn begin(&self, share: Share, begin: &'static str) -> Result<Transaction> {
+    /// Begins a transaction by this statement. The caller ends it before it drops the connection.
+    pub(super) async fn begin(&self, share: Share, begin: &'static str) -> Result<Lease> {
         let until = Instant::now() + ACQUIRE;
         let permits = match share {
             Share::Heart => &self.0.heart,
@@ -125,7 +124,7 @@ impl Pool {
             };
             let awake = timeout(limit, session_begins(&mut session, begin)).await;
             if let Ok(Ok(())) = awake {
-                return Ok(self.transaction(session, permit));
+                return Ok(self.lease(session, permit));
             }
             // The others have rested as long: their server is gone, too.
             self.0.forget();
@@ -134,7 +133,7 @@ impl Pool {
             let none = match self.0.servers.connect().await {
                 Ok(mut session) => {
                     session_begins(&mut session, begin).await?;
-                    return Ok(self.transaction(session, permit));
+                    return Ok(self.lease(session, permit));
                 }
                 Err(none) => none,
             };
@@ -144,16 +143,16 @@ impl Pool {
             }
             if let Some(mut session) = self.0.take() {
                 session_begins(&mut session, begin).await?;
-                return Ok(self.transaction(session, permit));
+                return Ok(self.lease(session, permit));
             }
         }
     }
 
-    fn transaction(&self, session: Session, permit: OwnedSemaphorePermit) -> Transaction {
-        Transaction {
-            held: Some((session, permit)),
-            state: State::Open,
+    fn lease(&self, session: Session, permit: OwnedSemaphorePermit) -> Lease {
+        Lease {
+            held: Some(session),
             pool: Arc::clone(&self.0),
+            _permit: permit,
         }
     }
 }
@@ -220,82 +219,47 @@ impl Shared {
         };
         for session in rested {
             // A server that is gone is told nothing, and need not be waited for.
-            if timeout(ROLLBACK, session.close()).await.is_err() {
+            if timeout(LEAVE, session.close()).await.is_err() {
                 tracing::debug!("a connection was dropped without a word");
             }
         }
     }
 }
 
-/// A transaction, with its connection. One that is dropped before it ends is rolled back, and its
-/// connection is used again only if the server says that it still takes writes.
-pub(super) struct Transaction {
-    held: Option<(Session, OwnedSemaphorePermit)>,
-    state: State,
+/// A connection that goes back to the others when it is dropped.
+pub(super) struct Lease {
+    held: Option<Session>,
     pool: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    Done,
-    /// Nobody knows what became of it.
-    Broken,
-}
-
-impl Transaction {
-    /// Commits. If that fails, or is given up, the connection is never used again.
-    pub(super) async fn commit(mut self) -> std::result::Result<(), Error> {
-        self.state = State::Broken;
-        (*self).execute("COMMIT").await?;
-        self.state = State::Done;
-        Ok(())
+impl Lease {
+    /// Has it never used again, nor those that rest: what broke this one broke them, too.
+    pub(super) fn close(mut self) {
+        self.held = None;
+        self.pool.forget();
+        self.pool.freed.notify_one();
     }
 }
 
-impl Deref for Transaction {
+impl Deref for Lease {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        let (session, _) = self.held.as_ref().expect("held until it is dropped");
-        session
+        self.held.as_ref().expect("held until it is dropped")
     }
 }
 
-impl DerefMut for Transaction {
+impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Session {
-        let (session, _) = self.held.as_mut().expect("held until it is dropped");
-        session
+        self.held.as_mut().expect("held until it is dropped")
     }
 }
 
-impl Drop for Transaction {
+impl Drop for Lease {
     fn drop(&mut self) {
-        let Some((mut session, permit)) = self.held.take() else {
-            return;
-        };
-        match (self.state, Handle::try_current()) {
-            (State::Done, _) => self.pool.give_back(session),
-            (State::Open, Ok(runtime)) => {
-                let pool = Arc::clone(&self.pool);
-                runtime.spawn(async move {
-                    match timeout(ROLLBACK, rolls_back(&mut session)).await {
-                        Ok(Ok(true)) => pool.give_back(session),
-                        Ok(Ok(false) | Err(_)) | Err(_) => pool.forget(),
-                    }
-                    drop(permit);
-                });
-            }
-            (State::Open, Err(_)) | (State::Broken, _) => self.pool.forget(),
+        if let Some(session) = self.held.take() {
+            self.pool.give_back(session);
         }
     }
-}
-
-/// Rolls back, and tells whether the server still takes writes: one that has become a standby, or
-/// was told to take none, is left.
-async fn rolls_back(session: &mut Session) -> sqlx::Result<bool> {
-    let rolled_back = sqlx::raw_sql("ROLLBACK; SHOW transaction_read_only");
-    let row = rolled_back.fetch_one(session).await?;
-    let read_only: String = row.try_get(0)?;
-    Ok(read_only == "off")
 }
