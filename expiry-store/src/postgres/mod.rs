@@ -143,7 +143,7 @@ impl Backend {
             Mode::Glance | Mode::Claim => Share::Heart,
             Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
         };
-        let mut tx = Tx::begun(self.pool.begin(share, begin).await?);
+        let mut tx = Tx::on(self.pool.begin(share, begin).await?);
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
@@ -161,7 +161,7 @@ impl Backend {
     /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
     /// leaves that to the one that does.
     async fn adopt_events(&self) -> Result<()> {
-        let mut tx = Tx::begun(self.pool.begin(Share::Work, "BEGIN").await?);
+        let mut tx = Tx::on(self.pool.begin(Share::Work, "BEGIN").await?);
         let adopted = sqlx::query(
             "UPDATE event SET xid = '0'
              WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
@@ -268,7 +268,7 @@ async fn prepare(
         });
     }
     let prepared = async {
-        let mut tx = Tx::begun(pool.begin(Share::Work, "BEGIN").await?);
+        let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?);
         let found = found(tx.conn()).await?;
         schema::check(tx.conn(), found).await?;
         if let Some(done) = schema::up_to_date(found) {

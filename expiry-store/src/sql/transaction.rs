@@ -25,15 +25,9 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    /// Begins a transaction by this statement. The caller reads the clock.
-    pub(crate) async fn begin(conn: Lease, statement: &'static str) -> Result<Self> {
-        let mut tx = Self::begun(conn);
-        tx.say(statement).await?;
-        Ok(tx)
-    }
-
-    /// Takes over a transaction that has begun.
-    pub(crate) fn begun(conn: Lease) -> Self {
+    /// Takes a connection on which a transaction has begun, or is begun next. The caller reads the
+    /// clock.
+    pub(crate) fn on(conn: Lease) -> Self {
         Self {
             conn: Some(conn),
             now: 0,
@@ -55,7 +49,7 @@ impl Tx {
     }
 
     /// Begins or ends the transaction, or closes the connection.
-    async fn say(&mut self, statement: &'static str) -> Result<()> {
+    pub(crate) async fn say(&mut self, statement: &'static str) -> Result<()> {
         let said = sqlx::raw_sql(statement).execute(self.conn()).await;
         if said.is_err()
             && let Some(conn) = self.conn.take()

@@ -17,8 +17,8 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::SqliteConnection;
 use sqlx::pool::PoolConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use self::{
     connections::{Connections, Open},
@@ -153,9 +153,9 @@ impl Backend {
 
     async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
         let mut tx = if writes {
-            Tx::begin(open.writer.acquire().await?, WRITING).await?
+            begin(&open.writer, WRITING).await?
         } else {
-            Tx::begin(open.readers.acquire().await?, "BEGIN").await?
+            begin(&open.readers, "BEGIN").await?
         };
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
@@ -181,6 +181,12 @@ pub(crate) async fn migrate(
     file: &Path,
 ) -> std::result::Result<Migrated, StoreError> {
     prepare(config, file, Upgrade::Any).await
+}
+
+async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Tx> {
+    let mut tx = Tx::on(pool.acquire().await?);
+    tx.say(statement).await?;
+    Ok(tx)
 }
 
 /// Gives the place in the pool to a new connection.
