@@ -43,7 +43,7 @@ impl Line {
             biased;
             dialed = Self::dial_once(config, login, window) => dialed,
             Ok(line) = second => Ok(line),
-            error = not_the_api(config, &router.address) => Err(error),
+            error = not_the_api(config, &login.router.address) => Err(error),
         };
         match dialed {
             Err(GatewayError::Closed { .. }) => {
