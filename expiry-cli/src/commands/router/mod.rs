@@ -40,10 +40,11 @@ pub(super) async fn run(
         RouterCommand::Accept { name } => {
             let router = find::router(directory, &name).await?;
             directory.accept_router(router.id).await?;
-            Ok(out.show(&Done {
+            out.answer(&Done {
                 router: name,
                 done: "accepted",
-            })?)
+            });
+            Ok(())
         }
         RouterCommand::Strays { name } => strays::run(name, directory, out).await,
         RouterCommand::Remove { name, force } => removal::run(name, force, directory, out).await,
@@ -68,7 +69,8 @@ async fn add(
         password,
     };
     let router = directory.add_router(&new).await?;
-    Ok(out.show(&RouterLine::new(&router, args.tenant))?)
+    out.answer(&RouterLine::new(&router, args.tenant));
+    Ok(())
 }
 
 async fn set(
@@ -102,12 +104,13 @@ async fn set(
         password,
         enabled: None,
     };
-    let router = directory.change_router(router.id, &change).await?;
     let tenants = directory.tenants().await?;
+    let router = directory.change_router(router.id, &change).await?;
     let tenant = tenants
         .into_iter()
         .find(|tenant| Some(tenant.id) == router.tenant);
-    Ok(out.show(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)))?)
+    out.answer(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)));
+    Ok(())
 }
 
 async fn list(directory: &dyn Directory, out: &mut Output<'_>) -> Result<(), CliError> {
@@ -135,7 +138,8 @@ async fn switch(
     };
     directory.change_router(router.id, &change).await?;
     let done = if enabled { "enabled" } else { "disabled" };
-    Ok(out.show(&Done { router: name, done })?)
+    out.answer(&Done { router: name, done });
+    Ok(())
 }
 
 #[cfg(test)]
