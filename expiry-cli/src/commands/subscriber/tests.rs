@@ -220,11 +220,22 @@ async fn an_unknown_subscriber_is_named_with_its_tenant() {
         slug: "cafe".into(),
         name: "Café".into(),
     };
-    directory.expect_tenants().return_once(|| Ok(vec![tenant]));
     directory
-        .expect_subscriber()
-        .withf(|tenant, _| *tenant == Some(TenantId(7)))
-        .return_once(|_, _| Ok(None));
+        .expect_tenants()
+        .returning(move || Ok(vec![tenant.clone()]));
+    directory.expect_subscriber().returning(|_, _| Ok(None));
+    let near = Subscriber {
+        username: "0700000001".parse().expect("a name"),
+        ..subscriber(Access::Forever)
+    };
+    directory
+        .expect_subscribers()
+        .returning(move |_, after, _| {
+            Ok(Some(near.clone())
+                .filter(|_| after.0 == 0)
+                .into_iter()
+                .collect())
+        });
     let command = SubscriberCommand::Show(who(Some("cafe")));
     let error = output(command, &directory, false)
         .await
@@ -232,7 +243,7 @@ async fn an_unknown_subscriber_is_named_with_its_tenant() {
     assert_eq!(error.exit_code(), error::USAGE);
     let text = error.to_string();
     assert!(
-        text.contains("255700000001") && text.contains("`cafe`"),
+        text.contains("255700000001") && text.contains("`cafe`") && text.contains("`0700000001`"),
         "{text}"
     );
 }
@@ -303,9 +314,9 @@ async fn revoked_access_is_shown_as_ended() {
         .expect_change_access()
         .withf(|_, change| *change == AccessChange::Revoke)
         .return_once(move |_, _| Ok(subscriber(Access::Until(ended))));
-    // The clock was never read before the change.
+    // The clock is read before the change.
     let mut clock = MockEnforcementStore::new();
-    clock.expect_now().times(1).returning(move || Ok(ended));
+    clock.expect_now().times(1).returning(|| Ok(now()));
     let mut bytes = Vec::new();
     let command = SubscriberCommand::Revoke(who(None));
     run(
