@@ -50,10 +50,15 @@ pub(crate) enum CliError {
     UnknownTenant(String),
     #[error("no router `{0}`: `expiry router list` shows those there are")]
     UnknownRouter(String),
-    #[error("no subscriber `{username}` {}: check `expiry subscriber list`", of(tenant.as_deref()))]
+    #[error(
+        "no subscriber `{username}` {}, {hint}; `expiry subscriber list` shows those there are",
+        of(tenant.as_deref())
+    )]
     UnknownSubscriber {
         username: Username,
         tenant: Option<String>,
+        /// Who may have been meant.
+        hint: String,
     },
     #[error("nobody is named `{username}` {}; {hint}", of(tenant.as_deref()))]
     NobodyOfThatName {

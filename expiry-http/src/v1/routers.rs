@@ -187,11 +187,10 @@ pub(crate) async fn add(
         }
     }
     let directory = &*app.service.directory;
+    let tenant = tenant(directory, new.tenant.as_deref()).await?;
     let new = NewRouter {
         name: new.name,
-        tenant: tenant(directory, new.tenant.as_deref())
-            .await?
-            .map(|tenant| tenant.id),
+        tenant: tenant.as_ref().map(|tenant| tenant.id),
         address: RouterAddress {
             host: new.host,
             port,
@@ -201,7 +200,8 @@ pub(crate) async fn add(
     };
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
-    Ok(created(at, fresh(&app, router.id).await?))
+    let known = as_made(router, tenant.map(|tenant| tenant.slug));
+    Ok(created(at, after_order(&app, &known).await))
 }
 
 fn name(name: &str) -> Result<(), Problem> {
@@ -219,11 +219,44 @@ fn name(name: &str) -> Result<(), Problem> {
 
 /// Reads a router as it stands now, not a second ago.
 async fn fresh(app: &Inner, id: RouterId) -> Result<RouterView, Problem> {
+    Ok(RouterView::new(&status_of(app, id).await?))
+}
+
+async fn status_of(app: &Inner, id: RouterId) -> Result<RouterStatus, Problem> {
     let status = app.service.status.status(0).await?;
-    let router = status.routers.iter().find(|router| router.id == id);
-    router
-        .map(RouterView::new)
-        .ok_or_else(|| Problem::no_router(id.0))
+    let router = status.routers.into_iter().find(|router| router.id == id);
+    router.ok_or_else(|| Problem::no_router(id.0))
+}
+
+/// Shows a router after an order was carried out. That it cannot be read again is no failure of the
+/// order: then what is known of it is shown.
+async fn after_order(app: &Inner, known: &RouterStatus) -> RouterView {
+    match fresh(app, known.id).await {
+        Ok(view) => view,
+        Err(_) => RouterView::new(known),
+    }
+}
+
+/// How a router stands that was just made.
+fn as_made(router: Router, tenant: Option<String>) -> RouterStatus {
+    RouterStatus {
+        id: router.id,
+        name: router.name,
+        tenant,
+        address: RouterAddress::place(&router.address.host, router.address.port),
+        enabled: router.enabled,
+        owner: None,
+        seen: None,
+        down_since: None,
+        attempted_at: None,
+        last_error: None,
+        owed_cuts: 0,
+        owed_restores: 0,
+        reconciled_at: None,
+        strays: 0,
+        oldest_cut: None,
+        said: None,
+    }
 }
 
 /// Shows a router.
@@ -307,8 +340,12 @@ async fn set_enabled(
         enabled: Some(enabled),
         ..RouterChange::default()
     };
+    let mut known = status_of(app, id).await?;
     app.service.directory.change_router(id, &change).await?;
-    Ok(Json(fresh(app, id).await?))
+    if known.enabled != enabled {
+        (known.enabled, known.owner, known.reconciled_at) = (enabled, None, None);
+    }
+    Ok(Json(after_order(app, &known).await))
 }
 
 async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {

@@ -43,10 +43,11 @@ pub(super) async fn run(
         RouterCommand::Accept { name } => {
             let router = find::router(directory, &name).await?;
             directory.accept_router(router.id).await?;
-            Ok(out.show(&Done {
+            out.answer(&Done {
                 router: name,
                 done: "accepted",
-            })?)
+            });
+            Ok(())
         }
         RouterCommand::Strays { name } => strays::run(name, directory, out).await,
         RouterCommand::Remove { name, force } => removal::run(name, force, directory, out).await,
@@ -74,7 +75,7 @@ async fn add(
     };
     let note = look_first(&new, directory, passwords, gateway).await?;
     let router = directory.add_router(&new).await?;
-    out.show(&RouterLine::new(&router, args.tenant))?;
+    out.answer(&RouterLine::new(&router, args.tenant));
     if let Some(note) = note {
         error::note(&note);
     }
@@ -155,12 +156,13 @@ async fn set(
         password,
         enabled: None,
     };
-    let router = directory.change_router(router.id, &change).await?;
     let tenants = directory.tenants().await?;
+    let router = directory.change_router(router.id, &change).await?;
     let tenant = tenants
         .into_iter()
         .find(|tenant| Some(tenant.id) == router.tenant);
-    Ok(out.show(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)))?)
+    out.answer(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)));
+    Ok(())
 }
 
 async fn list(directory: &dyn Directory, out: &mut Output<'_>) -> Result<(), CliError> {
@@ -188,7 +190,8 @@ async fn switch(
     };
     directory.change_router(router.id, &change).await?;
     let done = if enabled { "enabled" } else { "disabled" };
-    Ok(out.show(&Done { router: name, done })?)
+    out.answer(&Done { router: name, done });
+    Ok(())
 }
 
 #[cfg(test)]
