@@ -12,6 +12,8 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod lateness;
+mod login;
 mod mac;
 mod millis;
 mod ports;
@@ -37,9 +39,13 @@ pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
-pub use health::{Health, HealthReport};
-pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use health::{Health, HealthReport, unreached_words};
+pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId, WatcherKind};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use lateness::{
+    JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
+};
+pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{
@@ -52,8 +58,8 @@ pub use sighting::{
     Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
-    Subscriber, Tenant,
+    Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,
+    Tenant,
 };
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};

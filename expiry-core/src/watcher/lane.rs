@@ -14,8 +14,8 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
-    StoreError, Task, Work,
+    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
+    State, StoreError, Task, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -183,7 +183,7 @@ impl Lane {
         let new = self.ownership.borrow_and_update();
         // Not later: the store's clock may have been set back.
         let nudged = new.nudged_at != self.heeded.nudged_at;
-        let changed = !new.router.address.is_same(&self.heeded.router.address);
+        let changed = !new.has_same_login(&self.heeded);
         self.heeded = new.clone();
         if changed {
             self.reached = false;
@@ -194,9 +194,12 @@ impl Lane {
 
     async fn turn(&mut self) -> Next {
         self.began = Instant::now();
-        let ownership = self.heeded.clone();
+        let login = match self.heeded.login() {
+            Ok(login) => login,
+            Err(error) => return self.router_failed(error.into()).await,
+        };
         let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
-        if unproven && let Err(error) = self.prove(&ownership.router).await {
+        if unproven && let Err(error) = self.prove(&login).await {
             return self.after(error).await;
         }
         let now = Instant::now();
@@ -213,12 +216,12 @@ impl Lane {
         }
         if work.tasks.is_empty() {
             self.came_to_its_end();
-            return self.idle(&ownership.router, &work).await;
+            return self.idle(&login, &work).await;
         }
         if work.tasks.iter().any(|task| task.backlog) {
             // Who is on comes before who has only not been cut for long.
             if self.last == Patient::Backlog && !work.tasks.iter().any(is_urgent) {
-                match self.read(&ownership.router, &work).await {
+                match self.read(&login, &work).await {
                     Ok(Step::Done | Step::Unproven) => return Next::Now,
                     Ok(Step::NotBefore(_) | Step::After(_)) => {}
                     Err(error) => return self.after(error).await,
@@ -228,11 +231,11 @@ impl Lane {
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
-        let (router, spares_table) = (&ownership.router, self.spares_table);
+        let spares_table = self.spares_table;
         let turn = Turn::new(
             &self.shared,
             &self.fence,
-            router,
+            &login,
             spares_table,
             &self.writes,
             (work.now, jitter),
@@ -293,9 +296,9 @@ impl Lane {
     }
 
     /// There is no work: reads the whole router if it is time to, else naps.
-    async fn idle(&mut self, router: &Router, work: &Work) -> Next {
+    async fn idle(&mut self, login: &RouterLogin, work: &Work) -> Next {
         let nap = self.nap(work.next_at.map(|at| at - work.now));
-        let reading_at = match self.read(router, work).await {
+        let reading_at = match self.read(login, work).await {
             Ok(Step::NotBefore(at)) => at,
             Ok(Step::After(at)) => return Next::At(nap.min(at)),
             Ok(Step::Done | Step::Unproven) => return Next::Now,
@@ -309,12 +312,12 @@ impl Lane {
     }
 
     /// Reads the whole router if it is time to and nothing urgent is near.
-    async fn read(&mut self, router: &Router, work: &Work) -> Result<Step, TurnError> {
+    async fn read(&mut self, login: &RouterLogin, work: &Work) -> Result<Step, TurnError> {
         let jitter = self.jitter();
         let place = Place {
             shared: &self.shared,
             fence: &self.fence,
-            router,
+            login,
             wake: &self.wake,
             stop: &self.stop,
         };
@@ -329,8 +332,8 @@ impl Lane {
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
-    async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
-        let facts = self.shared.gateway.probe(router).await?;
+    async fn prove(&mut self, login: &RouterLogin) -> Result<(), TurnError> {
+        let facts = self.shared.gateway.probe(login).await?;
         self.proven_at = Some(Instant::now());
         let is_old = self
             .told_at
@@ -345,7 +348,7 @@ impl Lane {
                 Ok(()) => {}
                 Err(StoreError::Conflict(conflict)) => {
                     return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", router.name),
+                        expected: format!("a router of its own named {}", login.router.name),
                         found: conflict.to_string(),
                     }));
                 }
@@ -427,7 +430,11 @@ impl Lane {
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(error.to_string());
+        let failed = RouterState::Failed(match &error {
+            // No attempt will mend it, so the way out is told with it.
+            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
+            error => error.to_string(),
+        });
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
             Err(StoreError::NotOwner(_)) => Next::Lost,

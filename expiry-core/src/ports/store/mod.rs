@@ -3,6 +3,7 @@ mod brake;
 mod directory;
 mod enforcement;
 mod error;
+mod password;
 mod status;
 
 pub use audit::{
@@ -15,14 +16,16 @@ pub use enforcement::{
     ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, Pruned, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
+pub use password::PasswordStore;
 pub use status::{
-    Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status,
-    StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
+    Backlog, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, SOON,
+    Status, StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn,
+    WatcherStatus,
 };
 #[cfg(feature = "mock")]
 pub use {
     audit::MockAuditStore, brake::MockBrakeStore, directory::MockDirectory,
-    enforcement::MockEnforcementStore, status::MockStatusStore,
+    enforcement::MockEnforcementStore, password::MockPasswordStore, status::MockStatusStore,
 };
 
 /// The roles that a watcher needs.
@@ -31,6 +34,6 @@ pub trait WatcherStore: EnforcementStore + StatusStore + BrakeStore {}
 impl<T: EnforcementStore + StatusStore + BrakeStore> WatcherStore for T {}
 
 /// All roles of a store.
-pub trait Store: Directory + WatcherStore + AuditStore {}
+pub trait Store: Directory + PasswordStore + WatcherStore + AuditStore {}
 
-impl<T: Directory + WatcherStore + AuditStore> Store for T {}
+impl<T: Directory + PasswordStore + WatcherStore + AuditStore> Store for T {}

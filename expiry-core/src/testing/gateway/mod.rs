@@ -17,7 +17,7 @@ pub use hotspot::{Admission, Hotspot};
 
 use crate::{
     BlockOrder, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RowId, RowKind, Sighting, UnblockOrder, Unreached,
+    RouterGateway, RouterId, RouterLogin, RowId, RowKind, Sighting, UnblockOrder, Unreached,
 };
 
 /// What goes wrong with a simulated router.
@@ -305,9 +305,14 @@ fn refusals<'a>(
 
 #[async_trait]
 impl RouterGateway for SimGateway {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
         let flown = self
-            .fly(router, Flight::Look, |_| {}, |hotspot| hotspot.read(query))
+            .fly(
+                &login.router,
+                Flight::Look,
+                |_| {},
+                |hotspot| hotspot.read(query),
+            )
             .await?;
         Ok(flown.0)
     }
@@ -398,14 +403,20 @@ impl RouterGateway for SimGateway {
         Ok(refusals(&refused, rows))
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
         Ok(self
-            .fly(router, Flight::Sessions, |_| {}, Hotspot::read_sessions)
+            .fly(
+                &login.router,
+                Flight::Sessions,
+                |_| {},
+                Hotspot::read_sessions,
+            )
             .await?
             .0)
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        let router = &login.router;
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
         let swaps = self.lock().entry(router.id).or_default().swaps;
         Ok(RouterFacts {
