@@ -256,6 +256,7 @@ fn as_made(router: Router, tenant: Option<String>) -> RouterStatus {
         strays: 0,
         oldest_cut: None,
         said: None,
+        ends_soon: None,
     }
 }
 

@@ -571,7 +571,7 @@ mod tests {
             }],
             ..status()
         });
-        let told = told.to_string();
+        let told = page(told).to_string();
         let way_out = "\n    the router does not take this account with this password; set them \
                        with `expiry router set r1 ";
         assert!(told.contains(way_out), "{told}");
