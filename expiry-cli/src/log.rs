@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use expiry_core::{Event, EventSink, MacAddr, Presence, RouterId, Username};
+use expiry_core::{Event, EventSink, LagKind, MacAddr, Presence, RouterId, Username};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -92,8 +92,12 @@ impl EventSink for EventLog {
                 tracing::info!(router = name, "router is ours");
             }
             Event::Disowned { name, .. } => tracing::info!(router = name, "router let go"),
-            Event::RouterLost { name, error, .. } => {
-                tracing::warn!(router = name, error = shortened(error), "router lost");
+            Event::RouterLost {
+                name, error, cause, ..
+            } => {
+                let (error, way_out) = (shortened(error), cause.way_out(Some(name)));
+                let (cause, says) = (cause.code(), cause.says());
+                tracing::warn!(router = name, error, cause, says, way_out, "router lost");
             }
             Event::RouterReached { router, name } => {
                 self.learn(*router, name);
@@ -103,15 +107,15 @@ impl EventSink for EventLog {
                 task,
                 router,
                 username,
-                lag,
-                outage,
+                waited,
                 ..
             } => tracing::info!(
                 task = task.0,
                 router = self.name(*router),
                 subscriber = masked(username.as_ref()),
-                lag_ms = millis(*lag),
-                outage,
+                lag_ms = waited.lag().map(millis),
+                outage = waited.kind == LagKind::Outage,
+                known_late_ms = (waited.kind == LagKind::KnownLate).then(|| millis(waited.span)),
                 "cut confirmed"
             ),
             Event::Restored {

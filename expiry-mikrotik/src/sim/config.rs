@@ -48,6 +48,18 @@ impl StaleIdText {
     }
 }
 
+/// Whether a router can have a hotspot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HotspotMenu {
+    /// It can.
+    #[default]
+    Present,
+    /// The package is missing or switched off.
+    NoPackage,
+    /// Its device-mode forbids it.
+    Forbidden,
+}
+
 /// What a simulated router is and how it behaves.
 ///
 /// ```
@@ -69,6 +81,12 @@ pub struct SimConfig {
     pub identity: String,
     /// Serial number of the board; `None` for a virtual router, which has none.
     pub serial: Option<String>,
+    /// System-id of the licence of a virtual router.
+    pub system_id: Option<String>,
+    /// Whether it can have a hotspot.
+    pub hotspot_menu: HotspotMenu,
+    /// Whether its hotspot server is enabled.
+    pub hotspot_enabled: bool,
     /// RouterOS version.
     pub version: String,
     /// Board name.
@@ -104,6 +122,8 @@ pub struct SimConfig {
     /// Whether a binding that is added or enabled lets a known device pass only after its host
     /// row was removed.
     pub bypass_needs_new_host: bool,
+    /// Whether there is a DHCP server, and so its menu.
+    pub dhcp_server: bool,
     /// Whether the firewall has a rule that fasttracks established connections.
     pub fasttrack_rule: bool,
     /// How long a login takes from the check of the password until the session appears.
@@ -128,6 +148,9 @@ impl SimConfig {
         Self {
             identity: "MikroTik".into(),
             serial: Some("HF10A1B2C3D".into()),
+            system_id: None,
+            hotspot_menu: HotspotMenu::default(),
+            hotspot_enabled: true,
             version: "7.18.2 (stable)".into(),
             board: "RB5009UG+S+".into(),
             username: username.into(),
@@ -145,6 +168,7 @@ impl SimConfig {
             shared_users: Some(1),
             disable_ends_sessions: false,
             bypass_needs_new_host: false,
+            dhcp_server: true,
             fasttrack_rule: true,
             login_latency: Duration::ZERO,
             cookie_lifetime: Duration::from_hours(72),

@@ -30,12 +30,13 @@ mod summary;
 mod tenants;
 mod transaction;
 mod undo;
+mod watch;
 pub(super) mod work;
 
 pub(super) use self::transaction::Tx;
 use super::{
     Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, HARMLESS, LIKE,
-    SHAPE, SHAPES, STEPS, Turn, count_anew, is_busy, signal,
+    Lease, SHAPE, SHAPES, STEPS, Turn, abandon, close, count_anew, rolls_back, signal,
 };
 
 /// So many rows are written, or asked for, by one statement.

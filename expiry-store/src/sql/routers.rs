@@ -11,7 +11,7 @@ use crate::{
     seal::Sealer,
 };
 
-/// Fails if passwords are sealed that the key file does not open.
+/// Fails if passwords are sealed and the key file opens none of them.
 pub(crate) async fn check_key(tx: &mut Tx, keys: &Sealer) -> Result<()> {
     let used = used_keys(tx).await?;
     if !used.is_empty() {
@@ -105,6 +105,9 @@ pub(super) async fn change(
         stray::forget(tx, row.id).await?;
     }
     note_change(tx, &row, change).await?;
+    if enabled && !row.enabled {
+        cut::mark_known_late(tx, row.id).await?;
+    }
     if enabled && (moved || !row.enabled) {
         entered_scope(tx, row.id).await?;
     } else {

@@ -6,28 +6,20 @@
 
 use std::time::Duration;
 
-use sqlx::{Pool, pool::PoolConnection};
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
-use super::{Conn, Db, Turn, is_busy};
+use super::{Conn, Lease, Turn, abandon, close, rolls_back};
 use crate::error::Result;
 
 /// How long a ROLLBACK may take, with the statement before it if that still runs.
 const ROLLBACK: Duration = Duration::from_secs(1);
-
-/// How long to ask again where others have the lock, and how often.
-const BUSY: Duration = Duration::from_secs(8);
-const AGAIN: Duration = Duration::from_millis(1);
 
 /// A transaction, and when it began by the database's clock.
 ///
 /// Dropping it rolls it back.
 pub(crate) struct Tx {
     /// Taken by what ends the transaction.
-    conn: Option<PoolConnection<Db>>,
+    conn: Option<Lease>,
     /// Given back when the transaction is over.
     turn: Option<Turn>,
     /// Microseconds.
@@ -35,29 +27,13 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    /// Begins a transaction by this statement. The caller reads the clock.
-    pub(crate) async fn begin(
-        pool: &Pool<Db>,
-        statement: &'static str,
-        turn: Turn,
-    ) -> Result<Self> {
-        let mut tx = Self {
-            conn: Some(pool.acquire().await?),
+    /// Takes a connection on which a transaction has begun, or is begun next. The caller reads the
+    /// clock.
+    pub(crate) fn on(conn: Lease, turn: Turn) -> Self {
+        Self {
+            conn: Some(conn),
             turn: Some(turn),
             now: 0,
-        };
-        let end = Instant::now() + BUSY;
-        loop {
-            match sqlx::raw_sql(statement).execute(tx.conn()).await {
-                Ok(_) => return Ok(tx),
-                Err(error) if is_busy(&error) && Instant::now() < end => sleep(AGAIN).await,
-                Err(error) => {
-                    if let Some(conn) = tx.conn.take() {
-                        close(conn);
-                    }
-                    return Err(error.into());
-                }
-            }
         }
     }
 
@@ -69,15 +45,27 @@ impl Tx {
     }
 
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let committed = sqlx::raw_sql("COMMIT").execute(self.conn()).await;
-        // It goes back to its pool, or is closed.
-        if let Some(conn) = self.conn.take()
-            && committed.is_err()
-        {
+        self.say("COMMIT").await?;
+        // It goes back to its pool.
+        self.conn = None;
+        Ok(())
+    }
+
+    /// Begins or ends the transaction, or closes the connection.
+    pub(crate) async fn say(&mut self, statement: &'static str) -> Result<()> {
+        let said = sqlx::raw_sql(statement).execute(self.conn()).await;
+        if said.is_err() {
+            self.spoil();
+        }
+        said?;
+        Ok(())
+    }
+
+    /// Closes the connection.
+    pub(crate) fn spoil(&mut self) {
+        if let Some(conn) = self.conn.take() {
             close(conn);
         }
-        committed?;
-        Ok(())
     }
 }
 
@@ -88,20 +76,14 @@ impl Drop for Tx {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(roll_back(conn, turn))),
             // Nobody is left to wait for an answer.
-            Err(_) => drop(conn.detach()),
+            Err(_) => abandon(conn),
         }
     }
 }
 
-async fn roll_back(mut conn: PoolConnection<Db>, turn: Option<Turn>) {
-    let rolled_back = timeout(ROLLBACK, sqlx::raw_sql("ROLLBACK").execute(&mut *conn)).await;
-    if !matches!(rolled_back, Ok(Ok(_))) {
+async fn roll_back(mut conn: Lease, turn: Option<Turn>) {
+    if !matches!(timeout(ROLLBACK, rolls_back(&mut conn)).await, Ok(Ok(true))) {
         close(conn);
     }
     drop(turn);
-}
-
-/// Gives the place in the pool to a new connection.
-fn close(mut conn: PoolConnection<Db>) {
-    conn.close_on_drop();
 }

@@ -18,7 +18,9 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio::time::{Instant, sleep};
 
 use self::{
     connections::{Connections, Open},
@@ -36,11 +38,13 @@ use crate::{
 
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
+type Lease = PoolConnection<Db>;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
     include_str!("../../migrations/sqlite/0003_spelling.sql"),
+    include_str!("../../migrations/sqlite/0004_known_late.sql"),
 ];
 
 /// What each step leaves behind.
@@ -48,6 +52,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.shape"),
     include_str!("../../migrations/sqlite/0002_counts.shape"),
     include_str!("../../migrations/sqlite/0003_spelling.shape"),
+    include_str!("../../migrations/sqlite/0004_known_late.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
@@ -95,6 +100,9 @@ const EVENTS_OF_FORMER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id
 /// How long to wait for another process that writes. Whoever waits is served in no order, so among
 /// many it can take a while; a call gives up a little later in any case.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How soon to ask again where others have the lock.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// Takes the write lock. On a file that can only be read `BEGIN IMMEDIATE` begins to read, and only a
 /// statement that would write is refused, whatever it would write.
@@ -166,7 +174,7 @@ impl Backend {
         } else {
             (&open.readers, "BEGIN")
         };
-        let mut tx = Tx::begin(pool, statement, turn).await?;
+        let mut tx = begin(pool, statement, turn).await?;
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
         )
@@ -191,6 +199,38 @@ pub(crate) async fn migrate(
     file: &Path,
 ) -> std::result::Result<Migrated, StoreError> {
     prepare(config, file, Upgrade::Any).await
+}
+
+async fn begin(pool: &SqlitePool, statement: &'static str, turn: Turn) -> Result<Tx> {
+    let mut tx = Tx::on(pool.acquire().await?, turn);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match sqlx::raw_sql(statement).execute(tx.conn()).await {
+            Ok(_) => return Ok(tx),
+            // Others have the lock, and SQLite wakes nobody when they are done.
+            Err(error) if is_busy(&error) && Instant::now() < end => sleep(AGAIN).await,
+            Err(error) => {
+                tx.spoil();
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// Gives the place in the pool to a new connection.
+fn close(mut conn: Lease) {
+    conn.close_on_drop();
+}
+
+/// Drops a connection outside of a runtime.
+fn abandon(conn: Lease) {
+    drop(conn.detach());
+}
+
+/// Rolls back, and tells whether the connection may be used again.
+async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
+    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    Ok(true)
 }
 
 /// Wakes all watchers when the transaction commits.
