@@ -45,8 +45,8 @@ pub use presence::{
 pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, Sighting,
-    UserRow,
+    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, Query, RowId,
+    RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
     Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,

@@ -168,6 +168,75 @@ pub struct Sighting {
     pub bindings: Vec<BindingRow>,
     /// Tracked connections.
     pub connections: Vec<ConnectionRow>,
+    /// The answers that broke off: rows of these kinds may be missing.
+    pub broken_off: Vec<BrokenOff>,
+}
+
+impl Sighting {
+    /// Notes that answers broke off, and leaves out the rows that cannot be attributed without
+    /// those that may be missing: a host belongs to the session or binding on it, a connection to
+    /// whoever has its addresses (R1).
+    pub fn break_off(&mut self, answers: impl IntoIterator<Item = BrokenOff>) {
+        self.broken_off.extend(answers);
+        let lacks = |kind| self.broken_off.iter().any(|answer| answer.kind == kind);
+        let owners_of_hosts = lacks(RowKind::Session) || lacks(RowKind::Binding);
+        if owners_of_hosts {
+            self.hosts.clear();
+        }
+        if owners_of_hosts || lacks(RowKind::Host) {
+            self.connections.clear();
+        }
+    }
+
+    /// Says which answers broke off; `None` if all came to their end. Only then may the absence of
+    /// a row count for anything.
+    pub fn gap(&self) -> Option<String> {
+        let answers = self.broken_off.iter().map(ToString::to_string);
+        let answers: BTreeSet<_> = answers.collect();
+        let all: Vec<_> = answers.into_iter().collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// A kind of row that a router keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKind {
+    /// A local account.
+    Account,
+    /// An authenticated session.
+    Session,
+    /// A device that was seen.
+    Host,
+    /// A token that logs a device in again.
+    Cookie,
+    /// An IP binding.
+    Binding,
+    /// A tracked connection.
+    Connection,
+}
+
+/// An answer that the router ended with an error, after some of its rows or none, however often it
+/// was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenOff {
+    /// What its rows are.
+    pub kind: RowKind,
+    /// The command.
+    pub command: String,
+    /// What the router said.
+    pub message: String,
+}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command, message, ..
+        } = self;
+        write!(
+            f,
+            "the router broke off its answer to `{command}`: {message}"
+        )
+    }
 }
 
 /// Which rows to read. A row that fits any of the criteria of its table comes back; others may.

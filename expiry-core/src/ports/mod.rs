@@ -12,11 +12,12 @@ pub use gateway::{
 };
 pub use store::{
     AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
-    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
-    MachineRecord, Missing, NewRouter, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
-    Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, Standing, Status,
-    StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try,
-    Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
+    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat,
+    LOOKS_AFTER_RESTART, LagPoint, Live, MachineRecord, Missing, NewRouter, OpenWork, Outlook,
+    Overdue, OwedFilter, OwedItem, OwedPlace, Planned, Pruned, RESTART_TOLERANCE, RouterChange,
+    RouterSaid, RouterState, RouterStatus, Standing, Status, StatusStore, Store, StoreError,
+    SubscriberFilter, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, Upcoming,
+    WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::turn::{Touched, Turn, TurnError};
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live,
-    Outcome, Query, Refusal, RowId, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
+    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
 };
 
@@ -111,9 +111,10 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let alone = bindings_left_alone(seen, &order);
+    let (alone, unsure) = bindings_left_alone(seen, &order);
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
     seen.bindings = alone;
+    seen.break_off(unsure);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -148,6 +149,7 @@ async fn triage(
 ) -> Result<Vec<Cut>, TurnError> {
     let mut cuts = Vec::new();
     let mut answered = Vec::new();
+    let gap = seen.gap();
     for task in tasks {
         let claim = Claim::new(&task, live, turn.shared.config.comments);
         let left = Leftovers::find(&claim, seen, &task.trace.addresses);
@@ -159,13 +161,13 @@ async fn triage(
                 answered.push((turn.unconfirmed(&task, LIVE.into(), None), task));
             }
             State::Confirmed if left.ways_are_closed() => {
-                answered.push((turn.confirmed(&task), task));
+                answered.push((turn.confirmed_unless(gap.as_ref(), &task), task));
             }
             State::Confirmed if left.is_online() => {
                 answered.push((turn.returned(&task, Some(suspected_way_in(&left))), task));
             }
             State::Owed if left.is_clear() && was_never_there => {
-                answered.push((turn.confirmed(&task), task));
+                answered.push((turn.confirmed_unless(gap.as_ref(), &task), task));
             }
             // A way in that nobody has used is closed at once.
             State::Confirmed | State::Owed => cuts.push(Cut::new(task, left)),
@@ -214,11 +216,12 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
 }
 
 /// The bindings that were read and are not switched off: they say who passes, and the flight that
-/// blocks does not read them.
-fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> Vec<BindingRow> {
-    let mut bindings = seen.bindings;
+/// blocks does not read them. With them goes whether some may be missing.
+fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> (Vec<BindingRow>, Vec<BrokenOff>) {
+    let (mut bindings, mut unsure) = (seen.bindings, seen.broken_off);
     bindings.retain(|row| !order.bindings.contains(&row.id));
-    bindings
+    unsure.retain(|answer| answer.kind == RowKind::Binding);
+    (bindings, unsure)
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the
@@ -290,7 +293,8 @@ async fn read_back(
                 done.push(cut);
             }
         }
-        let outcome = |cut: &Cut| verdict(turn, cut, &removed, &refusals);
+        let gap = back.gap();
+        let outcome = |cut: &Cut| verdict(turn, cut, &removed, &refusals, gap.as_ref());
         let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;
@@ -314,7 +318,13 @@ async fn read_back(
 /// not fasttracked go through the firewall, which rejects them: they are no access. A router may
 /// give a new one the id of one that was removed, so after some attempts the id is not held against
 /// it.
-fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Refusal]) -> Outcome {
+fn verdict(
+    turn: &Turn<'_>,
+    cut: &Cut,
+    removed: &BTreeSet<RowId>,
+    refusals: &[Refusal],
+    gap: Option<&String>,
+) -> Outcome {
     if cut.live {
         return turn.unconfirmed(&cut.task, LIVE.into(), None);
     }
@@ -325,7 +335,7 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removed: &BTreeSet<RowId>, refusals: &[Re
         .iter()
         .all(|row| !row.fasttrack && (is_patient || !removed.contains(&row.id)));
     if left.is_clear() || left.ways_are_closed() && only_knocking {
-        return turn.confirmed(&cut.task);
+        return turn.confirmed_unless(gap, &cut.task);
     }
     let refusal = refusal_of(left, refusals);
     let is_shut = left.users.is_empty() && left.bindings.is_empty();

@@ -23,6 +23,7 @@ mod reconcile;
 mod restore;
 mod tenure;
 mod turn;
+mod uptime;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};

@@ -114,13 +114,19 @@ impl Reconciler {
             Err(error) => return Ok(self.failed(place, &error)),
         };
         self.not_before = Some(now + place.shared.config.interval);
+        let gap = seen.gap();
         let found = attribute(seen, place.shared.config.comments);
         let keys = keys_of(&found);
         let known = place.shared.store.known(place.router.id, &keys).await?;
-        let reconciliation = sort_out(found, &known, place.shared.config.interval);
+        let mut reconciliation = sort_out(found, &known, place.shared.config.interval);
+        reconciliation.is_partial = gap.is_some();
         let strays = reconciliation.strays.len();
         let recorded = place.shared.store.reconciled(place.fence, &reconciliation);
         place.tell(recorded.await?, strays);
+        if let Some(gap) = gap {
+            self.tell_unread(place, gap);
+            return Ok(Step::Done);
+        }
         *self = Self {
             gap: self.gap,
             ..Self::new(false, jitter)
@@ -157,16 +163,20 @@ impl Reconciler {
     fn failed(&mut self, place: &Place<'_>, error: &GatewayError) -> Step {
         let config = &place.shared.config;
         self.not_before = Some(Instant::now() + stretched(config.reconcile, self.jitter));
+        self.tell_unread(place, error.to_string());
+        match error.kind() {
+            FailureKind::Answered => Step::Done,
+            FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
+        }
+    }
+
+    fn tell_unread(&mut self, place: &Place<'_>, error: String) {
         if !std::mem::replace(&mut self.failing, true) {
             place.shared.record(&Event::Unread {
                 router: place.router.id,
                 name: place.router.name.clone(),
-                error: error.to_string(),
+                error,
             });
-        }
-        match error.kind() {
-            FailureKind::Answered => Step::Done,
-            FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
         }
     }
 }

@@ -19,11 +19,16 @@ use crate::{
 pub(super) struct Slot {
     line: Option<Line>,
     window: usize,
+    dialled: u64,
 }
 
 impl Slot {
     pub(super) fn new(window: usize) -> Self {
-        Self { line: None, window }
+        Self {
+            line: None,
+            window,
+            dialled: 0,
+        }
     }
 
     /// Flies on the connection that there is.
@@ -56,7 +61,7 @@ impl Slot {
                 Err(error) => return Err(error.into()),
             }
         }
-        let line = Line::dial(config, router, self.window).await?;
+        let line = self.dial(config, router).await?;
         self.fly_on(config, line, flight).await?
     }
 
@@ -79,7 +84,7 @@ impl Slot {
                 }
             }
         }
-        let line = Line::dial(config, router, self.window).await?;
+        let line = self.dial(config, router).await?;
         let facts = line.facts.clone();
         self.line = Some(line);
         Ok(facts)
@@ -101,6 +106,30 @@ impl Slot {
 
     pub(super) fn close(&mut self) {
         self.line = None;
+    }
+
+    /// Counts the connections that were made.
+    pub(super) fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
+    /// Waits for the end of the connection that there is, and forgets it.
+    pub(super) async fn hung_up(&mut self) {
+        match &mut self.line {
+            Some(line) => line.client.closed().await,
+            None => std::future::pending().await,
+        }
+        self.line = None;
+    }
+
+    async fn dial(
+        &mut self,
+        config: &GatewayConfig,
+        router: &Router,
+    ) -> Result<Line, GatewayError> {
+        let line = Line::dial(config, router, self.window).await?;
+        self.dialled += 1;
+        Ok(line)
     }
 
     /// Takes the connection if it leads to where `router` is reached now; closes it if not.

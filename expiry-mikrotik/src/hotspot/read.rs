@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use expiry_core::{MacAddr, Query, Username};
+use expiry_core::{MacAddr, Query, RowKind, Username};
 
 use crate::wire::Sentence;
 
@@ -34,6 +34,17 @@ impl Table {
             Self::Cookies => "/ip/hotspot/cookie/print",
             Self::Bindings => "/ip/hotspot/ip-binding/print",
             Self::Connections => "/ip/firewall/connection/print",
+        }
+    }
+
+    pub(crate) fn kind(self) -> RowKind {
+        match self {
+            Self::Users => RowKind::Account,
+            Self::Actives => RowKind::Session,
+            Self::Hosts => RowKind::Host,
+            Self::Cookies => RowKind::Cookie,
+            Self::Bindings => RowKind::Binding,
+            Self::Connections => RowKind::Connection,
         }
     }
 

@@ -181,6 +181,14 @@ impl Simulator {
         self.reset_connections();
     }
 
+    /// Has all connections that exist fall silent, for good: what a client sends is taken by the
+    /// system below, and nobody answers. New connections work.
+    pub fn go_half_open(&mut self) {
+        for session in self.sessions.values_mut() {
+            session.fall_silent();
+        }
+    }
+
     /// Changes what the router is or how it behaves. The seed and the start of the wall clock
     /// are read only at the beginning.
     pub fn configure(&mut self, change: impl FnOnce(&mut SimConfig)) {

@@ -9,6 +9,7 @@ mod mixtures;
 mod outages;
 mod payments;
 mod reconcile;
+mod restarts;
 mod returns;
 mod unregistered;
 mod world;

@@ -33,6 +33,7 @@ type Conn = PgConnection;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
+    include_str!("../../migrations/postgres/0003_booted.sql"),
 ];
 
 /// Events after a place, up to the oldest transaction that is still open: what that one and later

@@ -36,6 +36,7 @@ type Conn = SqliteConnection;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
+    include_str!("../../migrations/sqlite/0003_booted.sql"),
 ];
 
 /// Events after a place. There is one writer at a time, so their numbers are their order.

@@ -186,6 +186,7 @@ impl Play {
             | Event::BrakeEnded { .. }
             | Event::Owned { .. }
             | Event::Disowned { .. }
+            | Event::RouterRestarted { .. }
             | Event::Strays { .. }
             | Event::Unread { .. }
             | Event::Refused { .. }

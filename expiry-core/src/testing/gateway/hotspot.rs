@@ -278,6 +278,7 @@ impl Hotspot {
                             .is_some_and(|c| query.names.iter().any(|name| name.matches(c)))
             }),
             connections: Vec::new(),
+            broken_off: Vec::new(),
         };
         if query.connections {
             let shown = seen.actives.iter().filter_map(|row| row.address);

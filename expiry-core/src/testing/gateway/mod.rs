@@ -11,13 +11,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 pub use hotspot::{Admission, Hotspot};
 
 use crate::{
-    BlockOrder, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, Sighting, UnblockOrder,
+    BlockOrder, BrokenOff, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
+    RouterGateway, RouterId, RowKind, Sighting, UnblockOrder,
 };
 
 /// What goes wrong with a simulated router.
@@ -42,6 +45,8 @@ pub enum Fault {
     NoPermission,
     /// Reads are answered with an error.
     Unreadable,
+    /// Answers with rows of this kind break off after half of them.
+    BreaksOff(RowKind),
     /// Flights neither end nor fail, as no gateway should behave.
     Hang,
 }
@@ -68,6 +73,9 @@ pub enum Flight {
 pub struct SimGateway {
     routers: Mutex<BTreeMap<RouterId, SimHotspot>>,
     latency: Duration,
+    began: Instant,
+    /// How often any connection was lost while nobody used it.
+    hang_ups: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -75,6 +83,9 @@ struct SimHotspot {
     hotspot: Hotspot,
     fault: Fault,
     connected: bool,
+    dialled: u64,
+    /// When it was last started, if it was started anew.
+    booted: Option<Instant>,
     /// What each flight takes beside the latency.
     delay: Duration,
     /// How often all connections were lost at once.
@@ -93,6 +104,8 @@ impl SimGateway {
         Self {
             routers: Mutex::default(),
             latency,
+            began: Instant::now(),
+            hang_ups: watch::Sender::new(0),
         }
     }
 
@@ -107,6 +120,7 @@ impl SimGateway {
         let sim = routers.entry(router).or_default();
         sim.fault = fault;
         sim.connected &= fault != Fault::Down;
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Has each flight to a router take so much longer from now on.
@@ -120,6 +134,8 @@ impl SimGateway {
         let sim = routers.entry(router).or_default();
         sim.lose_connections();
         sim.hotspot.reboot();
+        sim.booted = Some(Instant::now());
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Puts another box in the place of a router: it answers with another serial number.
@@ -129,6 +145,7 @@ impl SimGateway {
         sim.lose_connections();
         sim.swaps += 1;
         sim.hotspot = hotspot;
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Runs `hook` in the middle of every flight to a router, after its writes and before its
@@ -193,6 +210,7 @@ impl SimGateway {
                 | Fault::LostAnswers
                 | Fault::LostResults
                 | Fault::Ignored
+                | Fault::BreaksOff(_)
                 | Fault::NoPermission => {
                     let right_box = check_box(router, sim.swaps);
                     if !dials && (!sim.connected || right_box.is_err()) {
@@ -202,6 +220,7 @@ impl SimGateway {
                         });
                     }
                     right_box?;
+                    sim.dialled += u64::from(!sim.connected);
                     sim.connected = true;
                     if !matches!(sim.fault, Fault::NoPermission | Fault::Ignored) {
                         write(&mut sim.hotspot);
@@ -230,6 +249,26 @@ impl SimGateway {
         })
     }
 
+    fn break_off(&self, router: RouterId, seen: &mut Sighting) {
+        let fault = self.lock().entry(router).or_default().fault;
+        let Fault::BreaksOff(kind) = fault else {
+            return;
+        };
+        match kind {
+            RowKind::Account => halve(&mut seen.users),
+            RowKind::Session => halve(&mut seen.actives),
+            RowKind::Host => halve(&mut seen.hosts),
+            RowKind::Cookie => halve(&mut seen.cookies),
+            RowKind::Binding => halve(&mut seen.bindings),
+            RowKind::Connection => halve(&mut seen.connections),
+        }
+        seen.break_off([BrokenOff {
+            kind,
+            command: format!("{kind:?}/print"),
+            message: "no such item (4)".into(),
+        }]);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RouterId, SimHotspot>> {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,6 +279,21 @@ impl SimHotspot {
         self.connected = false;
         self.losses += 1;
     }
+}
+
+fn halve<T>(rows: &mut Vec<T>) {
+    rows.truncate(rows.len() / 2);
+}
+
+/// What a router prints that was started at `booted`, or else a good day before the simulation.
+fn uptime(booted: Option<Instant>, began: Instant) -> String {
+    let seconds = match booted {
+        Some(booted) => booted.elapsed().as_secs(),
+        None => 93_784 + began.elapsed().as_secs(),
+    };
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (hours, rest) = (rest / 3_600, rest % 3_600);
+    format!("{days}d{hours:02}:{:02}:{:02}", rest / 60, rest % 60)
 }
 
 fn hardware(router: &Router, swaps: i64) -> Hardware {
@@ -275,10 +329,11 @@ fn refusals<'a>(refused: bool, rows: impl IntoIterator<Item = &'a crate::RowId>)
 #[async_trait]
 impl RouterGateway for SimGateway {
     async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        let flown = self
+        let (mut seen, _) = self
             .fly(router, Flight::Look, |_| {}, |hotspot| hotspot.read(query))
             .await?;
-        Ok(flown.0)
+        self.break_off(router.id, &mut seen);
+        Ok(seen)
     }
 
     async fn block(
@@ -310,7 +365,8 @@ impl RouterGateway for SimGateway {
                 ..seen
             }
         };
-        let (seen, refused) = self.fly(router, Flight::Block, write, read).await?;
+        let (mut seen, refused) = self.fly(router, Flight::Block, write, read).await?;
+        self.break_off(router.id, &mut seen);
         let rows = order
             .users
             .iter()
@@ -366,25 +422,46 @@ impl RouterGateway for SimGateway {
     }
 
     async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        Ok(self
+        let (mut seen, _) = self
             .fly(router, Flight::Sessions, |_| {}, Hotspot::read_sessions)
-            .await?
-            .0)
+            .await?;
+        self.break_off(router.id, &mut seen);
+        Ok(seen)
     }
 
     async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
-        let swaps = self.lock().entry(router.id).or_default().swaps;
+        let (swaps, booted) = {
+            let mut routers = self.lock();
+            let sim = routers.entry(router.id).or_default();
+            (sim.swaps, sim.booted)
+        };
         Ok(RouterFacts {
             hardware: hardware(router, swaps),
             version: Some("7.18.2 (stable)".into()),
             board: Some("simulated".into()),
-            uptime: Some("1d02:03:04".into()),
+            uptime: Some(uptime(booted, self.began)),
             clock: None,
         })
     }
 
     async fn close(&self, router: RouterId) {
         self.lock().entry(router).or_default().connected = false;
+    }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.lock().entry(router).or_default().dialled
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        let mut hang_ups = self.hang_ups.subscribe();
+        if self.lock().entry(router).or_default().connected {
+            while hang_ups.changed().await.is_ok() {
+                if !self.lock().entry(router).or_default().connected {
+                    return;
+                }
+            }
+        }
+        std::future::pending().await
     }
 }

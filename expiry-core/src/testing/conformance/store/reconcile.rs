@@ -139,6 +139,7 @@ pub async fn r9_a_way_in_that_nobody_uses_is_owed_and_no_return(store: Arc<dyn S
             on: on.iter().cloned().collect(),
             strays: Vec::new(),
             pace: HOUR,
+            is_partial: false,
         };
         ok(world.reconciled(&fence, &reconciliation).await).found
     };
@@ -493,6 +494,7 @@ pub async fn r8_an_old_epoch_records_no_reading(store: Arc<dyn Store>) {
         on: [(by_name("s"), Some(WayIn::Account))].into(),
         strays: vec![stray("x", 1)],
         pace: HOUR,
+        is_partial: false,
     };
 
     assert_refused!(
@@ -559,6 +561,7 @@ pub(super) async fn record(
             .collect(),
         strays: strays.to_vec(),
         pace: HOUR,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &reconciliation).await)
 }
