@@ -30,6 +30,23 @@ impl fmt::Display for RowId {
     }
 }
 
+/// The kind of a row. An id names a row of one kind only: other kinds use the same ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKind {
+    /// A local account.
+    Account,
+    /// An authenticated session.
+    Session,
+    /// A device that was seen.
+    Host,
+    /// A re-login token.
+    Cookie,
+    /// An IP binding.
+    Binding,
+    /// A tracked connection.
+    Connection,
+}
+
 /// A row of `/ip/hotspot/user`: a local account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow {
@@ -196,23 +213,6 @@ impl Sighting {
         let all: Vec<_> = answers.into_iter().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
-}
-
-/// A kind of row that a router keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowKind {
-    /// A local account.
-    Account,
-    /// An authenticated session.
-    Session,
-    /// A device that was seen.
-    Host,
-    /// A token that logs a device in again.
-    Cookie,
-    /// An IP binding.
-    Binding,
-    /// A tracked connection.
-    Connection,
 }
 
 /// An answer that the router ended with an error, after some of its rows or none, however often it

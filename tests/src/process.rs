@@ -1,7 +1,9 @@
 //! The `expiry` binary as a user runs it.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -292,6 +294,9 @@ fn build(package: &str, name: &str) -> PathBuf {
     build.args(["build", "--quiet", "--locked", "-p", package, "--bin", name]);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     build.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_test(name)) {
+        build.env_remove(name);
+    }
     if profile.ends_with("release") {
         build.arg("--release");
     }
@@ -300,4 +305,21 @@ fn build(package: &str, name: &str) -> PathBuf {
         "{name} cannot be built"
     );
     profile.join(name)
+}
+
+/// Cargo tells a test which package it belongs to. Passed on, that would have crates built anew whose
+/// build scripts watch it, each time by the other side.
+fn is_of_this_test(variable: &OsStr) -> bool {
+    let name = variable.as_encoded_bytes();
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix.as_bytes()))
+        || ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR"]
+            .iter()
+            .any(|own| name == own.as_bytes())
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{Query, Router, RouterFacts, RouterId, RowId, Sighting};
+use crate::{Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting};
 
 /// What to switch off before sessions are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct UnblockOrder {
 /// A single write that the router refused. That a row is gone already is no refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// The kind of the row that was to be written.
+    pub kind: RowKind,
     /// The row that was to be written.
     pub row: RowId,
     /// What the router said.

@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::turn::{Touched, Turn, TurnError};
+use super::{
+    removals::Removals,
+    turn::{Touched, Turn, TurnError},
+};
 use crate::{
     ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
     Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
@@ -78,6 +81,24 @@ impl Cut {
                 .iter()
                 .any(|row| hosts.contains(&row.id))
     }
+
+    /// Finds why a row of the target is still there, if the router said so. A session under the id
+    /// of one that was refused may be a new one: the id is its address.
+    fn refusal<'a>(&self, refusals: &'a [Refusal]) -> Option<&'a str> {
+        let left = &self.left;
+        let is_old = |row: &&ActiveRow| self.dropped.0.iter().any(|old| row.continues(old));
+        let rows = (left.users.iter().map(|row| (RowKind::Account, &row.id)))
+            .chain(left.cookies.iter().map(|row| (RowKind::Cookie, &row.id)))
+            .chain(left.bindings.iter().map(|row| (RowKind::Binding, &row.id)))
+            .chain(left.open_hosts.iter().map(|row| (RowKind::Host, &row.id)));
+        let sessions = left.actives.iter().filter(is_old);
+        let rows: BTreeSet<_> = rows
+            .chain(sessions.map(|row| (RowKind::Session, &row.id)))
+            .collect();
+        let mut refusals = refusals.iter();
+        let refusal = refusals.find(|refusal| rows.contains(&(refusal.kind, &refusal.row)))?;
+        Some(&refusal.message)
+    }
 }
 
 /// Cuts: look (already done), intend, block, drop, read back, record.
@@ -135,8 +156,11 @@ pub(super) async fn run(
         cut.note_drop();
     }
     let order = drop_order(cuts.iter().map(|cut| &cut.left));
-    refusals.extend(drop_rows(turn, &order).await?);
-    read_back(turn, cuts, order, refusals, touched).await
+    let mut removals = Removals::default();
+    let refused = drop_rows(turn, &order).await?;
+    removals.note(connections(&cuts), &refused);
+    refusals.extend(refused);
+    read_back(turn, cuts, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -259,11 +283,10 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
-    dropped: DropOrder,
-    mut refusals: Vec<Refusal>,
+    mut removals: Removals,
+    refusals: Vec<Refusal>,
     touched: &mut Touched,
 ) -> Result<(), TurnError> {
-    let mut removed: BTreeSet<RowId> = dropped.connections.into_iter().collect();
     for round in 1.. {
         if cuts.is_empty() {
             break;
@@ -294,19 +317,18 @@ async fn read_back(
             }
         }
         let gap = back.gap();
-        let outcome = |cut: &Cut| verdict(turn, cut, &removed, &refusals, gap.as_ref());
+        let outcome = |cut: &Cut| verdict(turn, cut, &removals, &refusals, gap.as_ref());
         let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;
         let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
         retain(&mut cuts, &standing);
-        let connections = drop_order(cuts.iter().map(|cut| &cut.left)).connections;
-        removed.extend(connections.iter().cloned());
         let order = DropOrder {
-            connections,
+            connections: drop_order(cuts.iter().map(|cut| &cut.left)).connections,
             ..DropOrder::default()
         };
-        refusals.extend(drop_rows(turn, &order).await?);
+        let refused = drop_rows(turn, &order).await?;
+        removals.note(connections(&cuts), &refused);
     }
     Ok(())
 }
@@ -317,11 +339,11 @@ async fn read_back(
 /// connection. Once every way in is closed, connections that appeared after each removal and are
 /// not fasttracked go through the firewall, which rejects them: they are no access. A router may
 /// give a new one the id of one that was removed, so after some attempts the id is not held against
-/// it.
+/// it. A row that the router refused to remove is the old one, however often it was tried.
 fn verdict(
     turn: &Turn<'_>,
     cut: &Cut,
-    removed: &BTreeSet<RowId>,
+    removals: &Removals,
     refusals: &[Refusal],
     gap: Option<&String>,
 ) -> Outcome {
@@ -330,36 +352,29 @@ fn verdict(
     }
     let left = &cut.left;
     let is_patient = cut.task.progress.attempts >= KNOCKS;
-    let only_knocking = left
-        .connections
-        .iter()
-        .all(|row| !row.fasttrack && (is_patient || !removed.contains(&row.id)));
+    let is_knock = |row: &ConnectionRow| {
+        !row.fasttrack && removals.refusal(row).is_none() && (is_patient || !removals.include(row))
+    };
+    let only_knocking = left.connections.iter().all(is_knock);
     if left.is_clear() || left.ways_are_closed() && only_knocking {
         return turn.confirmed_unless(gap, &cut.task);
     }
-    let refusal = refusal_of(left, refusals);
+    let refused = cut.refusal(refusals);
     let is_shut = left.users.is_empty() && left.bindings.is_empty();
-    if left.is_online() && is_shut && refusal.is_none() && !cut.was_not_dropped() {
+    if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));
     }
-    let error = match refusal {
+    let of_connection = || {
+        let mut rows = left.connections.iter();
+        rows.find_map(|row| removals.refusal(row))
+    };
+    let error = match refused.or_else(of_connection) {
         Some(message) => format!("{}; the router refused: {message}", left.describe()),
         None => left.describe(),
     };
     turn.unconfirmed(&cut.task, error, Some(left.is_online()))
 }
 
-/// Finds why a row of the target is still there, if the router said so.
-fn refusal_of<'a>(left: &Leftovers, refusals: &'a [Refusal]) -> Option<&'a str> {
-    let rows = left.users.iter().map(|row| &row.id);
-    let rows = rows.chain(left.cookies.iter().map(|row| &row.id));
-    let rows = rows.chain(left.bindings.iter().map(|row| &row.id));
-    let rows = rows.chain(left.actives.iter().map(|row| &row.id));
-    let rows: BTreeSet<_> = rows
-        .chain(left.open_hosts.iter().map(|row| &row.id))
-        .collect();
-    let refusal = refusals
-        .iter()
-        .find(|refusal| rows.contains(&refusal.row))?;
-    Some(&refusal.message)
+fn connections(cuts: &[Cut]) -> impl Iterator<Item = &ConnectionRow> {
+    cuts.iter().flat_map(|cut| &cut.left.connections)
 }

@@ -20,6 +20,7 @@ mod planner;
 mod progress;
 mod prune;
 mod reconcile;
+mod removals;
 mod restore;
 mod tenure;
 mod turn;

@@ -291,3 +291,68 @@ async fn r2_a_watcher_killed_at_any_flight_leaves_the_cut_owed() {
         second.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r2_a_connection_that_the_router_refuses_to_remove_keeps_its_cut_owed() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    world.gateway.with(router.id, |hotspot| {
+        let rows = hotspot.connections.values();
+        assert!(rows.clone().all(|row| !row.fasttrack));
+        hotspot.stuck = rows.map(|row| row.id.clone()).collect();
+        assert!(!hotspot.stuck.is_empty());
+    });
+    let running = world.start();
+
+    sleep(60 * SECOND).await;
+
+    assert_eq!(world.events.count(is_cut), 0);
+    let status = world.store.status(10).await.expect("status");
+    let error = status.owed[0].last_error.as_deref().expect("an error");
+    assert!(error.contains("1 × connection"), "{error}");
+    assert!(error.contains("refused: action failed (6)"), "{error}");
+    world
+        .gateway
+        .with(router.id, |hotspot| hotspot.stuck.clear());
+    world.cut(10 * SECOND).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_whatever_row_a_router_refuses_to_write_its_words_are_told() {
+    for table in ["user", "active", "host", "cookie", "binding"] {
+        let world = World::new();
+        let router = world.router("r1").await;
+        let by = match table {
+            "binding" => Admission::Bypass,
+            _ => Admission::Account,
+        };
+        world.subscriber(&router, 1, 5 * SECOND, by).await;
+        world.gateway.with(router.id, |hotspot| {
+            hotspot.stuck = match table {
+                "user" => hotspot.users.keys().cloned().collect(),
+                "active" => hotspot.actives.keys().cloned().collect(),
+                "host" => hotspot.hosts.keys().cloned().collect(),
+                "cookie" => hotspot.cookies.keys().cloned().collect(),
+                _ => hotspot.bindings.keys().cloned().collect(),
+            };
+            if table == "active" {
+                // Otherwise its session ends with it.
+                hotspot.stuck.extend(hotspot.hosts.keys().cloned());
+            }
+        });
+        let running = world.start();
+        sleep(30 * SECOND).await;
+        let status = world.store.status(10).await.expect("status");
+        let error = status.owed.first().and_then(|row| row.last_error.clone());
+        let is_told = error
+            .as_deref()
+            .is_some_and(|error| error.contains("refused: action failed (6)"));
+        // A host without a session passes nothing, whether its row is there or not.
+        assert_eq!(is_told, table != "host", "{table}: {error:?}");
+        running.stop().await;
+    }
+}

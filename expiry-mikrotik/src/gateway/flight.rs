@@ -155,6 +155,7 @@ impl Flight<'_> {
         let refused = answered.filter_map(|(write, answer)| {
             let trap = answer.err().filter(|trap| !trap.is_missing_item())?;
             Some(Refusal {
+                kind: write.kind,
                 row: write.row.clone(),
                 message: trap.message,
             })

@@ -1,4 +1,4 @@
-use expiry_core::{BlockOrder, DropOrder, RowId, UnblockOrder};
+use expiry_core::{BlockOrder, DropOrder, RowId, RowKind, UnblockOrder};
 
 use crate::wire::Sentence;
 
@@ -6,13 +6,15 @@ use crate::wire::Sentence;
 /// without an id with success.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
+    pub(crate) kind: RowKind,
     pub(crate) row: RowId,
     pub(crate) command: Sentence,
 }
 
 impl Write {
-    fn new(command: &str, row: &RowId) -> Self {
+    fn new(kind: RowKind, command: &str, row: &RowId) -> Self {
         Self {
+            kind,
             row: row.clone(),
             command: Sentence::new(command).attribute(".id", row.as_str()),
         }
@@ -30,7 +32,7 @@ pub(crate) fn block(order: &BlockOrder) -> Vec<Write> {
     let cookies = order
         .cookies
         .iter()
-        .map(|row| Write::new("/ip/hotspot/cookie/remove", row));
+        .map(|row| Write::new(RowKind::Cookie, "/ip/hotspot/cookie/remove", row));
     let bindings = order.bindings.iter().map(|row| set_binding(row, "yes"));
     users.chain(bindings).chain(cookies).collect()
 }
@@ -38,13 +40,21 @@ pub(crate) fn block(order: &BlockOrder) -> Vec<Write> {
 /// Removes sessions, then hosts, then connections.
 pub(crate) fn drop_rows(order: &DropOrder) -> Vec<Write> {
     let removals = [
-        ("/ip/hotspot/active/remove", &order.actives),
-        ("/ip/hotspot/host/remove", &order.hosts),
-        ("/ip/firewall/connection/remove", &order.connections),
+        (
+            RowKind::Session,
+            "/ip/hotspot/active/remove",
+            &order.actives,
+        ),
+        (RowKind::Host, "/ip/hotspot/host/remove", &order.hosts),
+        (
+            RowKind::Connection,
+            "/ip/firewall/connection/remove",
+            &order.connections,
+        ),
     ];
-    let all = removals
-        .into_iter()
-        .flat_map(|(command, rows)| rows.iter().map(move |row| Write::new(command, row)));
+    let all = removals.into_iter().flat_map(|(kind, command, rows)| {
+        rows.iter().map(move |row| Write::new(kind, command, row))
+    });
     all.collect()
 }
 
@@ -56,9 +66,9 @@ pub(crate) fn unblock(order: &UnblockOrder) -> Vec<Write> {
 }
 
 fn set_user(row: &RowId, disabled: &str) -> Write {
-    Write::new("/ip/hotspot/user/set", row).disabled(disabled)
+    Write::new(RowKind::Account, "/ip/hotspot/user/set", row).disabled(disabled)
 }
 
 fn set_binding(row: &RowId, disabled: &str) -> Write {
-    Write::new("/ip/hotspot/ip-binding/set", row).disabled(disabled)
+    Write::new(RowKind::Binding, "/ip/hotspot/ip-binding/set", row).disabled(disabled)
 }

@@ -178,7 +178,12 @@ impl Simulator {
     pub fn reboot(&mut self) {
         self.booted_at = self.hotspot.now;
         self.hotspot.reboot();
-        self.reset_connections();
+        // Of those on which nothing passes any more nobody is told.
+        let open = self.sessions.iter().filter(|(_, session)| !session.is_silent());
+        let open: Vec<_> = open.map(|(conn, _)| *conn).collect();
+        for conn in open {
+            self.with_session(conn, Session::reset);
+        }
     }
 
     /// Has all connections that exist fall silent, for good: what a client sends is taken by the

@@ -240,3 +240,55 @@ async fn r2_a_table_that_always_breaks_off_is_told_and_confirms_nothing(
     assert!(scene.is_off());
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r2_a_cut_is_owed_while_the_router_refuses_to_remove_a_connection() {
+    let world = World::new();
+    let site = world.site("struck").await;
+    let person = world.person(&site, 1, Way::Account, DEADLINE).await;
+    let running = world.start();
+    world.reach(SHORTLY_BEFORE).await;
+    site.with(|sim| {
+        // A flow on which nothing is sent stays in the table after its session.
+        sim.set_client_on(person.client, false);
+        let refused = Fault::Refuse(trap("action failed (6)"));
+        sim.inject(FaultRule::on("/ip/firewall/connection/remove", refused));
+    });
+    world.reach(60 * SECOND).await;
+    assert_eq!(world.events.count(is_cut_on(site.router.id)), 0);
+    let status = world.store.status(10).await.expect("status");
+    let error = status.owed[0].last_error.as_deref().expect("an error");
+    assert!(error.contains("3 × connection"), "{error}");
+    assert!(
+        error.contains("the router refused: action failed (6)"),
+        "{error}"
+    );
+    site.with(Simulator::clear_faults);
+    world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
+    assert!(site.with(|sim| sim.table("/ip/firewall/connection").is_empty()));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_gone_before_it_is_removed_is_no_refusal() {
+    let world = World::new();
+    let site = world.site("struck").await;
+    world.person(&site, 1, Way::Fasttrack, DEADLINE).await;
+    let running = world.start();
+    world.reach(SHORTLY_BEFORE).await;
+    let gone = Fault::Refuse(trap("no such item (4)"));
+    site.with(|sim| {
+        let rule = FaultRule::on("/ip/firewall/connection/remove", gone);
+        sim.inject(rule.times(3));
+    });
+    let lag = world
+        .events
+        .wait_for_cuts(20 * SECOND, 1, is_cut_on(site.router.id))
+        .await[0]
+        .0;
+    assert!(lag < SECOND, "it is removed in the same attempt: {lag:?}");
+    running.stop().await;
+}

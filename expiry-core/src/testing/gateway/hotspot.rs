@@ -43,6 +43,8 @@ pub struct Hotspot {
     moving: BTreeMap<MacAddr, (Option<String>, Instant)>,
     /// Whether devices that are refused otherwise get a trial session.
     pub trial: bool,
+    /// Rows that the router refuses to change or remove, whatever table they are of.
+    pub stuck: BTreeSet<RowId>,
 }
 
 #[derive(Clone, Debug)]
@@ -209,6 +211,9 @@ impl Hotspot {
     }
 
     pub(super) fn disable_user(&mut self, id: &RowId, disabled: bool) {
+        if self.stuck.contains(id) {
+            return;
+        }
         if let Some(row) = self.users.get_mut(id) {
             row.disabled = disabled;
         }
@@ -216,6 +221,9 @@ impl Hotspot {
     }
 
     pub(super) fn disable_binding(&mut self, id: &RowId, disabled: bool) {
+        if self.stuck.contains(id) {
+            return;
+        }
         if let Some(row) = self.bindings.get_mut(id) {
             row.disabled = disabled;
         }
@@ -223,10 +231,16 @@ impl Hotspot {
     }
 
     pub(super) fn remove_cookie(&mut self, id: &RowId) {
+        if self.stuck.contains(id) {
+            return;
+        }
         self.cookies.remove(id);
     }
 
     pub(super) fn remove_active(&mut self, id: &RowId) {
+        if self.stuck.contains(id) {
+            return;
+        }
         if let Some(active) = self.actives.remove(id) {
             let host = self.hosts.values_mut().find(|row| row.mac == active.mac);
             if let Some(host) = host {
@@ -238,6 +252,9 @@ impl Hotspot {
     }
 
     pub(super) fn remove_host(&mut self, id: &RowId) {
+        if self.stuck.contains(id) {
+            return;
+        }
         if let Some(host) = self.hosts.remove(id) {
             self.actives.retain(|_, row| row.mac != host.mac);
             self.end_tracked(host.address);
@@ -246,6 +263,9 @@ impl Hotspot {
     }
 
     pub(super) fn remove_connection(&mut self, id: &RowId) {
+        if self.stuck.contains(id) {
+            return;
+        }
         self.connections.remove(id);
         self.admit();
     }
@@ -448,8 +468,11 @@ impl Hotspot {
     }
 
     fn end_tracked(&mut self, address: Option<IpAddr>) {
+        let stuck = &self.stuck;
         let ends = |row: &ConnectionRow| {
-            !row.fasttrack && address.is_some_and(|address| row.addresses.contains(&address))
+            !row.fasttrack
+                && !stuck.contains(&row.id)
+                && address.is_some_and(|address| row.addresses.contains(&address))
         };
         self.connections.retain(|_, row| !ends(row));
     }

@@ -5,7 +5,7 @@ mod hotspot;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,7 +20,7 @@ pub use hotspot::{Admission, Hotspot};
 
 use crate::{
     BlockOrder, BrokenOff, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RowKind, Sighting, UnblockOrder,
+    RouterGateway, RouterId, RowId, RowKind, Sighting, UnblockOrder,
 };
 
 /// What goes wrong with a simulated router.
@@ -96,6 +96,14 @@ struct SimHotspot {
     hook: Option<Hook>,
 }
 
+/// What a router refused to write.
+struct Refused {
+    /// Everything: the account lacks a permission.
+    all: bool,
+    /// These rows.
+    rows: BTreeSet<RowId>,
+}
+
 type Hook = Box<dyn FnMut(Flight, &mut Hotspot) + Send>;
 
 impl SimGateway {
@@ -169,14 +177,14 @@ impl SimGateway {
         flight: Flight,
         write: impl FnOnce(&mut Hotspot),
         read: impl FnOnce(&Hotspot) -> R,
-    ) -> Result<(R, bool), GatewayError> {
+    ) -> Result<(R, Refused), GatewayError> {
         let (losses, latency) = {
             let mut routers = self.lock();
             let sim = routers.entry(router.id).or_default();
             (sim.losses, self.latency + sim.delay)
         };
         sleep(latency / 2).await;
-        let (result, fault) = {
+        let (result, fault, stuck) = {
             let mut routers = self.lock();
             let sim = routers.entry(router.id).or_default();
             sim.flights.push(flight);
@@ -205,7 +213,7 @@ impl SimGateway {
                         message: "no such command prefix".into(),
                     });
                 }
-                Fault::BlackHole | Fault::Hang => (None, sim.fault),
+                Fault::BlackHole | Fault::Hang => (None, sim.fault, BTreeSet::new()),
                 Fault::None
                 | Fault::LostAnswers
                 | Fault::LostResults
@@ -231,7 +239,11 @@ impl SimGateway {
                     let result = read(&sim.hotspot);
                     let is_lost = sim.fault == Fault::LostAnswers
                         || sim.fault == Fault::LostResults && !dials;
-                    ((!is_lost).then_some(result), sim.fault)
+                    (
+                        (!is_lost).then_some(result),
+                        sim.fault,
+                        sim.hotspot.stuck.clone(),
+                    )
                 }
             }
         };
@@ -240,7 +252,11 @@ impl SimGateway {
         }
         sleep(latency / 2).await;
         if let Some(result) = result {
-            return Ok((result, fault == Fault::NoPermission));
+            let refused = Refused {
+                all: fault == Fault::NoPermission,
+                rows: stuck,
+            };
+            return Ok((result, refused));
         }
         sleep(Duration::from_secs(5)).await;
         self.lock().entry(router.id).or_default().connected = false;
@@ -316,12 +332,26 @@ fn check_box(router: &Router, swaps: i64) -> Result<(), GatewayError> {
     }
 }
 
-fn refusals<'a>(refused: bool, rows: impl IntoIterator<Item = &'a crate::RowId>) -> Vec<Refusal> {
-    let message = "not enough permissions (9)";
-    let rows = rows.into_iter().filter(|_| refused);
-    rows.map(|row| Refusal {
-        row: row.clone(),
-        message: message.into(),
+/// The rows of a flight that the router refused to write.
+fn refusals<'a>(
+    refused: &Refused,
+    rows: impl IntoIterator<Item = (RowKind, &'a Vec<RowId>)>,
+) -> Vec<Refusal> {
+    let rows = rows
+        .into_iter()
+        .flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)));
+    let message = |row| {
+        if refused.all {
+            return Some("not enough permissions (9)");
+        }
+        refused.rows.contains(row).then_some("action failed (6)")
+    };
+    rows.filter_map(|(kind, row)| {
+        Some(Refusal {
+            kind,
+            row: row.clone(),
+            message: message(row)?.into(),
+        })
     })
     .collect()
 }
@@ -367,12 +397,12 @@ impl RouterGateway for SimGateway {
         };
         let (mut seen, refused) = self.fly(router, Flight::Block, write, read).await?;
         self.break_off(router.id, &mut seen);
-        let rows = order
-            .users
-            .iter()
-            .chain(&order.cookies)
-            .chain(&order.bindings);
-        Ok((seen, refusals(refused, rows)))
+        let rows = [
+            (RowKind::Account, &order.users),
+            (RowKind::Cookie, &order.cookies),
+            (RowKind::Binding, &order.bindings),
+        ];
+        Ok((seen, refusals(&refused, rows)))
     }
 
     async fn drop_rows(
@@ -392,14 +422,12 @@ impl RouterGateway for SimGateway {
                 .for_each(|id| hotspot.remove_connection(id));
         };
         let ((), refused) = self.fly(router, Flight::Drop, write, |_| ()).await?;
-        Ok(refusals(
-            refused,
-            order
-                .actives
-                .iter()
-                .chain(&order.hosts)
-                .chain(&order.connections),
-        ))
+        let rows = [
+            (RowKind::Session, &order.actives),
+            (RowKind::Host, &order.hosts),
+            (RowKind::Connection, &order.connections),
+        ];
+        Ok(refusals(&refused, rows))
     }
 
     async fn unblock(
@@ -418,7 +446,11 @@ impl RouterGateway for SimGateway {
                 .for_each(|id| hotspot.disable_binding(id, false));
         };
         let ((), refused) = self.fly(router, Flight::Unblock, write, |_| ()).await?;
-        Ok(refusals(refused, order.users.iter().chain(&order.bindings)))
+        let rows = [
+            (RowKind::Account, &order.users),
+            (RowKind::Binding, &order.bindings),
+        ];
+        Ok(refusals(&refused, rows))
     }
 
     async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use expiry_core::{
-    ActiveRow, BindingKind, BlockOrder, DropOrder, Refusal, RouterGateway, UnblockOrder,
+    ActiveRow, BindingKind, BlockOrder, DropOrder, Refusal, RouterGateway, RowKind, UnblockOrder,
 };
 
 use super::*;
@@ -146,6 +146,7 @@ async fn r6_a_block_disables_and_removes_and_reads_in_one_flight() {
     let (blocked, ()) = tokio::join!(gateway.block(&router, &order, &query), play);
     let (seen, refusals) = blocked.expect("a good answer");
     let refusal = Refusal {
+        kind: RowKind::Account,
         row: id("*1"),
         message: "not enough permissions (9)".into(),
     };

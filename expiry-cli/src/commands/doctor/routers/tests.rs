@@ -1,4 +1,6 @@
-use expiry_core::{Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, Sighting};
+use expiry_core::{
+    Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, RowKind, Sighting,
+};
 
 use super::*;
 use crate::{commands::doctor::check::State, output::Output};
@@ -113,6 +115,7 @@ async fn an_account_that_may_not_write_is_found_out_without_a_cut() {
     let mut gateway = MockRouterGateway::new();
     gateway.expect_drop_rows().returning(|_, order| {
         Ok(vec![Refusal {
+            kind: RowKind::Session,
             row: order.actives[0].clone(),
             message: "not enough permissions (9)".into(),
         }])
