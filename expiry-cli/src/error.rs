@@ -228,12 +228,15 @@ fn store_exit_code(error: &StoreError) -> u8 {
         StoreError::Open { .. }
         | StoreError::SchemaTooNew { .. }
         | StoreError::SchemaTooOld { .. }
+        | StoreError::SchemaUnknown(_)
         | StoreError::Key(_)
         | StoreError::Missing(_)
         | StoreError::Conflict(_) => USAGE,
-        StoreError::Unavailable(_) | StoreError::Corrupt { .. } | StoreError::NotOwner(_) | _ => {
-            FAILED
-        }
+        StoreError::Unavailable(_)
+        | StoreError::Refused(_)
+        | StoreError::Corrupt { .. }
+        | StoreError::NotOwner(_)
+        | _ => FAILED,
     }
 }
 

@@ -131,6 +131,8 @@ impl Problem {
             StoreError::Corrupt { .. }
             | StoreError::SchemaTooNew { .. }
             | StoreError::SchemaTooOld { .. }
+            | StoreError::SchemaUnknown(_)
+            | StoreError::Refused(_)
             | StoreError::Open { .. }
             | StoreError::Key(_)
             | StoreError::Rows(_)

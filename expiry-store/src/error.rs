@@ -47,8 +47,9 @@ impl From<Fault> for StoreError {
     }
 }
 
-/// A value of the wrong type is damage. All else may be over at the next try: a connection that
-/// broke, a server that restarts, a lock that others hold, a disk that is full.
+/// A value of the wrong type is damage, and so is a column that is not there. What the database
+/// forbids stays so until somebody allows it. All else may be over at the next try: a connection
+/// that broke, a server that restarts, a lock that others hold, a disk that is full.
 fn from_driver(error: sqlx::Error) -> StoreError {
     if let sqlx::Error::ColumnDecode { index, source } = error {
         return StoreError::Corrupt {
@@ -67,6 +68,32 @@ fn from_driver(error: sqlx::Error) -> StoreError {
             key: "any".into(),
             source: Box::new(error),
         },
+        // PostgreSQL: no such column, no such table.
+        Some("42703" | "42P01") => StoreError::SchemaUnknown(told(&error)),
+        // SQLite says the same by its general code, and in words.
+        Some("1") if told(&error).starts_with("no such ") => {
+            StoreError::SchemaUnknown(told(&error))
+        }
+        Some("42501") => StoreError::Refused(permission(&told(&error))),
         _ => StoreError::Unavailable(Box::new(error)),
+    }
+}
+
+/// Names the right that is missing.
+fn permission(told: &str) -> String {
+    let grant = if told.contains("for database") {
+        "`GRANT CREATE ON DATABASE <database> TO <role>`, or make the schema `expiry` for it"
+    } else {
+        "`GRANT USAGE ON SCHEMA expiry TO <role>` and `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL \
+         TABLES IN SCHEMA expiry TO <role>`"
+    };
+    format!("{told}: have the owner run {grant}")
+}
+
+/// What the database itself said, without what the driver puts around it.
+fn told(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => error.message().into(),
+        None => error.to_string(),
     }
 }

@@ -1,5 +1,7 @@
 //! Which version of the schema a database has, and what that means.
 
+use std::collections::BTreeSet;
+
 use expiry_core::StoreError;
 
 /// What a migration did.
@@ -52,5 +54,91 @@ pub(crate) fn start(
             Err(StoreError::SchemaTooOld { found, needed })
         }
         (Found::Version(found), _) => Ok(found),
+    }
+}
+
+/// How many differences are named.
+const NAMED: usize = 4;
+
+/// Compares what is in a database of version `version` with what the steps up to that version make.
+/// `shape` has a line for each column (`table.column type`) and for each unique index. Of what is
+/// found besides, only a column counts that each new row would have to fill.
+pub(crate) fn compare(
+    version: i64,
+    shape: &str,
+    found: &[(String, bool)],
+) -> Result<(), StoreError> {
+    let expected: BTreeSet<&str> = shape.lines().collect();
+    let tables: BTreeSet<_> = expected.iter().filter_map(|item| table(item)).collect();
+    let present: BTreeSet<_> = found.iter().map(|(item, _)| item.as_str()).collect();
+    let missing = expected.difference(&present).map(|item| ("no", *item));
+    let foreign = found.iter().filter(|(item, must_be_filled)| {
+        *must_be_filled
+            && !expected.contains(item.as_str())
+            && table(item).is_some_and(|table| tables.contains(table))
+    });
+    let foreign = foreign.map(|(item, _)| ("a foreign", item.as_str()));
+    let mut differences: Vec<_> = missing
+        .chain(foreign)
+        .map(|(what, item)| format!("{what} `{item}`"))
+        .collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let more = differences.len().saturating_sub(NAMED);
+    differences.truncate(NAMED);
+    if more > 0 {
+        differences.push(format!("{more} more differences"));
+    }
+    let differences = differences.join(", ");
+    Err(StoreError::SchemaUnknown(format!(
+        "it says version {version}, but has {differences}"
+    )))
+}
+
+fn table(item: &str) -> Option<&str> {
+    item.split_once('.').map(|(table, _)| table)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const SHAPE: &str = "router.id bigint\nrouter.port bigint\nunique index router_address\n";
+
+    #[rstest]
+    #[case::as_made(&["router.id bigint", "router.port bigint", "unique index router_address"], "")]
+    #[case::a_table_beside(
+        &["router.id bigint", "router.port bigint", "unique index router_address", "x.y! text"],
+        ""
+    )]
+    #[case::a_column_that_may_stay_empty(
+        &["router.id bigint", "router.port bigint", "unique index router_address", "router.a text"],
+        ""
+    )]
+    #[case::a_column_to_fill(
+        &["router.id bigint", "router.port bigint", "unique index router_address", "router.a! text"],
+        "a foreign `router.a! text`"
+    )]
+    #[case::another_type(
+        &["router.id bigint", "router.port text", "unique index router_address"],
+        "no `router.port bigint`"
+    )]
+    #[case::an_index_less(&["router.id bigint", "router.port bigint"], "no `unique index router_")]
+    #[case::nothing(&[], "no `router.id bigint`, no `router.port bigint`, no `unique")]
+    fn a_schema_is_judged_by_what_is_needed_of_it(#[case] found: &[&str], #[case] told: &str) {
+        let found: Vec<_> = found
+            .iter()
+            .map(|item| (String::from(*item), item.contains('!')))
+            .collect();
+        match compare(2, SHAPE, &found) {
+            Ok(()) => assert_eq!(told, ""),
+            Err(error) => assert!(
+                !told.is_empty() && error.to_string().contains(told),
+                "{error}"
+            ),
+        }
     }
 }

@@ -186,6 +186,8 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Key(_) => Err(WatchError::Store(error)),
         StoreError::Unavailable(_)
         | StoreError::Corrupt { .. }
+        | StoreError::SchemaUnknown(_)
+        | StoreError::Refused(_)
         | StoreError::Missing(_)
         | StoreError::Conflict(_)
         | StoreError::Rows(_)

@@ -36,6 +36,23 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0003_booted.sql"),
 ];
 
+/// What each step leaves behind.
+const SHAPES: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_init.shape"),
+    include_str!("../../migrations/postgres/0002_counts.shape"),
+];
+
+/// Each column with its type and whether each row has to fill it, and each unique index.
+const SHAPE: &str = "SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, NULL),
+         a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     WHERE c.relnamespace = to_regnamespace('expiry') AND c.relkind IN ('r', 'p')
+       AND a.attnum > 0 AND NOT a.attisdropped
+     UNION ALL
+     SELECT 'unique index ' || c.relname, FALSE
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+     WHERE c.relnamespace = to_regnamespace('expiry') AND i.indisunique";
+
 /// Events after a place, up to the oldest transaction that is still open: what that one and later
 /// ones have written may get company that stands before it.
 const EVENTS_AFTER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, detail, tenant_id, \
@@ -226,6 +243,7 @@ async fn prepare(
     let prepared = async {
         let mut conn = session(options).connect().await?;
         let found = found(&mut conn).await?;
+        schema::check(&mut conn, found).await?;
         if let Some(done) = schema::up_to_date(found) {
             conn.close().await?;
             return Ok(done);
@@ -236,6 +254,7 @@ async fn prepare(
             .execute(&mut *tx)
             .await?;
         let found = self::found(&mut tx).await?;
+        schema::check(&mut tx, found).await?;
         let from = schema::start(found, upgrade, &url)?;
         make_schema(&mut tx).await?;
         let migrated = schema::bring_up(&mut tx, from).await?;
@@ -262,7 +281,8 @@ async fn prepare(
 /// server starts, stops, or has no connection left.
 fn may_heal(error: &sqlx::Error) -> bool {
     match error.as_database_error().and_then(DatabaseError::code) {
-        Some(code) => ["08", "40", "53", "55", "57"]
+        // A missing right, too, has words of its own.
+        Some(code) => ["08", "40", "42501", "53", "55", "57"]
             .iter()
             .any(|class| code.starts_with(class)),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),

@@ -32,8 +32,8 @@ mod undo;
 pub(super) mod work;
 
 use super::{
-    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, STEPS,
-    count_anew, signal,
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, SHAPE,
+    SHAPES, STEPS, count_anew, signal,
 };
 use crate::error::Result;
 

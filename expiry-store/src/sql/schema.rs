@@ -2,7 +2,7 @@
 
 use expiry_core::StoreError;
 
-use super::{Conn, STEPS};
+use super::{Conn, SHAPE, SHAPES, STEPS};
 use crate::{
     error::Result,
     version::{self, Found, Migrated, Upgrade},
@@ -35,6 +35,21 @@ pub(crate) async fn version(conn: &mut Conn) -> Result<Found> {
     Ok(version.map_or(Found::Foreign, Found::Version))
 }
 
+const _: () = assert!(SHAPES.len() == STEPS.len(), "each step has its shape");
+
+/// Fails unless the tables are those that the steps up to the version found make.
+pub(crate) async fn check(conn: &mut Conn, found: Found) -> Result<()> {
+    let Found::Version(version) = found else {
+        return Ok(());
+    };
+    let step = usize::try_from(version).ok().and_then(|v| v.checked_sub(1));
+    let Some(shape) = step.and_then(|step| SHAPES.get(step)) else {
+        return Ok(());
+    };
+    let found: Vec<(String, bool)> = sqlx::query_as(SHAPE).fetch_all(conn).await?;
+    Ok(version::compare(version, shape, &found)?)
+}
+
 /// Takes all steps after version `from`. The caller keeps everybody else out.
 pub(crate) async fn bring_up(conn: &mut Conn, from: i64) -> Result<Migrated> {
     let to = needed();
@@ -47,5 +62,6 @@ pub(crate) async fn bring_up(conn: &mut Conn, from: i64) -> Result<Migrated> {
                 .await?;
         }
     }
+    check(conn, Found::Version(to)).await?;
     Ok(Migrated { from, to })
 }

@@ -39,6 +39,22 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_booted.sql"),
 ];
 
+/// What each step leaves behind.
+const SHAPES: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_init.shape"),
+    include_str!("../../migrations/sqlite/0002_counts.shape"),
+];
+
+/// Each column with its type and whether each row has to fill it, and each unique index.
+const SHAPE: &str = "SELECT m.name || '.' || c.name || ' ' || lower(c.type),
+         c.\"notnull\" AND c.dflt_value IS NULL AND c.pk = 0
+     FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+     UNION ALL
+     SELECT 'unique index ' || i.name, FALSE
+     FROM sqlite_schema m JOIN pragma_index_list(m.name) i
+     WHERE m.type = 'table' AND i.\"unique\" AND i.origin = 'c'";
+
 /// Events after a place. There is one writer at a time, so their numbers are their order.
 const EVENTS_AFTER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, subscriber_id, \
          username, device, router_id, router, due_at, lag_us, outage
@@ -185,6 +201,7 @@ async fn prepare(
     let prepared = async {
         let mut conn = options(file).create_if_missing(true).connect().await?;
         let found = found(&mut conn).await?;
+        schema::check(&mut conn, found).await?;
         if let Some(done) = schema::up_to_date(found) {
             return Ok(done);
         }
@@ -192,6 +209,7 @@ async fn prepare(
         use_wal(&mut conn).await?;
         let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
         let found = self::found(&mut tx).await?;
+        schema::check(&mut tx, found).await?;
         let from = schema::start(found, upgrade, &config.shown_url())?;
         let migrated = schema::bring_up(&mut tx, from).await?;
         tx.commit().await?;

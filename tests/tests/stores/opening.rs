@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use expiry_core::StoreError;
 use expiry_store::{Migrated, StoreConfig};
-use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
 use crate::setup::{Home, add_router, postgres, sqlite};
@@ -12,6 +12,11 @@ const NEEDED: i64 = 2;
 
 /// Runs statements behind the store's back.
 async fn run(home: &Home, statement: &'static str) {
+    run_text(home, statement.into()).await;
+}
+
+async fn run_text(home: &Home, statements: String) {
+    let statement = AssertSqlSafe(statements);
     if home.url.starts_with("postgres") {
         let mut conn = PgConnection::connect(&home.url).await.expect("connected");
         let search = "SET search_path = expiry";
@@ -149,6 +154,129 @@ async fn a_sqlite_file_of_the_first_version_is_brought_up() {
 async fn a_postgres_database_of_the_first_version_is_brought_up() {
     let first = include_str!("../../../expiry-store/migrations/postgres/0001_init.sql");
     from_the_first(postgres().await, first).await;
+}
+
+/// An early build made the same version without some of the columns.
+async fn from_an_early_build(home: Home, steps: [&str; 2], names: &[&str]) {
+    if home.url.starts_with("postgres") {
+        let mut conn = PgConnection::connect(&home.url).await.expect("connected");
+        let schema = "CREATE SCHEMA expiry";
+        conn.execute(schema).await.expect("made");
+    }
+    let early: String = steps[0]
+        .lines()
+        .filter(|line| !line.contains("skew_us") && !line.contains("    said_at"))
+        .map(|line| {
+            line.replace("board TEXT,", "board TEXT")
+                .replace("way_in TEXT,", "way_in INT,")
+        })
+        .fold(String::new(), |text, line| text + &line + "\n");
+    run_text(&home, early).await;
+    run(&home, "INSERT INTO expiry_schema (version) VALUES (1)").await;
+    for version in [1, 2] {
+        for error in [
+            refusal(&home).await,
+            expiry_store::migrate(&home.config)
+                .await
+                .expect_err("refused"),
+        ] {
+            assert!(matches!(error, StoreError::SchemaUnknown(_)), "{error:?}");
+            let text = error.to_string();
+            let told = names.iter().all(|name| text.contains(name));
+            assert!(
+                told && text.contains(&format!("version {version},")),
+                "{text}"
+            );
+        }
+        if version == 1 {
+            run_text(&home, steps[1].into()).await;
+            run(&home, "INSERT INTO expiry_schema (version) VALUES (2)").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_of_an_early_build_is_named_as_such() {
+    let steps = [
+        include_str!("../../../expiry-store/migrations/sqlite/0001_init.sql"),
+        include_str!("../../../expiry-store/migrations/sqlite/0002_counts.sql"),
+    ];
+    let names = [
+        "no `router.skew_us integer`",
+        "no `enforcement.way_in text`",
+    ];
+    from_an_early_build(sqlite(), steps, &names).await;
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_an_early_build_is_named_as_such() {
+    let steps = [
+        include_str!("../../../expiry-store/migrations/postgres/0001_init.sql"),
+        include_str!("../../../expiry-store/migrations/postgres/0002_counts.sql"),
+    ];
+    let names = ["no `router.skew_us bigint`", "no `enforcement.way_in text`"];
+    from_an_early_build(postgres().await, steps, &names).await;
+}
+
+/// What a release makes is what its `.shape` says, to the last column.
+#[tokio::test]
+async fn each_column_stands_in_the_shape_of_the_last_step() {
+    let home = postgres().await;
+    drop(home.open().await);
+    let mut conn = PgConnection::connect(&home.url).await.expect("connected");
+    let columns: BTreeSet<String> = sqlx::query_scalar(
+        "SELECT table_name || '.' || column_name FROM information_schema.columns
+         WHERE table_schema = 'expiry'",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .map(|names| names.into_iter().collect())
+    .expect("listed");
+    let shape = format!("postgres/{NEEDED:04}_");
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../expiry-store/migrations");
+    let last = std::fs::read_dir(migrations.join("postgres"))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| {
+            path.to_string_lossy().contains(&shape) && path.extension() == Some("shape".as_ref())
+        });
+    let text = std::fs::read_to_string(last.expect("a shape")).expect("read");
+    let listed: BTreeSet<String> = text
+        .lines()
+        .filter(|line| !line.starts_with("unique "))
+        .filter_map(|line| Some(line.split_once(' ')?.0.into()))
+        .collect();
+    assert_eq!(columns, listed);
+}
+
+#[tokio::test]
+async fn a_column_that_goes_missing_is_not_called_unavailable() {
+    for home in [sqlite(), postgres().await] {
+        let store = home.open().await;
+        run(&home, "ALTER TABLE router RENAME COLUMN skew_us TO skewed").await;
+        let error = store.status(1).await.expect_err("no such column");
+        assert!(matches!(error, StoreError::SchemaUnknown(_)), "{error:?}");
+        assert!(error.to_string().contains("skew_us"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_the_grant() {
+    let home = postgres().await;
+    drop(home.open().await);
+    let (database, _) = home.url.split_once('?').expect("a socket");
+    let (_, database) = database.rsplit_once('/').expect("a name");
+    let role = format!("{database}_guest");
+    run_text(
+        &home,
+        format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA expiry TO {role}"),
+    )
+    .await;
+    let mut guest = Home::new(|_| home.url.replace("//expiry@", &format!("//{role}@")));
+    guest.config.key_file.clone_from(&home.config.key_file);
+    let error = refusal(&guest).await;
+    assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+    assert!(error.to_string().contains("GRANT SELECT"), "{error}");
 }
 
 #[tokio::test]

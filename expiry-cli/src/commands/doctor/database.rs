@@ -78,6 +78,12 @@ fn advice(config: &StoreConfig, error: &StoreError) -> String {
         StoreError::SchemaTooNew { .. } => {
             "install the version of expiry that the other machines have".into()
         }
+        StoreError::SchemaUnknown(_) => {
+            "export the subscribers with the program that made it, and import them into an empty \
+             database"
+                .into()
+        }
+        StoreError::Refused(_) => "have the owner of the tables run the GRANT above".into(),
         StoreError::Corrupt { .. } => "restore the database from a backup".into(),
         _ if config.shown_url().starts_with("sqlite") => {
             "may this user read and write the file and its directory?".into()

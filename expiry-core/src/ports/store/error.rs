@@ -40,6 +40,16 @@ pub enum StoreError {
         /// Version needed.
         needed: i64,
     },
+    /// The database has tables, columns or types that no version of this program makes or made.
+    #[error(
+        "the schema of this database is not one that any release made: {0}; it may come from an \
+         early build: export the subscribers with the program that made it, and import them into \
+         an empty database, or restore a backup"
+    )]
+    SchemaUnknown(String),
+    /// The database does not allow what this program has to do; whoever runs it can allow that.
+    #[error("the database refuses this program something: {0}")]
+    Refused(String),
     /// The database URL or file cannot be used.
     #[error("cannot open database {url}: {reason}")]
     Open {
