@@ -179,7 +179,10 @@ impl Simulator {
         self.booted_at = self.hotspot.now;
         self.hotspot.reboot();
         // Of those on which nothing passes any more nobody is told.
-        let open = self.sessions.iter().filter(|(_, session)| !session.is_silent());
+        let open = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| !session.is_silent());
         let open: Vec<_> = open.map(|(conn, _)| *conn).collect();
         for conn in open {
             self.with_session(conn, Session::reset);

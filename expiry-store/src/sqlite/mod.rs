@@ -43,6 +43,7 @@ const STEPS: &[&str] = &[
 const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.shape"),
     include_str!("../../migrations/sqlite/0002_counts.shape"),
+    include_str!("../../migrations/sqlite/0003_booted.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
