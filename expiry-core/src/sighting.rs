@@ -89,6 +89,12 @@ impl ActiveRow {
             && self.address == earlier.address
             && !is_younger
     }
+
+    /// Tells whether the session and the host show the same device at the same address.
+    fn is_surely_on(&self, host: &HostRow) -> bool {
+        let on_address = self.address == host.address || self.address == host.to_address;
+        self.mac.is_some() && self.mac == host.mac && self.address.is_some() && on_address
+    }
 }
 
 /// A row of `/ip/hotspot/host`: a device that was seen, logged in or not.
@@ -190,18 +196,32 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Notes that answers broke off, and leaves out the rows that cannot be attributed without
-    /// those that may be missing: a host belongs to the session or binding on it, a connection to
-    /// whoever has its addresses (R1).
+    /// Notes that answers broke off, and leaves out the rows that may be somebody else's by a row
+    /// that is missing (R1): a host belongs to the session on it, or to the binding by which it
+    /// passes, and a connection to whoever has its addresses.
     pub fn break_off(&mut self, answers: impl IntoIterator<Item = BrokenOff>) {
         self.broken_off.extend(answers);
         let lacks = |kind| self.broken_off.iter().any(|answer| answer.kind == kind);
-        let owners_of_hosts = lacks(RowKind::Session) || lacks(RowKind::Binding);
-        if owners_of_hosts {
-            self.hosts.clear();
+        let (sessions, bindings) = (lacks(RowKind::Session), lacks(RowKind::Binding));
+        if sessions {
+            let actives = &self.actives;
+            self.hosts
+                .retain(|host| actives.iter().any(|active| active.is_surely_on(host)));
         }
-        if owners_of_hosts || lacks(RowKind::Host) {
-            self.connections.clear();
+        if bindings {
+            let bindings = &self.bindings;
+            let is_bound = |host: &HostRow| bindings.iter().any(|row| row.mac == host.mac);
+            self.hosts.retain(|host| !host.bypassed || is_bound(host));
+        }
+        if sessions || bindings || lacks(RowKind::Host) {
+            let of_actives = self.actives.iter().filter_map(|row| row.address);
+            let of_hosts = self
+                .hosts
+                .iter()
+                .flat_map(|row| [row.address, row.to_address]);
+            let shown: BTreeSet<_> = of_actives.chain(of_hosts.flatten()).collect();
+            self.connections
+                .retain(|row| !row.addresses.is_disjoint(&shown));
         }
     }
 

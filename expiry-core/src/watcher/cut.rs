@@ -5,8 +5,8 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
-    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent, Live,
+    Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
 };
 
@@ -132,10 +132,9 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let (alone, unsure) = bindings_left_alone(seen, &order);
+    let first = seen;
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
-    seen.bindings = alone;
-    seen.break_off(unsure);
+    keep_bindings(&mut seen, first, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -239,13 +238,14 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// The bindings that were read and are not switched off: they say who passes, and the flight that
-/// blocks does not read them. With them goes whether some may be missing.
-fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> (Vec<BindingRow>, Vec<BrokenOff>) {
-    let (mut bindings, mut unsure) = (seen.bindings, seen.broken_off);
-    bindings.retain(|row| !order.bindings.contains(&row.id));
-    unsure.retain(|answer| answer.kind == RowKind::Binding);
-    (bindings, unsure)
+/// Adds the bindings that were read first and are not switched off: they say who passes, and the
+/// flight that blocks does not read them.
+fn keep_bindings(seen: &mut Sighting, first: Sighting, order: &BlockOrder) {
+    seen.bindings = first.bindings;
+    let is_of_bindings = |answer: &BrokenOff| answer.kind == RowKind::Binding;
+    seen.break_off(first.broken_off.into_iter().filter(is_of_bindings));
+    seen.bindings
+        .retain(|row| !order.bindings.contains(&row.id));
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the

@@ -500,7 +500,7 @@ pub async fn r9_a_router_that_has_restarted_is_to_be_read_and_its_cuts_looked_at
     assert!(!reconciled_at(&world, router).await);
     let tasks = ok(world.work(&fence, 9, 9).await).tasks;
     assert_eq!(super::world::names_of(&tasks), ["s"]);
-    assert_eq!(tasks[0].progress.state, crate::State::Confirmed);
+    assert_eq!(tasks[0].progress.state, State::Confirmed);
 }
 
 pub async fn r9_a_router_that_started_later_than_it_had_told_has_restarted(store: Arc<dyn Store>) {
