@@ -18,6 +18,7 @@ mod presence;
 pub mod put;
 mod retry;
 mod sighting;
+pub mod spelling;
 mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,12 +5,25 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use thiserror::Error;
 
-use crate::text::is_unseen;
+use crate::{
+    spelling::{bytes_of, spell},
+    text::is_unseen,
+};
+
+/// The most bytes of a name.
+const MOST_BYTES: usize = 1024;
+
+/// The most bytes of a spelling: an index of PostgreSQL takes no more than 2 704.
+const MOST_SPELLED: usize = 2048;
 
 /// A subscriber's name on the router, usually the phone number.
 ///
 /// One `+` before digits is not part of the name, on either side: `+255700000001` and
-/// `255700000001` are the same subscriber. Otherwise names match exactly and by case.
+/// `255700000001` are the same subscriber. Otherwise names match exactly, byte by byte.
+///
+/// A router takes any bytes. They are written by the rule of [`spelling`](crate::spelling): `\xhh` is a byte that
+/// cannot be read, `\x5c` a backslash before an `x`. A name is kept, shown, sorted and searched as
+/// it is spelled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Username(String);
@@ -21,11 +34,15 @@ pub enum UsernameError {
     /// There is nothing in it.
     #[error("a username is not empty")]
     Empty,
-    /// More than 128 bytes.
-    #[error("username `{0}` is longer than 128 bytes")]
+    /// More than 1 024 bytes, or more than 2 048 as it is spelled. Holds its beginning.
+    #[error("username `{0}…` is longer than 1024 bytes (2048 with each `\\xhh` counted as four)")]
     TooLong(String),
     /// White space at an end, a control character, or U+FFFD (which stands for unreadable bytes).
-    #[error("username {0:?} has a control character, or white space at an end")]
+    #[error(
+        "username {0:?} has a control character, or white space at an end; if it has on the \
+         router, write each such byte as \\x and two hexadecimal digits, such as \\x20 for a \
+         blank"
+    )]
     Unprintable(String),
     /// A character that shows nothing, which no router has in its name: pasted along from an
     /// address book or a web page.
@@ -37,7 +54,7 @@ pub enum UsernameError {
 }
 
 impl Username {
-    /// Returns the name without the dropped `+`.
+    /// Returns the spelling of the name, without the dropped `+`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,16 +65,17 @@ impl Username {
         without_plus(text)
     }
 
-    /// Tells whether a name found on a router is this one.
+    /// Tells whether a name found on a router, in its spelling, is this one.
     pub fn matches(&self, found: &str) -> bool {
         without_plus(found) == self.0
     }
 
-    /// Returns the spellings under which a router may hold this name.
-    pub fn spellings(&self) -> impl Iterator<Item = String> {
-        let digits = self.0.bytes().all(|b| b.is_ascii_digit());
-        let with_plus = digits.then(|| format!("+{}", self.0));
-        std::iter::once(self.0.clone()).chain(with_plus)
+    /// Returns the names under which a router may hold this one, byte by byte.
+    pub fn on_router(&self) -> impl Iterator<Item = Vec<u8>> {
+        let bytes = bytes_of(&self.0);
+        let digits = bytes.iter().all(u8::is_ascii_digit);
+        let with_plus = digits.then(|| [b"+", bytes.as_slice()].concat());
+        std::iter::once(bytes).chain(with_plus)
     }
 }
 
@@ -72,21 +90,27 @@ impl FromStr for Username {
     type Err = UsernameError;
 
     fn from_str(text: &str) -> Result<Self, UsernameError> {
-        let name = without_plus(text);
-        if name.is_empty() {
+        let typed = without_plus(text);
+        if typed.is_empty() {
             return Err(UsernameError::Empty);
         }
-        if name.len() > 128 {
-            return Err(UsernameError::TooLong(name.into()));
+        let too_long = || UsernameError::TooLong(typed.chars().take(32).collect());
+        if typed.len() > 4 * MOST_BYTES {
+            return Err(too_long());
         }
         let unprintable = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-        if name.trim() != name || name.contains(unprintable) {
-            return Err(UsernameError::Unprintable(name.into()));
+        if typed.trim() != typed || typed.contains(unprintable) {
+            return Err(UsernameError::Unprintable(typed.into()));
         }
-        if name.contains(is_unseen) {
-            return Err(UsernameError::Unseen(name.into()));
+        if typed.contains(is_unseen) {
+            return Err(UsernameError::Unseen(typed.into()));
         }
-        Ok(Self(name.into()))
+        let bytes = bytes_of(typed);
+        let spelled = spell(&bytes);
+        if bytes.len() > MOST_BYTES || spelled.len() > MOST_SPELLED {
+            return Err(too_long());
+        }
+        Ok(Self(without_plus(&spelled).into()))
     }
 }
 
@@ -136,15 +160,50 @@ mod tests {
         assert_eq!(text.parse::<Username>(), Err(error));
     }
 
+    #[rstest]
+    #[case(r"caf\xE9", r"caf\xe9")]
+    #[case(r"\x41lice", "Alice")]
+    #[case(r"caf\xc3\xa9", "café")]
+    #[case(r"\x2b12", "12")]
+    #[case(r"corp\xaver", r"corp\x5cxaver")]
+    #[case(r"corp\joe", r"corp\joe")]
+    fn a_name_is_kept_in_its_one_spelling(#[case] typed: Username, #[case] spelled: &str) {
+        assert_eq!(typed.as_str(), spelled);
+        assert_eq!(spelled.parse(), Ok(typed));
+    }
+
+    #[test]
+    fn long_names_are_names_up_to_a_limit_that_every_store_takes() {
+        let name = |length| "n".repeat(length).parse::<Username>();
+        assert_eq!(name(1024).expect("a name").as_str().len(), 1024);
+        let error = name(1025).expect_err("too long");
+        assert!(error.to_string().len() < 160, "{error}");
+        let unreadable = |length| "\\xff".repeat(length).parse::<Username>();
+        assert!(unreadable(512).is_ok());
+        assert!(matches!(unreadable(513), Err(UsernameError::TooLong(_))));
+    }
+
     proptest! {
         #[test]
-        fn every_spelling_matches(text in "[+]?[0-9a-z]{1,12}") {
+        fn every_name_on_a_router_matches(text in "[+]?[0-9a-z]{1,12}") {
             let name: Username = text.parse().expect("printable");
             prop_assert!(name.matches(&text));
-            for spelling in name.spellings() {
-                prop_assert!(name.matches(&spelling));
-                prop_assert_eq!(spelling.parse::<Username>(), Ok(name.clone()));
+            for found in name.on_router() {
+                let spelled = spell(&found);
+                prop_assert!(name.matches(&spelled));
+                prop_assert_eq!(spelled.parse::<Username>(), Ok(name.clone()));
             }
+        }
+
+        #[test]
+        fn r1_names_of_any_bytes_match_themselves_and_nothing_else(
+            a in proptest::collection::vec(any::<u8>(), 1..8),
+            b in proptest::collection::vec(any::<u8>(), 1..8),
+        ) {
+            let name: Username = spell(&a).parse().expect("a name");
+            prop_assert!(name.on_router().any(|found| found == a) || a.starts_with(b"+"));
+            let is_same = name.on_router().any(|found| found == b);
+            prop_assert_eq!(name.matches(&spell(&b)), is_same);
         }
     }
 }

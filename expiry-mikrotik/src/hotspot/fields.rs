@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::{MacAddr, RowId};
+use expiry_core::{MacAddr, RowId, spelling::spell};
 
 use crate::wire::Sentence;
 
@@ -15,14 +15,14 @@ pub(super) fn id(row: &Sentence) -> Option<RowId> {
     RowId::new(std::str::from_utf8(row.get(".id")?).ok()?)
 }
 
-/// Returns a text, empty if unset. Unreadable bytes are replaced.
+/// Returns the spelling of a text, empty if unset.
 pub(super) fn text(row: &Sentence, name: &str) -> String {
-    row.get_text(name).unwrap_or_default()
+    row.get(name).map(spell).unwrap_or_default()
 }
 
-/// Returns a text, if there is one.
+/// Returns the spelling of a text, if there is one.
 pub(super) fn some_text(row: &Sentence, name: &str) -> Option<String> {
-    row.get_text(name).filter(|text| !text.is_empty())
+    row.get(name).filter(|text| !text.is_empty()).map(spell)
 }
 
 pub(super) fn flag(row: &Sentence, name: &str) -> bool {
@@ -111,6 +111,16 @@ mod tests {
         );
         assert!(mac(&row("aa:bb:cc:dd:ee:0f"), "x").is_some());
         assert_eq!(mac(&row("00:00:00:00:00:00"), "x"), None);
+    }
+
+    #[test]
+    fn r1_names_that_are_no_text_are_told_apart() {
+        assert_eq!(text(&row(b"caf\xe9"), "x"), r"caf\xe9");
+        assert_ne!(text(&row(b"caf\xe9"), "x"), text(&row(b"caf\xe8"), "x"));
+        assert_eq!(
+            some_text(&row(b"\x1b[2J"), "x").as_deref(),
+            Some(r"\x1b[2J")
+        );
     }
 
     proptest! {

@@ -1,8 +1,11 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use expiry_core::{MacAddr, Query, RowKind, Username};
 
 use crate::wire::Sentence;
+
+/// An equality of a condition, byte by byte: names have no charset.
+type Term = Vec<u8>;
 
 /// A longer condition is spread over several sentences.
 const TERMS_PER_SENTENCE: usize = 100;
@@ -117,9 +120,9 @@ pub(crate) fn all_sessions() -> Vec<Read> {
     .into()
 }
 
-fn select(table: Table, terms: &BTreeSet<String>) -> Vec<Read> {
+fn select(table: Table, terms: &BTreeSet<Term>) -> Vec<Read> {
     let terms: Vec<_> = terms.iter().collect();
-    let any_of = |terms: &[&String]| {
+    let any_of = |terms: &[&Term]| {
         let mut command = table.print();
         for (at, term) in terms.iter().enumerate() {
             command = command.query(term);
@@ -132,60 +135,69 @@ fn select(table: Table, terms: &BTreeSet<String>) -> Vec<Read> {
     terms.chunks(TERMS_PER_SENTENCE).map(any_of).collect()
 }
 
-fn users(query: &Query) -> BTreeSet<String> {
-    let by_name = names(query).map(|name| format!("name={name}"));
+fn users(query: &Query) -> BTreeSet<Term> {
     let by_mac = query.macs.iter().flat_map(|mac| mac.spellings());
-    by_name
-        .chain(by_mac.map(|name| format!("name={name}")))
+    names(query)
+        .chain(by_mac.map(String::into_bytes))
+        .map(|name| term("name", name))
         .collect()
 }
 
-fn actives(query: &Query) -> BTreeSet<String> {
-    let by_address = query.addresses.iter().map(|ip| format!("address={ip}"));
+fn actives(query: &Query) -> BTreeSet<Term> {
+    let by_address = query.addresses.iter().map(|ip| at("address", *ip));
     let mut terms = logins(query);
     terms.extend(devices(query.macs.union(&query.stations)));
     terms.extend(by_address);
     terms
 }
 
-fn hosts(query: &Query) -> BTreeSet<String> {
+fn hosts(query: &Query) -> BTreeSet<Term> {
     let mut terms: BTreeSet<_> = devices(query.macs.union(&query.stations)).collect();
     for ip in &query.addresses {
-        terms.insert(format!("address={ip}"));
-        terms.insert(format!("to-address={ip}"));
+        terms.insert(at("address", *ip));
+        terms.insert(at("to-address", *ip));
     }
     terms
 }
 
-fn cookies(query: &Query) -> BTreeSet<String> {
+fn cookies(query: &Query) -> BTreeSet<Term> {
     let mut terms = logins(query);
     terms.extend(devices(&query.macs));
     terms
 }
 
-fn bindings(query: &Query) -> BTreeSet<String> {
+fn bindings(query: &Query) -> BTreeSet<Term> {
     let mut terms: BTreeSet<_> = devices(query.macs.union(&query.stations)).collect();
     if query.comments {
-        terms.extend(names(query).map(|name| format!("comment={name}")));
+        terms.extend(names(query).map(|name| term("comment", name)));
     }
     terms
 }
 
 /// The names of sessions and cookies: the asked ones, and those that MAC logins and trials get.
-fn logins(query: &Query) -> BTreeSet<String> {
+fn logins(query: &Query) -> BTreeSet<Term> {
     let of_mac = |mac: &MacAddr| mac.spellings().chain([format!("T-{mac}")]);
     names(query)
-        .chain(query.macs.iter().flat_map(of_mac))
-        .map(|login| format!("user={login}"))
+        .chain(query.macs.iter().flat_map(of_mac).map(String::into_bytes))
+        .map(|login| term("user", login))
         .collect()
 }
 
-fn names(query: &Query) -> impl Iterator<Item = String> {
-    query.names.iter().flat_map(Username::spellings)
+fn names(query: &Query) -> impl Iterator<Item = Vec<u8>> {
+    query.names.iter().flat_map(Username::on_router)
 }
 
-fn devices<'a>(macs: impl IntoIterator<Item = &'a MacAddr>) -> impl Iterator<Item = String> {
-    macs.into_iter().map(|mac| format!("mac-address={mac}"))
+fn devices<'a>(macs: impl IntoIterator<Item = &'a MacAddr>) -> impl Iterator<Item = Term> {
+    let macs = macs.into_iter();
+    macs.map(|mac| term("mac-address", mac.to_string()))
+}
+
+fn at(column: &str, address: IpAddr) -> Term {
+    term(column, address.to_string())
+}
+
+fn term(column: &str, value: impl AsRef<[u8]>) -> Term {
+    [column.as_bytes(), b"=", value.as_ref()].concat()
 }
 
 #[cfg(test)]
@@ -258,6 +270,27 @@ mod tests {
             "mac-address=AA:BB:CC:DD:EE:0F",
         ];
         assert_eq!(terms(&reads, Table::Bindings), bindings);
+    }
+
+    #[test]
+    fn r1_names_go_to_the_router_byte_by_byte() {
+        let name: Username = r"caf\xe9\x1b".parse().expect("a name");
+        let query = Query {
+            names: [name].into(),
+            comments: true,
+            ..Query::default()
+        };
+        for (table, term) in [
+            (Table::Users, b"name=caf\xe9\x1b".as_slice()),
+            (Table::Actives, b"user=caf\xe9\x1b"),
+            (Table::Cookies, b"user=caf\xe9\x1b"),
+            (Table::Bindings, b"comment=caf\xe9\x1b"),
+        ] {
+            let reads = matching(&query);
+            let read = reads.iter().find(|read| read.table == table);
+            let read = read.expect("it is asked for");
+            assert_eq!(read.command.queries().next(), Some(term));
+        }
     }
 
     #[test]

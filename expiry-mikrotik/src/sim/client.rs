@@ -23,7 +23,7 @@ pub enum Access {
     reason = "each is a fact of its own about the device"
 )]
 pub struct ClientConfig {
-    /// The account's name on the router, or the comment of the binding.
+    /// The account's name on the router, or the comment of the binding, in its spelling.
     pub name: String,
     /// The device's MAC. Two devices must not have the same.
     pub mac: MacAddr,

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use expiry_core::{BindingKind, MacAddr};
+use expiry_core::{BindingKind, MacAddr, spelling::spell};
 
 use super::{
     ClientId, FaultRule, Link, SimConfig, SimStats, Simulator, Trap, api, session::Session,
 };
 use crate::wire::Sentence;
 
-/// A row of a table by column, unreadable bytes replaced.
+/// A row of a table by column, in its spelling.
 pub type Row = BTreeMap<String, String>;
 
 /// An account as a test sees it.
@@ -45,11 +45,10 @@ impl Simulator {
         let may_write = std::mem::replace(&mut self.hotspot.config.write_policy, true);
         let outcome = api::execute(&mut self.hotspot, self.booted_at, &command);
         self.hotspot.config.write_policy = may_write;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let rows = outcome?.rows.into_iter().map(|row| {
             let columns = row
                 .attributes()
-                .map(|(name, value)| (text(name), text(value)));
+                .map(|(name, value)| (spell(name), spell(value)));
             columns.collect()
         });
         Ok(rows.collect())
@@ -63,7 +62,7 @@ impl Simulator {
     /// Returns all accounts.
     pub fn users(&self) -> Vec<SimUser> {
         let users = self.hotspot.users.table().iter().map(|(_, user)| SimUser {
-            name: String::from_utf8_lossy(&user.name).into_owned(),
+            name: spell(&user.name),
             disabled: user.disabled,
         });
         users.collect()

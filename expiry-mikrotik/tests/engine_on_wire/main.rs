@@ -6,6 +6,7 @@ mod cuts;
 mod events;
 mod faults;
 mod mixtures;
+mod names;
 mod outages;
 mod payments;
 mod reconcile;

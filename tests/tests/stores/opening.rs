@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use expiry_core::StoreError;
+use expiry_core::{StoreError, SubscriberId, Username};
 use expiry_store::{Migrated, StoreConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::setup::{Home, add_router, postgres, sqlite};
 
 /// The version of the schema that this program needs.
-const NEEDED: i64 = 2;
+const NEEDED: i64 = 3;
 
 /// Runs statements behind the store's back.
 async fn run(home: &Home, statement: &'static str) {
@@ -70,7 +70,7 @@ async fn another_version(home: Home) {
         now
     );
 
-    run(&home, "INSERT INTO expiry_schema (version) VALUES (3)").await;
+    run(&home, "INSERT INTO expiry_schema (version) VALUES (4)").await;
     for error in [
         refusal(&home).await,
         expiry_store::migrate(&home.config)
@@ -81,7 +81,7 @@ async fn another_version(home: Home) {
             matches!(
                 error,
                 StoreError::SchemaTooNew {
-                    found: 3,
+                    found: 4,
                     supported: NEEDED
                 }
             ),
@@ -125,6 +125,11 @@ async fn from_the_first(home: Home, first: &'static str) {
     let watcher = "INSERT INTO watcher (id, heartbeat_at, ttl_us, braked)
                    VALUES ('00000000-0000-0000-0000-000000000001', 1, 1, FALSE)";
     run(&home, watcher).await;
+    let subscriber = "INSERT INTO subscriber
+                      (tenant_id, username, service, access, revision, macs)
+                      VALUES (0, 'corp\\xbeth', 'hotspot', 'none', 1, '[]'),
+                             (0, 'corp\\joe', 'hotspot', 'none', 1, '[]')";
+    run(&home, subscriber).await;
     let error = refusal(&home).await;
     let is_told = matches!(error, StoreError::SchemaTooOld { found: 1, .. });
     assert!(is_told, "{error}");
@@ -138,6 +143,17 @@ async fn from_the_first(home: Home, first: &'static str) {
     assert_eq!(migrated, expected);
     let store = home.open().await;
     add_router(&*store, "a").await;
+    let names: Vec<_> = store
+        .subscribers(None, SubscriberId(0), 10)
+        .await
+        .expect("subscribers")
+        .into_iter()
+        .map(|found| found.username)
+        .collect();
+    let on_router: Vec<_> = names.iter().flat_map(Username::on_router).collect();
+    let meant = [br"corp\xbeth".to_vec(), br"corp\joe".to_vec()];
+    assert_eq!(on_router, meant, "a name means what it meant");
+    assert_eq!(names[0].as_str(), r"corp\x5cxbeth");
     let status = store.status(0).await.expect("status");
     assert_eq!(status.watchers[0].interval, None);
     let counts = store.counts().await.expect("counts");

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
-use expiry_core::{BindingKind, MacAddr};
+use expiry_core::{BindingKind, MacAddr, spelling::bytes_of};
 
 use super::{Binding, Cookie, Host, Hotspot, Logout, Mac, User, Wake};
 use crate::sim::{Access, ClientConfig, LoginMethod};
@@ -65,7 +65,8 @@ impl Hotspot {
             Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 5, 0, 2)) + offset)
         });
         let password = self.provide_access(&config);
-        let name = config.name.into_bytes();
+        let account = config.name;
+        let name = bytes_of(&account);
         self.stations.push(Station {
             name: name.clone(),
             mac: config.mac,
@@ -233,7 +234,8 @@ impl Hotspot {
     /// Makes the account or the binding that a device needs, unless there is one. Returns the
     /// account's password.
     fn provide_access(&mut self, config: &ClientConfig) -> Vec<u8> {
-        let name = config.name.as_bytes();
+        let name = bytes_of(&config.name);
+        let name = name.as_slice();
         match config.access {
             Access::Account => {
                 if let Some((_, user)) = self.users.named(name).next() {

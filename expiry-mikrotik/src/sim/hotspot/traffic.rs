@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use expiry_core::BindingKind;
+use expiry_core::{BindingKind, spelling::spell};
 
 use super::{Connection, Hotspot, Station};
 use crate::sim::{ClientId, TrafficEvent};
@@ -43,7 +43,7 @@ impl Hotspot {
         of.moving_since = moving.then_some(now);
         self.events.push_back(TrafficEvent {
             client: ClientId(station),
-            name: String::from_utf8_lossy(&of.name).into_owned(),
+            name: spell(&of.name),
             moving,
             at: now,
         });

@@ -8,7 +8,7 @@ use super::world::{
 };
 use crate::{
     Access, AccessChange, Conflict, Missing, NewSubscriber, RouterChange, RouterId, Store,
-    StoreError, SubscriberId, TenantId,
+    StoreError, SubscriberFilter, SubscriberId, TenantId,
 };
 
 pub async fn tenants_are_listed_by_slug_and_a_slug_is_taken_once(store: Arc<dyn Store>) {
@@ -172,6 +172,41 @@ pub async fn r1_names_are_unique_within_a_tenant(store: Arc<dyn Store>) {
         );
     }
     world.add(&of_tenant(a, "S", Access::None)).await;
+}
+
+pub async fn r1_names_of_any_bytes_are_kept_apart_and_found_again(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let longest = [r"\xff".repeat(500), "n".repeat(40)].concat();
+    let names = [
+        r"caf\xe9",
+        r"caf\xe8",
+        "café",
+        r"a\x1b[2J",
+        r"a\x00b",
+        r"a\x20",
+        r"corp\joe",
+        r"corp\x5cxbeth",
+        r"corp\xbeth",
+        &longest,
+        &"n".repeat(1024),
+    ];
+    let mut made = Vec::new();
+    for name in names {
+        made.push(world.add(&new_subscriber(name, Access::None, &[])).await);
+    }
+    for (name, made) in names.into_iter().zip(&made) {
+        assert_eq!(made.username.as_str(), name);
+        let found = ok(world.subscriber(None, &username(name)).await);
+        assert_eq!(found.as_ref(), Some(made));
+    }
+    let listed = ok(world.subscribers(None, SubscriberId(0), 100).await);
+    assert_eq!(listed, made);
+    let part = SubscriberFilter {
+        name: Some(r"caf\xe".into()),
+        ..SubscriberFilter::default()
+    };
+    let found = ok(world.find_subscribers(&part, SubscriberId(0), 100).await);
+    assert_eq!(found, made[..2]);
 }
 
 pub async fn r1_devices_are_unique_within_a_tenant_and_a_conflict_names_the_owner(

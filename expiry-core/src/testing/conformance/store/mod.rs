@@ -112,6 +112,7 @@ macro_rules! store_conformance {
                 a_change_of_a_router_leaves_the_rest
                 a_subscriber_reads_back_as_it_was_made
                 r1_names_are_unique_within_a_tenant
+                r1_names_of_any_bytes_are_kept_apart_and_found_again
                 r1_devices_are_unique_within_a_tenant_and_a_conflict_names_the_owner
                 r1_names_and_devices_that_are_taken_at_once_are_taken_once
                 r1_a_subscriber_is_not_bound_to_another_tenants_router
