@@ -104,14 +104,16 @@ pub trait RouterGateway: Send + Sync {
 
     /// Counts the connections that were made to a router: a flight may have made a new one, to a
     /// router that has restarted.
-    async fn dialled(&self, _router: RouterId) -> u64 {
+    async fn dialled(&self, router: RouterId) -> u64 {
+        let _ = router;
         0
     }
 
     /// Waits until the connection to a router ends, while no flight is under way on it. Never
     /// returns if there is none. Cancel safe.
-    async fn hung_up(&self, _router: RouterId) {
-        std::future::pending().await
+    async fn hung_up(&self, router: RouterId) {
+        let _ = router;
+        std::future::pending::<()>().await;
     }
 }
 

@@ -494,6 +494,6 @@ impl RouterGateway for SimGateway {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
