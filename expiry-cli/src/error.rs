@@ -85,10 +85,10 @@ pub(crate) enum CliError {
     EmptyPassword,
     #[error("cannot ask for the password")]
     Prompt(#[source] io::Error),
-    #[error("router `{router}`: {step} failed")]
+    #[error("router `{router}`: {}", source.told(Some(router)))]
     RouterTest {
         router: String,
-        step: &'static str,
+        /// All of it is told above.
         source: GatewayError,
     },
     #[error(
@@ -246,7 +246,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        if !line.ends_with(&text) {
+        if !line.contains(&text) {
             let _ = write!(line, ": {text}");
         }
         cause = error.source();

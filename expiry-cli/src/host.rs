@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-pub use crate::args::CommonArgs;
+pub use crate::{args::CommonArgs, service::Inside};
 use expiry_core::{
     AuditEvent, Explanation, RouterGateway, Store, config::Loader, watcher::Watcher,
 };
@@ -100,16 +100,18 @@ impl Host {
         explained(explanation, tenant, &self.settings.watcher.retry)
     }
 
-    /// Runs a watcher until `stop` is cancelled, and tells the service manager how it does.
+    /// Runs a watcher until `stop` is cancelled, and tells the service manager, and who has `inside`,
+    /// how it does.
     ///
     /// # Errors
     /// As [`Watcher::run`].
     pub async fn watch(
         &self,
         store: Arc<dyn Store>,
+        inside: &Inside,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        service::watch(store, &self.settings, stop)
+        service::watch(store, &self.settings, inside, stop)
             .await
             .map_err(Failure)
     }

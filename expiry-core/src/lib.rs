@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 pub mod brake;
+mod cause;
 pub mod config;
 mod counts;
 pub mod decide;
@@ -30,6 +31,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
+pub use cause::{Cause, Step};
 pub use counts::{CutResult, RouterCounts};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,

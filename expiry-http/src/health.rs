@@ -19,19 +19,26 @@ pub(crate) struct Readiness {
     ready: bool,
     /// `ok`, `failed` or `silent`.
     database: &'static str,
-    /// `alive`, `none` or `unknown`.
+    /// `alive`, `none` or `unknown`; `unwell` if the one inside hangs, or has only failed for a minute.
     watcher: &'static str,
 }
 
-/// Tells that the process is alive, whatever else is broken.
+/// Tells that the process is alive, and that a watcher inside it gets something done: one that hangs,
+/// or has only failed for a minute, is to be started again.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "watching",
-    responses((status = OK, description = "It is.", body = String, content_type = "text/plain; charset=utf-8"))
+    responses(
+        (status = OK, description = "It is.", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = SERVICE_UNAVAILABLE, description = "The watcher inside is unwell.", body = String, content_type = "text/plain; charset=utf-8"),
+    )
 )]
-pub(crate) async fn alive() -> &'static str {
-    "ok"
+pub(crate) async fn alive(State(app): State<Arc<Inner>>) -> (StatusCode, String) {
+    match (app.service.unwell)() {
+        None => (StatusCode::OK, "ok".into()),
+        Some(unwell) => (StatusCode::SERVICE_UNAVAILABLE, unwell),
+    }
 }
 
 /// Tells whether the database can be read and holds the heartbeat of a living watcher.
@@ -49,7 +56,12 @@ pub(crate) async fn ready(State(app): State<Arc<Inner>>) -> (StatusCode, Json<Re
         Ok(Ok(snapshot)) => {
             let mut watchers = snapshot.summary.status.watchers.iter();
             let is_alive = watchers.any(|watcher| watcher.alive);
-            ("ok", if is_alive { "alive" } else { "none" })
+            let watcher = match (app.service.unwell)() {
+                Some(_) => "unwell",
+                None if is_alive => "alive",
+                None => "none",
+            };
+            ("ok", watcher)
         }
         Ok(Err(_)) => ("failed", "unknown"),
         Err(_) => {

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use expiry_cli::host::{self, CommonArgs, Failure, Host, Told};
+use expiry_cli::host::{self, CommonArgs, Failure, Host, Inside, Told};
 use expiry_core::{
     AuditEvent, Explanation, Store,
     config::{Loader, Place},
@@ -151,7 +151,8 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
         () = stop.cancelled() => return Ok(()),
     };
     let host = Arc::new(host);
-    let service = service(&host, &store, wanted.token, wanted.proxies, &stop);
+    let inside = Inside::default();
+    let service = service(&host, &store, &inside, wanted.token, wanted.proxies, &stop);
     tracing::info!(%address, watcher = wanted.has_watcher, "listening");
     if !wanted.address.ip().is_loopback() {
         tracing::warn!(
@@ -180,7 +181,7 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     };
     let watch = async {
         tokio::select! {
-            ended = host.watch(of_watcher, &stop) => ended,
+            ended = host.watch(of_watcher, &inside, &stop) => ended,
             () = overdue => {
                 tracing::warn!("the watcher was cut off by the stop; what it did is looked at again");
                 Ok(())
@@ -218,11 +219,13 @@ fn not_listening(address: SocketAddr, source: io::Error) -> Failure {
 fn service(
     host: &Arc<Host>,
     store: &Arc<dyn Store>,
+    inside: &Inside,
     token: SecretString,
     proxies: Vec<Network>,
     stop: &CancellationToken,
 ) -> Service {
     let (gateways, watchers, of_watchers) = (Arc::clone(host), Arc::clone(host), Arc::clone(store));
+    let inside = inside.clone();
     Service {
         status: Arc::clone(store) as _,
         audit: Arc::clone(store) as _,
@@ -230,6 +233,7 @@ fn service(
         directory: Arc::clone(store) as _,
         gateways: Box::new(move || gateways.gateway()),
         watchers: Box::new(move || watchers.watcher(Arc::clone(&of_watchers))),
+        unwell: Box::new(move || inside.unwell()),
         words: Arc::new(Spoken(Arc::clone(host))),
         interval: host.interval(),
         keep: host.keep(),

@@ -3,18 +3,12 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use expiry_core::{GatewayError, Router, RouterFacts, RouterGateway};
+use expiry_core::{Cause, GatewayError, Router, RouterFacts, RouterGateway};
 use serde::Serialize;
-use tokio::{
-    net::lookup_host,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use utoipa::ToSchema;
 
 use crate::{state::Inner, v1::routers::seconds};
-
-/// How long finding the address may take.
-const LOOKUP: Duration = Duration::from_secs(3);
 
 /// The longest that somebody who asked is kept waiting, however many routers are tested.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,14 +28,39 @@ pub(crate) enum Step {
     Login,
     Permission,
     Protocol,
+    Hotspot,
     WrongRouter,
+}
+
+impl Step {
+    /// What an older client makes of a cause.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not named fails in the conversation"
+    )]
+    fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::HostNotFound => Self::NameLookup,
+            Cause::ConnectionRefused
+            | Cause::NoRoute
+            | Cause::ConnectTimedOut
+            | Cause::ConnectFailed => Self::TcpConnect,
+            Cause::NoPassword | Cause::LoginRefused | Cause::NoApiPolicy | Cause::TooOld => {
+                Self::Login
+            }
+            Cause::NoReadPolicy | Cause::NoWritePolicy | Cause::MenuRefused => Self::Permission,
+            Cause::NoHotspot | Cause::DeviceMode => Self::Hotspot,
+            Cause::OtherBox | Cause::SameBox => Self::WrongRouter,
+            _ => Self::Protocol,
+        }
+    }
 }
 
 /// Why a router did not answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// This step failed.
-    Step(Step, String),
+    /// It failed for this cause, which the text tells with the way out.
+    Caused(Cause, String),
     /// Nothing failed, and nothing came.
     Silent(String),
     /// The test was not begun, or was broken off: that says nothing of the router.
@@ -51,14 +70,21 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn step(&self) -> Option<Step> {
         match self {
-            Self::Step(step, _) => Some(*step),
+            Self::Caused(cause, _) => Some(Step::of(*cause)),
+            Self::Silent(_) | Self::Untested(_) => None,
+        }
+    }
+
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Caused(cause, _) => Some(cause.code()),
             Self::Silent(_) | Self::Untested(_) => None,
         }
     }
 
     pub(crate) fn into_text(self) -> String {
         match self {
-            Self::Step(_, text) | Self::Silent(text) | Self::Untested(text) => text,
+            Self::Caused(_, text) | Self::Silent(text) | Self::Untested(text) => text,
         }
     }
 }
@@ -77,10 +103,11 @@ pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// Ends at the deadline, or when the service stops, so that somebody who waits is told so.
+/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service stops, so that somebody who waits is told so.
 pub(crate) async fn probe(
     app: &Inner,
     router: &Router,
+    name: Option<&str>,
     deadline: Instant,
 ) -> Result<Answered, Failure> {
     let gateway = (app.service.gateways)();
@@ -92,7 +119,7 @@ pub(crate) async fn probe(
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
         result = ask(app, &*gateway, router) => {
-            result.map_err(|(step, told)| Failure::Step(step, told))
+            result.map_err(|error| Failure::Caused(error.cause(), error.told(name)))
         }
     };
     let _ = timeout(CLOSE, gateway.close(router.id)).await;
@@ -114,28 +141,12 @@ async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
     router: &Router,
-) -> Result<Answered, (Step, String)> {
-    let (host, port) = (router.address.host.as_str(), router.address.port);
-    let failed = |reason: String| {
-        let what = format!(
-            "the address of `{host}` cannot be found: {reason}; check the name, or give an IP address"
-        );
-        (Step::NameLookup, what)
-    };
-    match timeout(LOOKUP, lookup_host((host, port))).await {
-        Ok(Ok(mut found)) => {
-            if found.next().is_none() {
-                return Err(failed("it has none".into()));
-            }
-        }
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed(format!("no answer within {} s", LOOKUP.as_secs()))),
-    }
-    gateway.probe(router).await.map_err(|error| told(&error))?;
+) -> Result<Answered, GatewayError> {
+    gateway.probe(router).await?;
     // Once more on the warm connection: that is what a cut meets.
     let store = app.time.now().await.ok();
     let began = Instant::now();
-    let facts = gateway.probe(router).await.map_err(|error| told(&error))?;
+    let facts = gateway.probe(router).await?;
     let rtt = began.elapsed();
     let passed = TimeDelta::from_std(rtt).unwrap_or_default();
     let skew = facts
@@ -147,34 +158,4 @@ async fn ask(
         facts,
         rtt,
     })
-}
-
-fn told(error: &GatewayError) -> (Step, String) {
-    let (step, advice) = match error {
-        GatewayError::Connect { .. } => (
-            Step::TcpConnect,
-            "check host, port and VPN, and that the service `api` is on (`/ip service`)",
-        ),
-        GatewayError::TimedOut { .. } | GatewayError::Disconnected { .. } => (
-            Step::Protocol,
-            "check that the service at this port is `api`, and that its `address` allows this machine",
-        ),
-        GatewayError::Login { .. } => (
-            Step::Login,
-            "check account and password, and that the account's group has the policy `api`",
-        ),
-        GatewayError::Refused { .. } => (
-            Step::Permission,
-            "give the account's group the policies `read`, `write` and `api`",
-        ),
-        GatewayError::WrongRouter { .. } => (
-            Step::WrongRouter,
-            "check the address, or accept the new box with `expiry router accept`",
-        ),
-        GatewayError::Protocol { .. } | _ => (
-            Step::Protocol,
-            "check that the port is that of the service `api`, not of `api-ssl`, `www` or `winbox`",
-        ),
-    };
-    (step, format!("{error}; {advice}"))
 }

@@ -44,6 +44,8 @@ pub struct Service {
     pub gateways: Box<dyn Fn() -> Arc<dyn RouterGateway> + Send + Sync>,
     /// Makes a watcher, to run one check.
     pub watchers: Box<dyn Fn() -> Watcher + Send + Sync>,
+    /// Says what is wrong with the watcher that runs inside, if one does and something is.
+    pub unwell: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Says in words what happened and why.
     pub words: Arc<dyn Words>,
     /// The token that opens it.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::GatewayError;
+use expiry_core::{GatewayError, Speaks};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::{
@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use crate::{
-    proto::{Answer, CommandId, Connection, ConnectionConfig, Event, ProtocolError},
+    proto::{
+        Answer, CommandId, Connection, ConnectionConfig, Event, ProtocolError,
+        stranger::{self, Opening},
+    },
     wire::Sentence,
 };
 
@@ -35,6 +38,8 @@ pub struct Client<S> {
     outbound: Vec<u8>,
     written: usize,
     heard: bool,
+    /// The first bytes, until they are known to be the API.
+    opening: Option<Vec<u8>>,
 }
 
 /// Why a connection ended.
@@ -45,7 +50,7 @@ pub enum ClientError {
     #[error("reading or writing failed")]
     Io(#[from] io::Error),
     /// The router closed the connection.
-    #[error("{}", closed_reason(*.heard))]
+    #[error("the router closed the connection")]
     Closed {
         /// Whether it had said anything before.
         heard: bool,
@@ -59,12 +64,27 @@ pub enum ClientError {
     /// The router said something that is not to be understood, or its last word.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+    /// Something else than a router's API answers.
+    #[error("{speaks} answers there")]
+    Stranger {
+        /// What it speaks.
+        speaks: Speaks,
+    },
+    /// The login was not answered in time.
+    #[error("no answer to the login for {} s", after.as_secs_f32())]
+    LoginTimedOut {
+        /// What was waited for it.
+        after: Duration,
+    },
     /// The router refused the account.
     #[error("login refused: {message}")]
     Login {
         /// Why.
         message: String,
     },
+    /// The router knows only the login of RouterOS before 6.43.
+    #[error("the router asks for the login of RouterOS before 6.43")]
+    TooOld,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -77,26 +97,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             outbound: Vec::new(),
             written: 0,
             heard: false,
+            opening: Some(Vec::new()),
         }
     }
 
     /// Logs in, in the way of RouterOS 6.43 and later.
     ///
     /// # Errors
-    /// [`ClientError::Login`] if the account is refused or the router is too old; the others as
-    /// for [`Self::flight`].
+    /// [`ClientError::Login`] if the account is refused, [`ClientError::TooOld`] if the router is,
+    /// [`ClientError::LoginTimedOut`] if it says nothing; the others as for [`Self::flight`].
     pub async fn login(self, name: &str, password: &SecretString) -> Result<Self, ClientError> {
         let command = Sentence::new("/login")
             .attribute("name", name)
             .attribute("password", password.expose_secret());
-        let (client, answers) = self.flight(vec![command], |_, _| ()).await?;
+        let flown = self.flight(vec![command], |_, _| ()).await;
+        let (client, answers) = flown.map_err(|error| {
+            if let ClientError::TimedOut { after } = error {
+                return ClientError::LoginTimedOut { after };
+            }
+            error
+        })?;
         match answers.into_iter().next() {
             Some(Ok(None)) => Ok(client),
-            Some(Ok(Some(_))) => Err(ClientError::Login {
-                message: "the router asks for the challenge login of RouterOS before 6.43, \
-                          which is too old"
-                    .into(),
-            }),
+            Some(Ok(Some(_))) => Err(ClientError::TooOld),
             Some(Err(trap)) => Err(ClientError::Login {
                 message: trap.message,
             }),
@@ -126,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             let now = Instant::now().into_std();
             self.connection.transmit(now, &mut self.outbound);
             let received = self.exchange().await?;
+            self.recognise(received)?;
             let now = Instant::now().into_std();
             let mut input = &self.buffer[..received];
             while let Some(event) = self.connection.receive(now, &mut input)? {
@@ -202,6 +226,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// Looks whether the first bytes can be the API. Without it, a greeting would be taken for the
+    /// beginning of a long word, whose rest never comes.
+    fn recognise(&mut self, received: usize) -> Result<(), ClientError> {
+        let Some(first) = &mut self.opening else {
+            return Ok(());
+        };
+        let wanted = stranger::ENOUGH - first.len();
+        first.extend(&self.buffer[..received.min(wanted)]);
+        match stranger::recognise(first) {
+            Opening::Unclear => Ok(()),
+            Opening::Api => {
+                self.opening = None;
+                Ok(())
+            }
+            Opening::Known(speaks) => Err(ClientError::Stranger { speaks }),
+            Opening::Other(said) => Err(ProtocolError::NotTheApi(said).into()),
+        }
+    }
+
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // A router that hangs up may have said why: read before giving up on a failed write.
         let written = self.poll_write(cx);
@@ -247,11 +290,15 @@ impl From<ClientError> for GatewayError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::TimedOut { after } => Self::TimedOut { after },
+            ClientError::LoginTimedOut { after } => Self::LoginTimedOut { after },
+            ClientError::Stranger { speaks } => Self::Stranger { speaks },
             ClientError::Login { message } => Self::Login { message },
+            ClientError::TooOld => Self::TooOld,
+            ClientError::Closed { heard: false } => Self::Closed { spoken: false },
             ClientError::Io(error) => Self::Disconnected {
                 reason: error.to_string(),
             },
-            ClientError::Closed { .. } => Self::Disconnected {
+            ClientError::Closed { heard: true } => Self::Disconnected {
                 reason: error.to_string(),
             },
             ClientError::Protocol(ProtocolError::Fatal { reason }) => Self::Disconnected { reason },
@@ -275,15 +322,6 @@ pub(crate) fn is_hang_up(error: &io::Error) -> bool {
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::NotConnected
     )
-}
-
-fn closed_reason(heard: bool) -> &'static str {
-    if heard {
-        "the router closed the connection"
-    } else {
-        "the router closed the connection without a word: \
-         the address list of its API service (/ip/service) probably leaves this machine out"
-    }
 }
 
 #[cfg(test)]

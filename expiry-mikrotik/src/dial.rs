@@ -1,13 +1,14 @@
 //! Opening byte streams to routers.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 use expiry_core::RouterAddress;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    time::timeout,
 };
 
 /// A byte stream to a router.
@@ -48,9 +49,13 @@ impl Default for TcpDialer {
 /// So many unanswered questions end a connection.
 const KEEPALIVE_RETRIES: u32 = 3;
 
+/// How long a name may take to be found. It is less than connecting may take, so that the failure
+/// is put down to the name.
+const LOOKUP: Duration = Duration::from_secs(2);
+
 impl TcpDialer {
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((host, port)).await?;
+        let stream = TcpStream::connect(look_up(host, port).await?.as_slice()).await?;
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new()
             .with_time(self.keepalive_after)
@@ -59,6 +64,21 @@ impl TcpDialer {
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(stream)
     }
+}
+
+/// Finds the addresses of a host. That it failed is told by [`io::ErrorKind::NotFound`].
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let not_found = |why: String| io::Error::new(io::ErrorKind::NotFound, why);
+    let found = timeout(LOOKUP, lookup_host((host, port))).await;
+    let found = found.map_err(|_| {
+        let after = LOOKUP.as_secs();
+        not_found(format!("no answer about the name `{host}` for {after} s"))
+    })?;
+    let found: Vec<_> = found.map_err(|e| not_found(e.to_string()))?.collect();
+    if found.is_empty() {
+        return Err(not_found(format!("`{host}` has no address")));
+    }
+    Ok(found)
 }
 
 #[async_trait]

@@ -90,7 +90,7 @@ async fn r4_routers_that_are_dead_mute_or_forbid_writing_are_named_in_time() {
         ),
         (
             "router mute",
-            "talking the RouterOS API failed: no answer for 5 s",
+            "logging in failed: connected, but no answer to the login for 5 s",
         ),
         ("router gone", "connecting failed: "),
     ] {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use expiry_core::MacAddr;
-use expiry_mikrotik::sim::{ClientId, SimRouter};
+use expiry_mikrotik::sim::{ClientId, Fault, FaultRule, SimRouter};
 use expiry_tests::{
     pg::{self, Cluster},
     world::{World, sim_router, until},
@@ -55,6 +55,41 @@ async fn r8_each_router_has_one_owner_and_a_death_costs_its_routers_at_most_20_s
     assert_eq!(second.terminate().await, 0);
     let cuts = world.confirmed_cuts().await;
     assert_eq!(cuts, 16, "each on each of four routers, once");
+}
+
+#[tokio::test]
+async fn r4_a_stop_beside_a_standby_costs_nobody_more_than_a_second_however_one_router_hangs() {
+    let database = pg::database().await;
+    let world = World::new(Some(&database)).await;
+    let hanging = sim_router("north").await;
+    world.register("north", &hanging).await;
+    let mut first = world.expiry.service(&["run"]);
+    first.line("router reached").await;
+    first.line("router reached").await;
+    let device = online(&world, &world.router, 1).await;
+    let stuck = online(&world, &hanging, 2).await;
+    let second = world.expiry.service(&["run"]);
+    until_watched(&world, 2).await;
+
+    // Longer than any wait of the stop.
+    let stall = FaultRule::on("", Fault::Stall(Duration::from_mins(1)));
+    hanging.with(|sim| sim.inject(stall));
+    world.expiry.ok(&["subscriber", "revoke", "guest2"]).await;
+    first.signal("TERM").await;
+    let asked = Instant::now();
+    world.expiry.ok(&["subscriber", "revoke", "guest1"]).await;
+    let revoked = Instant::now();
+    until(Duration::from_secs(10), "the healthy one is cut", || {
+        is_off(&world.router, device)
+    })
+    .await;
+    let took = revoked.elapsed();
+    assert!(took <= Duration::from_secs(1), "it took {took:?}");
+    assert_eq!(first.wait().await, 0);
+    let took = asked.elapsed();
+    assert!(took <= Duration::from_secs(5), "the stop took {took:?}");
+    assert!(!is_off(&hanging, stuck));
+    assert_eq!(second.terminate().await, 0);
 }
 
 #[tokio::test]
@@ -142,6 +177,19 @@ async fn until_nothing_is_owed(world: &World) {
             return;
         }
         assert!(Instant::now() < deadline, "{status}");
+    }
+}
+
+/// Waits until so many watchers beat.
+async fn until_watched(world: &World, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let status = world.expiry.json(&["status"]).await;
+        let watchers = status["watchers"].as_array().expect("a list");
+        if watchers.iter().filter(|w| w["alive"] == true).count() == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{watchers:?}");
     }
 }
 

@@ -5,8 +5,14 @@ use serde::Serialize;
 
 use super::{brake, dry_run, one_router};
 use crate::{
-    args::RunArgs, error::CliError, lifecycle, log::EventLog, output::Output, service,
-    settings::Settings, wiring,
+    args::RunArgs,
+    error::CliError,
+    lifecycle,
+    log::EventLog,
+    output::Output,
+    service::{self, Inside},
+    settings::Settings,
+    wiring,
 };
 
 pub(super) async fn run(
@@ -28,7 +34,10 @@ pub(super) async fn run(
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(&report, out);
     }
-    lifecycle::until_signal(async |stop| service::watch(store, settings, &stop).await).await??;
+    lifecycle::until_signal(async |stop| {
+        service::watch(store, settings, &Inside::default(), &stop).await
+    })
+    .await??;
     tracing::info!("stopped");
     Ok(())
 }

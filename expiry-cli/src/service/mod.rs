@@ -13,6 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::watching::Inside;
 pub(crate) use self::watching::watch;
 use self::{notify::Manager, serving::Serving};
 
@@ -23,7 +24,7 @@ const REFRESH: Duration = Duration::from_secs(5);
 const TO_LET_GO: Duration = Duration::from_secs(5);
 
 /// Tells the service manager how the watcher does, until it is dropped: ready with the first
-/// heartbeat, alive for as long as the loops turn, and that it stops.
+/// heartbeat, alive for as long as the loops get something done, and that it stops.
 async fn tell(
     manager: &Manager,
     progress: &Progress,
@@ -37,7 +38,8 @@ async fn tell(
     let often = manager.watchdog().map_or(REFRESH, |watchdog| watchdog / 3);
     let mut ticks = interval(often.clamp(Duration::from_millis(1), REFRESH));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut ready, mut stopping, mut hung) = (false, false, false);
+    let (mut ready, mut stopping) = (false, false);
+    let mut is_unwell = false;
     loop {
         tokio::select! {
             () = stop.cancelled(), if !stopping => {
@@ -51,22 +53,28 @@ async fn tell(
                     manager.ready();
                 }
             }
-            _ = ticks.tick() => match progress.stuck() {
-                None => manager.alive(),
-                Some(name) if !hung => {
-                    hung = true;
-                    tracing::error!("the {name} of the watcher hangs: the service manager is told \
-                                     nothing any more, so that it restarts the service");
+            _ = ticks.tick() => {
+                let unwell = progress.unwell();
+                match unwell {
+                    None => manager.alive(),
+                    Some(_) if is_unwell || stopping => {}
+                    Some(unwell) if manager.watchdog().is_some() => tracing::error!(
+                        "{unwell}: the service manager is told nothing until that is over, so that \
+                         it restarts the service"
+                    ),
+                    Some(unwell) => tracing::error!("{unwell}: trying again"),
                 }
-                Some(_) => {}
-            },
+                is_unwell = unwell.is_some();
+            }
         }
         let beat = *beats.borrow();
         match beat {
             _ if stopping => {}
             Beat::None => {}
             Beat::Taken => line.say(&serving.to_string()),
-            Beat::Failed => line.say("the database does not answer; trying again"),
+            Beat::Failed => {
+                line.say("the database takes no heartbeat, the log says why; trying again");
+            }
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{os::unix::net::UnixDatagram as Socket, sync::Arc};
 
 use expiry_core::{
     NoEvents,
-    testing::{MemoryStore, SimGateway, TestClock},
+    testing::{MemoryStore, SimGateway, TestClock, memory::Fault},
     watcher::{Watcher, WatcherConfig},
 };
 use tempfile::TempDir;
@@ -126,6 +126,46 @@ async fn a_watcher_that_hangs_is_not_called_alive() {
     // A call of the store that was under way may take its time.
     pass(None, 120 * second).await;
     assert_eq!(pass(None, 300 * second).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_only_fails_is_alive_for_a_minute_and_again_once_it_works() {
+    let listener = Listener::new();
+    let manager = listener.manager("30000000");
+    let clock = Arc::new(TestClock::default());
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
+    let gateway = SimGateway::new(Duration::ZERO);
+    let watcher = Watcher::new(
+        Arc::new(store.clone()),
+        Arc::new(gateway),
+        clock,
+        Arc::new(NoEvents),
+        WatcherConfig::default(),
+    );
+    let serving = Serving::default();
+    let progress = watcher.progress();
+    let stop = CancellationToken::new();
+    let second = Duration::from_secs(1);
+    let mut run = Box::pin(watcher.run(stop.clone()));
+    let mut told = Box::pin(tell(&manager, &progress, &serving, &stop, second));
+    let mut alive_in = async |time| {
+        let both = async {
+            tokio::select! { _ = &mut run => {}, _ = &mut told => {} }
+        };
+        let _ = tokio::time::timeout(time, both).await;
+        let messages = listener.drain();
+        let alive = messages.iter().filter(|message| *message == "WATCHDOG=1");
+        alive.count()
+    };
+
+    assert!(alive_in(60 * second).await >= 5);
+    store.fail_when(|_| Fault::Before);
+    assert!(alive_in(55 * second).await >= 4, "it may be over soon");
+    alive_in(15 * second).await;
+    assert_eq!(alive_in(600 * second).await, 0);
+    store.heal();
+    alive_in(10 * second).await;
+    assert!(alive_in(60 * second).await >= 5);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use expiry_core::{Event, EventSink, Status, Store};
+use expiry_core::{Event, EventSink, Status, Store, watcher::Progress};
 use tokio_util::sync::CancellationToken;
 
 use super::{Manager, Serving, tell};
@@ -9,10 +12,22 @@ use crate::{error::CliError, log::EventLog, output::time, settings::Settings, wi
 /// Most routers that the first line names.
 const NAMED: usize = 20;
 
+/// The watcher that runs in this process, if one does.
+#[derive(Clone, Debug, Default)]
+pub struct Inside(Arc<OnceLock<Progress>>);
+
+impl Inside {
+    /// Says what is wrong with it: it hangs, or has only failed for a minute or longer.
+    pub fn unwell(&self) -> Option<String> {
+        Some(self.0.get()?.unwell()?.to_string())
+    }
+}
+
 /// Runs a watcher until `stop` is cancelled, and tells the log and the service manager how it does.
 pub(crate) async fn watch(
     store: Arc<dyn Store>,
     settings: &Settings,
+    inside: &Inside,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     announce(&store.status(0).await?, settings.watcher.interval);
@@ -20,8 +35,9 @@ pub(crate) async fn watch(
     let watcher = wiring::watcher(store, Arc::clone(&events) as _, settings);
     let manager = Manager::from_environment(|name| std::env::var_os(name));
     let progress = watcher.progress();
+    let progress = inside.0.get_or_init(|| progress);
     let patience = settings.watcher.patience;
-    let told = tell(&manager, &progress, &events.serving, stop, patience);
+    let told = tell(&manager, progress, &events.serving, stop, patience);
     tokio::select! {
         ended = watcher.run(stop.clone()) => Ok(ended?),
         never = told => match never {},

@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting};
+use crate::{Cause, Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting, Step};
 
 /// What to switch off before sessions are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,15 +121,36 @@ pub trait RouterGateway: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GatewayError {
-    /// No TCP connection: name lookup, refused, unreachable, timed out.
+    /// No TCP connection.
     #[error("cannot connect to {address}: {reason}")]
     Connect {
         /// Host and port.
         address: String,
+        /// What kind of failure it is.
+        how: Unreached,
         /// What the system said.
         reason: String,
     },
-    /// Connected, but no byte came for this long while something was outstanding.
+    /// Connected, but the login was not answered in time.
+    #[error("connected, but no answer to the login for {} s", after.as_secs_f32())]
+    LoginTimedOut {
+        /// What was waited for it.
+        after: Duration,
+    },
+    /// The connection was closed before the router said anything.
+    #[error("the connection was closed without a word{}", if *.spoken { " when the login had been sent" } else { "" })]
+    Closed {
+        /// Whether the peer is known to have waited for our words first. A router that turns
+        /// somebody away does not.
+        spoken: bool,
+    },
+    /// Something else than the RouterOS API answers at the port.
+    #[error("{speaks} answers there")]
+    Stranger {
+        /// What it speaks.
+        speaks: Speaks,
+    },
+    /// Logged in, but no byte came for this long while something was outstanding.
     #[error("no answer for {} s", after.as_secs_f32())]
     TimedOut {
         /// The silence that was waited for.
@@ -141,12 +162,21 @@ pub enum GatewayError {
         /// How.
         reason: String,
     },
+    /// There is no password to log in with.
+    #[error("no password: {reason}")]
+    NoPassword {
+        /// Why not.
+        reason: String,
+    },
     /// The router refused the account. Now and then a right password is refused, too.
     #[error("login refused: {message}")]
     Login {
         /// What the router said.
         message: String,
     },
+    /// The router asks for the challenge login of RouterOS before 6.43.
+    #[error("the router asks for the login of RouterOS before 6.43")]
+    TooOld,
     /// The peer does not speak the RouterOS API as it should.
     #[error("not a RouterOS API answer: {reason}")]
     Protocol {
@@ -169,6 +199,53 @@ pub enum GatewayError {
         /// Identity and serial number that answered.
         found: String,
     },
+    /// The box that answers is on record as another router.
+    #[error("the same box as router `{router}` (serial number {serial})")]
+    SameBox {
+        /// The other router.
+        router: String,
+        /// The serial number of both.
+        serial: String,
+    },
+}
+
+/// How making a connection fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// The name is unknown.
+    NotFound,
+    /// The host refuses.
+    Refused,
+    /// No way leads there.
+    NoRoute,
+    /// Nothing answers in time.
+    TimedOut,
+    /// In another way.
+    Other,
+}
+
+/// What a peer speaks that is not the RouterOS API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// TLS.
+    Tls,
+    /// SSH.
+    Ssh,
+    /// HTTP.
+    Http,
+    /// The greeting of an FTP or mail server.
+    Greeting,
+}
+
+impl fmt::Display for Speaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "TLS",
+            Self::Ssh => "an SSH server",
+            Self::Http => "a web server",
+            Self::Greeting => "an FTP or mail server",
+        })
+    }
 }
 
 /// What a failure means for the next try.
@@ -187,11 +264,58 @@ impl GatewayError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Connect { .. }
+            | Self::LoginTimedOut { .. }
+            | Self::Closed { .. }
+            | Self::Stranger { .. }
             | Self::TimedOut { .. }
             | Self::Disconnected { .. }
             | Self::Protocol { .. } => FailureKind::Unreachable,
-            Self::Login { .. } | Self::WrongRouter { .. } => FailureKind::Rejected,
+            Self::NoPassword { .. }
+            | Self::Login { .. }
+            | Self::TooOld
+            | Self::WrongRouter { .. }
+            | Self::SameBox { .. } => FailureKind::Rejected,
             Self::Refused { .. } => FailureKind::Answered,
         }
+    }
+
+    /// Names the cause, for people.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Connect { how, .. } => match how {
+                Unreached::NotFound => Cause::HostNotFound,
+                Unreached::Refused => Cause::ConnectionRefused,
+                Unreached::NoRoute => Cause::NoRoute,
+                Unreached::TimedOut => Cause::ConnectTimedOut,
+                Unreached::Other => Cause::ConnectFailed,
+            },
+            Self::LoginTimedOut { .. } => Cause::LoginSilent,
+            Self::Closed { spoken: false } => Cause::ClosedAtOnce,
+            Self::Closed { spoken: true } => Cause::ClosedAtLogin,
+            Self::Stranger { speaks } => match speaks {
+                Speaks::Tls => Cause::TlsPort,
+                Speaks::Ssh => Cause::SshPort,
+                Speaks::Http => Cause::HttpPort,
+                Speaks::Greeting => Cause::GreetingPort,
+            },
+            Self::TimedOut { .. } => Cause::AnswerTimedOut,
+            Self::Disconnected { .. } => Cause::ConnectionLost,
+            Self::NoPassword { .. } => Cause::NoPassword,
+            Self::Login { message } if message.contains("not allowed") => Cause::NoApiPolicy,
+            Self::Login { .. } => Cause::LoginRefused,
+            Self::TooOld => Cause::TooOld,
+            Self::Protocol { .. } => Cause::OtherProtocol,
+            Self::Refused { command, message } => Cause::of_trap(Step::Read, command, message),
+            Self::WrongRouter { .. } => Cause::OtherBox,
+            Self::SameBox { .. } => Cause::SameBox,
+        }
+    }
+
+    /// Says in one line which step failed, what was seen, what that means and the way out, for a
+    /// router of this name if it has one.
+    pub fn told(&self, router: Option<&str>) -> String {
+        let cause = self.cause();
+        let (step, says, way_out) = (cause.step(), cause.says(), cause.way_out(router));
+        format!("{step} failed: {self}: {says}; {way_out}")
     }
 }

@@ -8,7 +8,8 @@ mod store;
 pub use clock::{Clock, SystemClock};
 pub use events::{Event, EventSink, NoEvents};
 pub use gateway::{
-    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, UnblockOrder,
+    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, Speaks, UnblockOrder,
+    Unreached,
 };
 pub use store::{
     AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,

@@ -118,6 +118,7 @@ pub(super) async fn run(
         .iter()
         .map(|cut| intent(turn, cut, &seen, &live))
         .collect();
+    let asked = turn.shared.clock.boot();
     retain(
         &mut cuts,
         &turn.shared.store.intend(turn.fence, &intents).await?,
@@ -126,15 +127,16 @@ pub(super) async fn run(
         return Ok(());
     }
     let order = block_order(cuts.iter().map(|cut| &cut.left));
-    touched.add(
+    let first = touched.add(
         intents
             .into_iter()
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let first = seen;
+    let looked = seen;
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
-    keep_bindings(&mut seen, first, &order);
+    turn.answered(asked, &first, touched);
+    keep_bindings(&mut seen, looked, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -240,10 +242,10 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
 
 /// Adds the bindings that were read first and are not switched off: they say who passes, and the
 /// flight that blocks does not read them.
-fn keep_bindings(seen: &mut Sighting, first: Sighting, order: &BlockOrder) {
-    seen.bindings = first.bindings;
+fn keep_bindings(seen: &mut Sighting, looked: Sighting, order: &BlockOrder) {
+    seen.bindings = looked.bindings;
     let is_of_bindings = |answer: &BrokenOff| answer.kind == RowKind::Binding;
-    seen.break_off(first.broken_off.into_iter().filter(is_of_bindings));
+    seen.break_off(looked.broken_off.into_iter().filter(is_of_bindings));
     seen.bindings
         .retain(|row| !order.bindings.contains(&row.id));
 }

@@ -79,10 +79,12 @@ pub(super) async fn beat(
         match owned {
             Ok(owned) => {
                 failures = 0;
+                shared.progress.heart().succeeded();
                 shared.progress.beaten(Beat::Taken);
                 keep_lanes(shared, lanes, owned, &mut running);
             }
             Err(error) => {
+                shared.progress.heart().failed();
                 shared.progress.beaten(Beat::Failed);
                 log_store_failure(&mut failures, "heartbeat", &fatal(error)?);
             }

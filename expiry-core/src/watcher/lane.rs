@@ -30,6 +30,8 @@ pub(super) struct Lane {
     backoff: Backoff,
     /// What was written since the last recorded result.
     touched: Touched,
+    /// Whether the present turn has written: then it is not broken off by a stop.
+    writes: watch::Sender<bool>,
     /// Whether the router was told to the store as answering, in this ownership.
     reached: bool,
     /// When the store was last told what the router says of itself.
@@ -66,6 +68,9 @@ const LONGEST_TURN: Duration = Duration::from_mins(30);
 
 /// So many keys are rechecked at once: planning waits for it meanwhile.
 const RECHECKS: usize = 50;
+
+/// How long a turn that only reads may go on after the stop: one that is about to cut comes to do so.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// The wait after the store failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -104,6 +109,7 @@ impl Lane {
             stop,
             backoff: Backoff::default(),
             touched: Touched::default(),
+            writes: watch::Sender::new(false),
             reached: false,
             told_at: None,
             is_lost: false,
@@ -129,14 +135,18 @@ impl Lane {
                 Waited::Stop => break,
                 Waited::Turn => {}
             }
-            next = match timeout(LONGEST_TURN, self.turn()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    self.router_failed(GatewayError::TimedOut {
-                        after: LONGEST_TURN,
-                    })
-                    .await
-                }
+            self.writes.send_replace(false);
+            let broken_off = stopped(self.stop.clone(), self.writes.subscribe());
+            let turn = tokio::select! {
+                biased;
+                turn = timeout(LONGEST_TURN, self.turn()) => turn.ok(),
+                () = broken_off => break,
+            };
+            next = if let Some(next) = turn {
+                next
+            } else {
+                let after = LONGEST_TURN;
+                self.router_failed(GatewayError::TimedOut { after }).await
             };
             if matches!(next, Next::Lost) {
                 break;
@@ -144,6 +154,10 @@ impl Lane {
         }
         self.owe_rechecks().await;
         self.shared.gateway.close(self.fence.router).await;
+        // Whoever stands by serves it while other lanes of this watcher still end.
+        if let Err(error) = self.shared.store.let_go(&self.fence).await {
+            log_store_failure(&mut self.store_failures, "letting go of a router", &error);
+        }
     }
 
     async fn wait(&mut self, next: Next) -> Waited {
@@ -236,8 +250,8 @@ impl Lane {
             &self.fence,
             router,
             spares_table,
-            work.now,
-            jitter,
+            &self.writes,
+            (work.now, jitter),
         );
         self.touched.begin_turn();
         let done = turn.run(work.tasks.clone(), &mut self.touched).await;
@@ -498,6 +512,15 @@ impl Lane {
     fn jitter(&mut self) -> f64 {
         self.rng.random_range(0.0..1.0)
     }
+}
+
+/// Waits until a turn is to be broken off: a while after the stop, and only if it has not written.
+/// One that has ends by its own deadlines: nobody else may write while its writes are on the wire.
+async fn stopped(stop: CancellationToken, mut writes: watch::Receiver<bool>) {
+    stop.cancelled().await;
+    sleep(GRACE).await;
+    // The sender outlives the turn.
+    let _ = writes.wait_for(|writes| !writes).await;
 }
 
 /// What can wait for fresh work.

@@ -29,7 +29,7 @@ mod uptime;
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
 pub use once::OnceReport;
-pub use progress::{Beat, Progress};
+pub use progress::{Beat, Progress, Unwell};
 
 use std::{
     collections::BTreeSet,
@@ -97,7 +97,7 @@ impl Watcher {
         self.shared.id
     }
 
-    /// Returns what tells whether its loops turn, once it runs.
+    /// Returns what tells whether its loops get anything done, once it runs.
     pub fn progress(&self) -> Progress {
         self.shared.progress.clone()
     }

@@ -23,6 +23,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
     loop {
         if !shared.tenure.holds() {
             // The heart says when it does. A clock that is not trusted must not say what is due.
+            pulse.succeeded();
             pulse.naps(shared.config.interval);
             tokio::select! {
                 biased;
@@ -35,6 +36,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
         let nap = match shared.store.plan_due(LIMIT).await {
             Ok(planned) => {
                 failures = 0;
+                pulse.succeeded();
                 lanes.wake();
                 if planned.subscribers >= LIMIT {
                     continue;
@@ -45,6 +47,7 @@ async fn plan_for_ever(shared: &Shared, lanes: &Lanes) -> Result<Infallible, Wat
                 ahead.unwrap_or(interval).max(LEAST_NAP).min(interval)
             }
             Err(error) => {
+                pulse.failed();
                 log_store_failure(&mut failures, "planning", &fatal(error)?);
                 AGAIN
             }

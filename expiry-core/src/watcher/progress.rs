@@ -1,5 +1,8 @@
+//! Whether the loops of a watcher turn, and whether they get anything done.
+
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,11 +15,14 @@ const CALL: Duration = Duration::from_secs(90);
 /// How late a nap may end, on a machine that is busy, before its loop counts as stuck.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Tells whether the loops of a watcher turn, for whoever has to restart one that hangs.
+/// How long a loop may do nothing but fail before its watcher counts as unwell. A database that
+/// restarts, or a disk that was full for a moment, takes less.
+const FAILING: Duration = Duration::from_mins(1);
+
+/// Tells whether the loops of a watcher get anything done, for whoever has to restart it.
 ///
 /// Each loop says by when it will be heard of again: when its nap ends, or when the call of the
-/// store that it makes must have been answered or given up. So a database that is down does not
-/// look like a loop that hangs.
+/// store that it makes must have been answered or given up. It also says what came of each call.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Loops>);
 
@@ -31,6 +37,30 @@ pub enum Beat {
     Failed,
 }
 
+/// What is wrong with a watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwell {
+    /// A loop hangs.
+    Hangs(&'static str),
+    /// All that a loop tried has failed for so long, at least a minute.
+    Fails(&'static str, Duration),
+}
+
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hangs(name) => write!(f, "the {name} of the watcher hangs"),
+            Self::Fails(name, time) => {
+                let seconds = time.as_secs();
+                write!(
+                    f,
+                    "the {name} of the watcher has only failed for {seconds} s"
+                )
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Loops {
     heart: Pulse,
@@ -40,7 +70,15 @@ struct Loops {
 
 /// The sign of life of one loop.
 #[derive(Debug, Default)]
-pub(super) struct Pulse(Mutex<Option<Instant>>);
+pub(super) struct Pulse(Mutex<Signs>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    /// When it is heard of at the latest.
+    next: Option<Instant>,
+    /// Since when it has only failed.
+    failing: Option<Instant>,
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
@@ -51,13 +89,15 @@ impl Progress {
         }))
     }
 
-    /// Returns the name of a loop that hangs, if one does. A watcher that does not run, or has
-    /// ended, does not hang.
-    pub fn stuck(&self) -> Option<&'static str> {
+    /// Returns what is wrong, if anything is. A watcher that does not run, or has ended, is not
+    /// unwell.
+    pub fn unwell(&self) -> Option<Unwell> {
         let now = Instant::now();
         let loops = [("heart", &self.0.heart), ("planner", &self.0.planner)];
-        let mut stuck = loops.into_iter().filter(|(_, pulse)| pulse.is_overdue(now));
-        stuck.next().map(|(name, _)| name)
+        let mut unwell = loops
+            .into_iter()
+            .filter_map(|(name, pulse)| pulse.unwell(name, now));
+        unwell.next()
     }
 
     /// Follows what becomes of the heartbeats.
@@ -83,8 +123,8 @@ impl Progress {
 
     /// The watcher ended: nobody is to be heard of again.
     pub(super) fn ended(&self) {
-        self.0.heart.set(None);
-        self.0.planner.set(None);
+        self.0.heart.end();
+        self.0.planner.end();
     }
 }
 
@@ -104,13 +144,36 @@ impl Pulse {
         self.set(Instant::now().checked_add(limit.saturating_add(CALL)));
     }
 
-    fn set(&self, next: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    /// The loop got something done.
+    pub(super) fn succeeded(&self) {
+        self.signs().failing = None;
     }
 
-    fn is_overdue(&self, now: Instant) -> bool {
-        let next = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        next.is_some_and(|next| next < now)
+    /// What the loop tried failed.
+    pub(super) fn failed(&self) {
+        self.signs().failing.get_or_insert_with(Instant::now);
+    }
+
+    /// The loop has ended.
+    fn end(&self) {
+        *self.signs() = Signs::default();
+    }
+
+    fn set(&self, next: Option<Instant>) {
+        self.signs().next = next;
+    }
+
+    fn unwell(&self, name: &'static str, now: Instant) -> Option<Unwell> {
+        let signs = self.signs();
+        if signs.next.is_some_and(|next| next < now) {
+            return Some(Unwell::Hangs(name));
+        }
+        let time = now - signs.failing?;
+        (time >= FAILING).then_some(Unwell::Fails(name, time))
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,13 +188,33 @@ mod tests {
             progress.heart().naps(Duration::from_secs(3));
             tokio::time::advance(Duration::from_secs(3)).await;
         }
-        assert_eq!(progress.stuck(), None);
+        assert_eq!(progress.unwell(), None);
         progress.planner().calls();
         for _ in 0..31 {
-            assert_eq!(progress.stuck(), None);
+            assert_eq!(progress.unwell(), None);
             progress.heart().naps(Duration::from_secs(3));
             tokio::time::advance(Duration::from_secs(3)).await;
         }
-        assert_eq!(progress.stuck(), Some("planner"));
+        assert_eq!(progress.unwell(), Some(Unwell::Hangs("planner")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_only_fails_is_unwell_after_a_minute_and_one_success_makes_it_well() {
+        let progress = Progress::new();
+        let fail_for = async |seconds| {
+            for _ in 0..seconds {
+                progress.planner().failed();
+                progress.heart().succeeded();
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        };
+        fail_for(59).await;
+        assert_eq!(progress.unwell(), None);
+        fail_for(1).await;
+        let minute = Duration::from_mins(1);
+        assert_eq!(progress.unwell(), Some(Unwell::Fails("planner", minute)));
+        progress.planner().succeeded();
+        fail_for(59).await;
+        assert_eq!(progress.unwell(), None);
     }
 }

@@ -50,17 +50,19 @@ pub(super) async fn run(
         return Ok(renewed);
     }
 
+    let asked = turn.shared.clock.boot();
     let standing = turn.standing(pending.iter().map(|(task, _)| *task)).await?;
     pending.retain(|(task, _)| standing.contains(&(*task).into()));
     let order = merged(pending.iter().map(|(_, order)| order));
     turn.trust()?;
     let keys = |undo: &Undo| undo.key.clone();
-    touched.add(
+    let first = touched.add(
         pending
             .iter()
             .flat_map(|(task, _)| task.undo.iter().map(keys)),
     );
     let refusals = turn.shared.gateway.unblock(turn.router, &order).await?;
+    turn.answered(asked, &first, touched);
 
     let pending: Vec<Task> = pending.into_iter().map(|(task, _)| task.clone()).collect();
     let back = match turn

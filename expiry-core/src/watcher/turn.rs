@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 
 use super::{Shared, cut, restore};
 use crate::{
@@ -18,6 +19,8 @@ pub(super) struct Turn<'a> {
     pub(super) router: &'a Router,
     /// Whether the connection table is too much for this router to be read with the block.
     pub(super) spares_table: bool,
+    /// Whether the router may have been written to in this turn.
+    writes: &'a watch::Sender<bool>,
     /// The store's time when the work was handed out.
     now: DateTime<Utc>,
     jitter: f64,
@@ -55,8 +58,11 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    pub(super) fn add(&mut self, keys: impl IntoIterator<Item = UndoKey>) {
-        self.keys.extend(keys);
+    /// Returns those of the keys that are new.
+    pub(super) fn add(&mut self, keys: impl IntoIterator<Item = UndoKey>) -> Vec<UndoKey> {
+        let mut new: Vec<_> = keys.into_iter().collect();
+        new.retain(|key| self.keys.insert(key.clone()));
+        new
     }
 
     /// Returns at most so many of the keys.
@@ -96,14 +102,15 @@ impl<'a> Turn<'a> {
         fence: &'a Fence,
         router: &'a Router,
         spares_table: bool,
-        now: DateTime<Utc>,
-        jitter: f64,
+        writes: &'a watch::Sender<bool>,
+        (now, jitter): (DateTime<Utc>, f64),
     ) -> Self {
         Self {
             shared,
             fence,
             router,
             spares_table,
+            writes,
             now,
             jitter,
         }
@@ -156,12 +163,32 @@ impl<'a> Turn<'a> {
         Ok(live(&**store, self.router.id, tasks, seen, config.comments).await?)
     }
 
-    /// Must hold before each flight of writes.
+    /// Must hold before each flight of writes, and notes that there is one.
     pub(super) fn trust(&self) -> Result<(), TurnError> {
         if self.shared.tenure.holds() {
+            self.writes.send_replace(true);
             Ok(())
         } else {
             Err(TurnError::Untrusted)
+        }
+    }
+
+    /// Notes that a flight of writes was answered, under whose ownership the store was asked last
+    /// at `asked`. If that was a moment ago, whoever has taken the router since then looks at it
+    /// after these writes, and needs no recheck of the keys that this flight was the first to touch.
+    /// Only a write whose answer came late, or never, may have come behind the back of an owner who
+    /// looks no more.
+    pub(super) fn answered(&self, asked: Duration, first: &[UndoKey], touched: &mut Touched) {
+        let Shared {
+            clock,
+            tenure,
+            config,
+            ..
+        } = self.shared;
+        let passed = clock.boot().saturating_sub(asked);
+        let last_look = config.looks.last().copied().unwrap_or_default();
+        if tenure.holds() && passed < last_look / 2 {
+            touched.forget(first);
         }
     }
 

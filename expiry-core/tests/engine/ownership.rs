@@ -6,14 +6,17 @@ use expiry_core::{
     RouterId, Sighting, StatusStore, UnblockOrder,
     testing::{
         SimGateway,
-        gateway::{Admission, Flight},
+        gateway::{Admission, Fault, Flight},
         memory,
     },
     watcher::WatcherConfig,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
-use crate::world::{World, is_cut, is_restored, username};
+use crate::world::{FLIGHT, World, is_cut, is_restored, username};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,76 @@ async fn r8_what_a_thawed_watcher_wrote_too_late_is_undone() {
     assert!(!world.is_disabled(router.id, &username(1)));
     assert!(world.can_move(router.id, 1), "and is able to be online");
     first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_stop_lets_each_router_go_when_its_own_lane_has_ended() {
+    let world = World::new();
+    let (hanging, healthy) = (world.router("r1").await, world.router("r2").await);
+    let first = world.start();
+    sleep(SECOND).await;
+    let second = world.start();
+    sleep(8 * SECOND).await;
+    world.gateway.set_fault(hanging.id, Fault::Hang);
+    world
+        .subscriber(&hanging, 1, SECOND, Admission::Account)
+        .await;
+    world
+        .subscriber(&healthy, 2, 5 * SECOND, Admission::Account)
+        .await;
+    sleep(4 * SECOND).await;
+    assert!(world.can_move(hanging.id, 1), "a look at it hangs");
+
+    let asked = Instant::now();
+    first.stop().await;
+    assert!(
+        asked.elapsed() < SECOND,
+        "nothing was written to the one that hangs"
+    );
+
+    let (lag, _) = world.cut(2 * SECOND).await;
+    assert!(lag < SECOND, "lag {lag:?}");
+    world.gateway.set_fault(hanging.id, Fault::None);
+    second.stop.cancel();
+    let third = world.start();
+    let cuts = world.events.wait_for(5 * SECOND, 2, is_cut).await;
+    assert_eq!(cuts.len(), 2, "what hung is owed still, and made");
+    third.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_stop_waits_for_writes_on_the_wire_and_lets_the_others_go() {
+    let world = World::new();
+    let (slow, healthy) = (world.router("r1").await, world.router("r2").await);
+    let first = world.start();
+    sleep(SECOND).await;
+    let second = world.start();
+    sleep(2 * SECOND).await;
+    world
+        .subscriber(&slow, 1, 2 * SECOND, Admission::Account)
+        .await;
+    world
+        .subscriber(&healthy, 2, 3 * SECOND, Admission::Account)
+        .await;
+    let gateway = Arc::downgrade(&world.gateway);
+    let id = slow.id;
+    world.gateway.on_flight(id, move |flight, _| {
+        if let (Flight::Block, Some(gateway)) = (flight, gateway.upgrade()) {
+            tokio::spawn(async move { gateway.set_delay(id, 4 * SECOND) });
+        }
+    });
+    sleep(2 * SECOND + FLIGHT * 4).await;
+
+    let asked = Instant::now();
+    first.stop.cancel();
+    let (lag, _) = world.cut(2 * SECOND).await;
+    assert!(lag < SECOND, "lag {lag:?}");
+    let ended = first.task.await.expect("no panic");
+    ended.expect("an orderly end");
+    assert!(asked.elapsed() > 3 * SECOND, "it has waited for its writes");
+    world.events.wait_for(10 * SECOND, 2, is_cut).await;
+    assert!(!world.can_move(slow.id, 1));
     second.stop().await;
 }
 
@@ -148,13 +221,9 @@ async fn r8_a_single_check_has_the_owner_try_and_waits_for_it() {
         .await;
     let running = world.start();
     sleep(4 * SECOND).await;
-    world
-        .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::Down);
+    world.gateway.set_fault(router.id, Fault::Down);
     sleep(Duration::from_mins(10)).await;
-    world
-        .gateway
-        .set_fault(router.id, expiry_core::testing::gateway::Fault::None);
+    world.gateway.set_fault(router.id, Fault::None);
 
     let stop = tokio_util::sync::CancellationToken::new();
     let report = world.watcher().run_once(stop).await.expect("a check");
@@ -174,9 +243,7 @@ async fn r9_a_single_check_says_what_is_still_owed() {
     let down = world.router("down").await;
     world.subscriber(&up, 1, SECOND, Admission::Account).await;
     world.subscriber(&down, 3, SECOND, Admission::Account).await;
-    world
-        .gateway
-        .set_fault(down.id, expiry_core::testing::gateway::Fault::Down);
+    world.gateway.set_fault(down.id, Fault::Down);
     sleep(2 * SECOND).await;
 
     let stop = tokio_util::sync::CancellationToken::new();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use expiry_core::{
-    Access, Clock, MacAddr, RouterId, StatusStore, Subscriber,
+    Access, Clock, MacAddr, RouterId, StatusStore, Subscriber, Username,
     testing::gateway::{Fault, Flight},
 };
 use tokio::time::sleep;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::{
     orders::Way,
     people::{PRINTER, STAFF},
-    plan::Step,
+    plan::{OfWatcher, Step},
     ports::{Weather, lock},
     world::World,
 };
@@ -33,6 +33,16 @@ const OTHERS_TURN: Duration = Duration::from_secs(25);
 
 /// What pays at the end for longer than that.
 const LONG: u64 = 7_200;
+
+/// The time from one reading of a whole router to the end of the next.
+const READING: Duration = Duration::from_mins(6);
+
+/// A device that is on as somebody whose access is over.
+struct Intruder {
+    what: String,
+    /// Whose it is then, unless they were removed.
+    owner: Option<Username>,
+}
 
 /// What a device has of a router.
 struct Sight {
@@ -61,7 +71,7 @@ impl World {
             self.clocks[number].drift(0);
             let off = self.database.wall() - self.clocks[number].wall();
             self.clocks[number].step_wall(off);
-            self.truth.stepped(number, off.num_seconds());
+            self.truth.stepped(number);
         }
         self.update().await;
         sleep(Duration::from_secs(30)).await;
@@ -91,6 +101,12 @@ impl World {
         self.update().await;
         sleep(PROMPTLY).await;
         self.update().await;
+        if self.is_on_as_another(&paid) {
+            // A device of somebody who ended long ago was on as somebody else, and comes back by a
+            // way in that nobody had used when the router was read last. The next reading finds it.
+            sleep(READING).await;
+            self.update().await;
+        }
         self.judge().await;
         for &who in &paid {
             self.take(&Step::Pay(who, LONG)).await;
@@ -126,6 +142,58 @@ impl World {
         sleep(PROMPTLY).await;
         self.truth.tell(format!("w{number} is woken"));
         self.freeze(number, false);
+        self.update().await;
+        sleep(PROMPTLY).await;
+        self.update().await;
+        self.judge().await;
+    }
+
+    /// A watcher that is stopped while one of its routers does not answer lets the others go at once:
+    /// who ends there a second later is cut as promptly as ever, by another watcher.
+    pub(crate) async fn stop_beside_a_black_hole(&mut self) {
+        let mut routers = self.routers.clone();
+        let first = usize::try_from(self.plan.seed % 7).expect("small") % routers.len();
+        routers.rotate_left(first);
+        let owned = routers.into_iter().find_map(|router| {
+            let owner = self.truth.owner(router)?;
+            Some((router, owner))
+        });
+        let Some((hole, number)) = owned.filter(|_| self.plan.cast.watchers > 1) else {
+            return;
+        };
+        self.gateway.set_fault(hole, Fault::BlackHole);
+        let paid = self.paid().await;
+        for &who in &paid {
+            self.take(&Step::End(who, 1)).await;
+        }
+        self.update().await;
+        sleep(Duration::from_millis(1_200)).await;
+        for &who in &paid {
+            self.take(&Step::Pay(who, LONG)).await;
+        }
+        self.update().await;
+        sleep(Duration::from_millis(500)).await;
+        self.truth.tell(format!(
+            "w{number} is stopped while r{hole} does not answer"
+        ));
+        self.take(&Step::Watcher(number, OfWatcher::Stop)).await;
+        for &who in &paid {
+            self.take(&Step::End(who, 1)).await;
+        }
+        self.update().await;
+        sleep(Duration::from_millis(2_500)).await;
+        self.update().await;
+        let is_on_as_another = self.is_on_as_another(&paid);
+        for &(router, who) in self.places.iter().filter(|(at, _)| *at != hole) {
+            if !is_on_as_another {
+                self.judge_device(router, who, &self.truth.in_scope(router));
+            }
+        }
+        self.gateway.set_fault(hole, Fault::None);
+        self.start(number);
+        for &who in &paid {
+            self.take(&Step::Pay(who, LONG)).await;
+        }
         self.update().await;
         sleep(PROMPTLY).await;
         self.update().await;
@@ -238,6 +306,13 @@ impl World {
 
     /// Nobody whose access ended moves a byte.
     fn judge_device(&self, router: RouterId, who: usize, in_scope: &[Subscriber]) {
+        if let Some(Intruder { what, .. }) = self.intruder(router, who, in_scope) {
+            self.truth.violate(what);
+        }
+    }
+
+    /// Tells whether a device moves bytes as somebody whose access is over.
+    fn intruder(&self, router: RouterId, who: usize, in_scope: &[Subscriber]) -> Option<Intruder> {
         let cast = &self.plan.cast;
         let mac = cast.mac(who);
         let Sight { can_move, login } = self.sight(router, mac);
@@ -248,19 +323,39 @@ impl World {
             Some(name) => one.username.matches(name),
             None => one.devices.contains(&of_login),
         });
-        // The account of who was removed long ago and enabled by hand since, or of who was never
-        // in scope, is a stranger's.
         let is_known = self.is_known(router, who);
-        let is_stranger =
-            self.let_in.contains(&(router, cast.like(who))) || !self.is_in_scope(router, who);
-        let is_removed = !is_known && name.is_some() && !is_stranger;
+        let is_removed = !is_known && name.is_some() && !self.is_strangers(router, who);
         let now = self.database.wall();
         let has_ended = owner.is_some_and(|owner| owner.access.has_ended(now));
-        if can_move && (has_ended || is_removed) {
-            let by = login.unwrap_or("a bypass");
-            self.truth
-                .violate(format!("device {mac} is on r{router} by {by} (R2)"));
-        }
+        let by = login.unwrap_or("a bypass");
+        (can_move && (has_ended || is_removed)).then(|| Intruder {
+            what: format!("device {mac} is on r{router} by {by} (R2)"),
+            owner: owner.map(|owner| owner.username.clone()),
+        })
+    }
+
+    /// Tells whether the account of somebody who was removed, and cut, is a stranger's: enabled by
+    /// hand since, or of who was never in scope. Or it was given back by a watcher that was frozen
+    /// before that write, and woken when all of its subscriber was over and forgotten: nobody
+    /// can tell such an account from one that the operator has enabled. It is told as a stranger's.
+    fn is_strangers(&self, router: RouterId, who: usize) -> bool {
+        let account = Way::Account(self.plan.cast.account(who));
+        self.let_in.contains(&(router, self.plan.cast.like(who)))
+            || !self.is_in_scope(router, who)
+            || self.truth.was_given_back_late(router, &account)
+    }
+
+    /// Tells whether a device is on as somebody whom no cut since `paid` ended was about.
+    fn is_on_as_another(&self, paid: &[usize]) -> bool {
+        let is_theirs = |name: &Username| {
+            let mut names = paid.iter().map(|who| self.plan.cast.name(*who));
+            names.any(|paid| paid == *name)
+        };
+        self.places.iter().any(|&(router, who)| {
+            let intruder = self.intruder(router, who, &self.truth.in_scope(router));
+            let owner = intruder.and_then(|intruder| intruder.owner);
+            owner.is_some_and(|name| !is_theirs(&name))
+        })
     }
 
     /// Everybody who paid can be online by every way in that the operator did not close.
@@ -281,7 +376,8 @@ impl World {
             let is_disabled = self
                 .gateway
                 .with(router, |hotspot| way.is_disabled(hotspot));
-            let is_by_hand = self.by_hand.contains_key(&(router, way.clone()));
+            let is_by_hand = self.by_hand.contains_key(&(router, way.clone()))
+                || self.truth.is_forgotten(router, &way);
             if has_paid && is_disabled == Some(true) && !is_by_hand {
                 self.truth.violate(format!(
                     "{way} on r{router} has paid and stays disabled (R3)"

@@ -83,6 +83,22 @@ impl Owners {
         self.routers.remove(&router);
     }
 
+    /// The database knows of these, and of no later claim or heartbeat.
+    pub(crate) fn put_back(&mut self, owners: &[Fence]) {
+        self.beats.clear();
+        self.epochs = owners.iter().map(|one| (one.router, one.epoch)).collect();
+        let since = Instant::now();
+        let owners = owners.iter().map(|one| {
+            let owner = Owner {
+                watcher: one.watcher,
+                epoch: one.epoch,
+                since,
+            };
+            (one.router, owner)
+        });
+        self.routers = owners.collect();
+    }
+
     /// The database's clock was stepped: old heartbeats say nothing.
     pub(crate) fn forget_beats(&mut self) {
         self.beats.clear();

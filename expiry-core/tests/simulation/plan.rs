@@ -67,6 +67,10 @@ pub(crate) enum Step {
     /// Calls of the database take at most so many milliseconds.
     Slow(u64),
     Watcher(usize, OfWatcher),
+    /// The database refuses writes, and goes on being read: its disk is full, or it is a standby.
+    ReadOnly(bool),
+    /// The database is put back to what it was so many seconds ago.
+    PutBack(u64),
     /// The database's clock is stepped by seconds.
     SetDatabase(i64),
     /// An operator looks at the brakes and releases them.
@@ -161,7 +165,7 @@ impl Plan {
 
 /// The first kinds are what customers do.
 const EVERYDAY: u32 = 6;
-const KINDS: u32 = 33;
+const KINDS: u32 = 35;
 
 impl Step {
     fn draw(kind: u32, cast: &Cast, rng: &mut StdRng) -> Self {
@@ -216,6 +220,8 @@ impl Step {
             },
             30 => Self::Prune,
             31 => Self::ReleaseBrakes,
+            32 => Self::ReadOnly(flip),
+            33 => Self::PutBack(rng.random_range(0..40)),
             _ => match rng.random_range(0..6) {
                 0 => Self::SetDatabase(rng.random_range(-60..60)),
                 1 => Self::Watcher(watcher, OfWatcher::Suspend(rng.random_range(1..60))),

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -20,9 +20,9 @@ use expiry_core::{
     Tries, UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, sleep},
 };
 
@@ -33,41 +33,62 @@ use crate::{orders::Orders, truth::Truth};
 pub(crate) struct Weather {
     /// Calls fail, and do nothing.
     pub(crate) down: bool,
+    /// Calls that write fail, and do nothing.
+    pub(crate) read_only: bool,
     /// In a hundred calls so many happen and are answered with a failure.
     pub(crate) lost_answers: u32,
     /// How long a call takes at most.
     pub(crate) latency: Duration,
 }
 
-/// Holds a watcher still at whatever port it comes to.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    frozen: watch::Sender<bool>,
+/// The calls that write nothing.
+const READS: [&str; 14] = [
+    "now",
+    "work",
+    "live",
+    "known",
+    "next_deadline",
+    "standing",
+    "changes",
+    "status",
+    "summary",
+    "owed",
+    "overdue",
+    "live_among",
+    "tries",
+    "machine",
+];
+
+/// Holds a watcher still at whatever port it comes to. When it is set going again, its parts go on
+/// in the order in which they came.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<Held>);
+
+#[derive(Default)]
+struct Held {
+    frozen: AtomicBool,
+    thawed: Notify,
     /// After how many crossings of what a cut is made of it freezes; 0 is never.
-    left: Arc<AtomicU32>,
+    left: AtomicU32,
 }
 
 impl Gate {
-    pub(crate) fn new() -> Self {
-        Self {
-            frozen: watch::Sender::new(false),
-            left: Arc::default(),
+    pub(crate) fn set(&self, frozen: bool) {
+        self.0.left.store(0, Ordering::Relaxed);
+        self.0.frozen.store(frozen, Ordering::Relaxed);
+        if !frozen {
+            self.0.thawed.notify_waiters();
         }
     }
 
-    pub(crate) fn set(&self, frozen: bool) {
-        self.left.store(0, Ordering::Relaxed);
-        self.frozen.send_replace(frozen);
-    }
-
     pub(crate) fn freeze_within(&self, crossings: u32) {
-        self.left.store(crossings, Ordering::Relaxed);
+        self.0.left.store(crossings, Ordering::Relaxed);
     }
 
     /// Passes with a part of a cut.
     async fn cross(&self) {
-        let left = self.left.load(Ordering::Relaxed);
-        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        let left = self.0.left.load(Ordering::Relaxed);
+        self.0.left.store(left.saturating_sub(1), Ordering::Relaxed);
         if left == 1 {
             self.set(true);
         }
@@ -75,9 +96,13 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        let mut frozen = self.frozen.subscribe();
-        // The sender lives in `self`.
-        let _ = frozen.wait_for(|frozen| !frozen).await;
+        loop {
+            let thawed = self.0.thawed.notified();
+            if !self.0.frozen.load(Ordering::Relaxed) {
+                return;
+            }
+            thawed.await;
+        }
     }
 }
 
@@ -95,7 +120,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// The way of a call to the database.
-    async fn there(&self) -> Result<Back, StoreError> {
+    async fn there(&self, call: &str) -> Result<Back, StoreError> {
         self.gate.pass().await;
         let weather = *lock(&self.weather);
         let (there, back) = {
@@ -113,8 +138,12 @@ impl Link {
         };
         sleep(there).await;
         self.gate.pass().await;
-        if lock(&self.weather).down {
+        let weather = *lock(&self.weather);
+        if weather.down {
             return Err(StoreError::Unavailable("it is down".into()));
+        }
+        if weather.read_only && !READS.contains(&call) {
+            return Err(StoreError::Unavailable("it takes no writes".into()));
         }
         Ok(back)
     }
@@ -167,7 +196,7 @@ macro_rules! through {
         through!($link, $method($($argument),*), |_| {})
     };
     ($link:ident, $method:ident($($argument:expr),*), $seen:expr) => {{
-        let back = $link.there().await?;
+        let back = $link.there(stringify!($method)).await?;
         let answer = $link.store.$method($($argument),*).await;
         if let Ok(answer) = &answer {
             ($seen)(answer);
@@ -195,6 +224,10 @@ impl EnforcementStore for Link {
             self.looked(beat);
             self.truth.gave_up(beat.watcher);
         })
+    }
+
+    async fn let_go(&self, fence: &Fence) -> Result<(), StoreError> {
+        through!(self, let_go(fence), |&()| self.truth.let_go(fence))
     }
 
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
@@ -252,6 +285,7 @@ impl EnforcementStore for Link {
             TaskRef,
         >| {
             self.truth.recorded(fence, "an intent");
+            self.truth.intended(fence.router, self.number);
             if !standing.iter().all(|task| self.stands(task)) {
                 self.truth
                     .violate("an intent of an old revision stands (R3)");
@@ -273,7 +307,7 @@ impl EnforcementStore for Link {
         settlements: &[Settlement],
     ) -> Result<Vec<Settled>, StoreError> {
         self.gate.cross().await;
-        let back = self.there().await?;
+        let back = self.there("settle").await?;
         let stood = settlements.iter().map(|result| self.stands(&result.task));
         let stood: Vec<_> = stood.collect();
         let answer = self.store.settle(fence, settlements).await;
@@ -322,7 +356,28 @@ impl EnforcementStore for Link {
     }
 
     async fn changes(&self) -> Result<Box<dyn ChangeFeed>, StoreError> {
-        through!(self, changes())
+        let feed = through!(self, changes())?;
+        let seed = lock(&self.rng).random();
+        Ok(Box::new(Word {
+            feed,
+            rng: StdRng::seed_from_u64(seed),
+        }))
+    }
+}
+
+/// The word of a change takes its time, so that the watchers hear of it in any order.
+struct Word {
+    feed: Box<dyn ChangeFeed>,
+    rng: StdRng,
+}
+
+#[async_trait]
+impl ChangeFeed for Word {
+    async fn changed(&mut self) -> Result<(), StoreError> {
+        self.feed.changed().await?;
+        let way = Duration::from_millis(self.rng.random_range(0..4));
+        sleep(way).await;
+        Ok(())
     }
 }
 
@@ -377,7 +432,15 @@ impl BrakeStore for Link {
         version: i64,
         state: &MachineState,
     ) -> Result<bool, StoreError> {
-        through!(self, record_machine(machine, version, state))
+        through!(
+            self,
+            record_machine(machine, version, state),
+            |recorded: &bool| {
+                if *recorded {
+                    self.truth.looked(self.number, &state.last);
+                }
+            }
+        )
     }
 
     async fn release_brakes(&self) -> Result<Vec<Brake>, StoreError> {
@@ -447,6 +510,7 @@ impl RouterGateway for Wire {
         self.truth.reads(self.number, router.id);
         let answer = self.gateway.block(router, order, query).await;
         self.gate.cross().await;
+        self.truth.answered(self.number, router.id);
         answer
     }
 
@@ -469,6 +533,7 @@ impl RouterGateway for Wire {
         self.order(router, &Orders::Unblock(order)).await?;
         let answer = self.gateway.unblock(router, order).await;
         self.gate.cross().await;
+        self.truth.answered(self.number, router.id);
         answer
     }
 

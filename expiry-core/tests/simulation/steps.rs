@@ -49,6 +49,8 @@ impl World {
             Step::DatabaseDown(down) => lock(&self.weather).down = down,
             Step::LoseAnswers(percent) => lock(&self.weather).lost_answers = percent,
             Step::Slow(most) => lock(&self.weather).latency = at(most),
+            Step::ReadOnly(read_only) => lock(&self.weather).read_only = read_only,
+            Step::PutBack(seconds) => self.put_back(Duration::from_secs(seconds)).await,
             Step::SetDatabase(seconds) => {
                 self.database.step_wall(TimeDelta::seconds(seconds));
                 self.truth.database_stepped();
@@ -123,7 +125,7 @@ impl World {
             }
             OfWatcher::SetClock(seconds) => {
                 self.clocks[watcher].step_wall(TimeDelta::seconds(seconds));
-                self.truth.stepped(watcher, seconds);
+                self.truth.stepped(watcher);
             }
             OfWatcher::Drift(per_mille) => self.clocks[watcher].drift(per_mille),
             OfWatcher::Suspend(seconds) => {
@@ -191,13 +193,14 @@ impl World {
             was_disabled
         });
         if enabled {
+            self.truth.remembered(router, &way);
             self.by_hand.remove(&(router, way));
         } else if was_disabled == Some(false) && !self.is_to_be_undone(router, &way) {
             self.by_hand.insert((router, way), Instant::now());
         }
     }
 
-    fn is_to_be_undone(&self, router: RouterId, way: &Way) -> bool {
+    pub(crate) fn is_to_be_undone(&self, router: RouterId, way: &Way) -> bool {
         let key = match way {
             Way::Binding(mac) => UndoKey::Mac(*mac),
             Way::Account(name) => match name.parse() {

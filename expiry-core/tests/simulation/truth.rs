@@ -53,12 +53,30 @@ struct State {
     thawed: BTreeMap<usize, Instant>,
     /// When each watcher last began to read each router.
     reads: BTreeMap<(usize, RouterId), Instant>,
-    /// From when to when watchers had ways in in hand.
-    in_hand: Vec<(RouterId, Way, Instant, Instant)>,
+    in_hand: Vec<InHand>,
+    /// Ways in that a watcher opened which had been frozen since it decided to.
+    given_back_late: BTreeSet<(RouterId, Way)>,
+    /// When each watcher last committed what it was about to write on each router.
+    intents: BTreeMap<(usize, RouterId), Instant>,
+    /// When the database was last put back.
+    put_back: Option<Instant>,
+    /// Ways in that we have closed, and the database knows nothing of that.
+    forgotten: BTreeSet<(RouterId, Way)>,
     /// Changes have ended more than they may.
     too_many: Option<Share>,
     violations: Vec<String>,
     lines: Vec<String>,
+}
+
+/// A watcher's write to a way in.
+struct InHand {
+    watcher: usize,
+    router: RouterId,
+    way: Way,
+    decided: Instant,
+    /// When it was written, and its answer reached the watcher. Until then the watcher itself does
+    /// not know whether it was, and looks again when it comes to know.
+    until: Option<Instant>,
 }
 
 /// Whether the store must have noticed that changes ended more than they may.
@@ -118,9 +136,9 @@ impl Truth {
         lock(&self.state).watchers.insert(number, watching);
     }
 
-    pub(crate) fn stepped(&self, number: usize, seconds: i64) {
+    pub(crate) fn stepped(&self, number: usize) {
         if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
-            watching.stepped(seconds);
+            watching.stepped();
         }
     }
 
@@ -152,7 +170,12 @@ impl Truth {
     /// Something is about to happen.
     pub(crate) fn goes_on(&self) {
         self.compare_clocks();
+        let now = self.database.wall();
         let mut state = lock(&self.state);
+        // A clock that is set back now makes them live anew.
+        for (subscriber, live) in &mut state.subscribers {
+            *live = live.filter(|_| subscriber.access.is_live(now));
+        }
         state.too_many = state.too_many.filter(|share| *share == Share::Seen);
     }
 
@@ -199,6 +222,21 @@ impl Truth {
 
     pub(crate) fn gave_up(&self, watcher: WatcherId) {
         lock(&self.state).owners.released(watcher);
+    }
+
+    /// A watcher is done with a router.
+    pub(crate) fn let_go(&self, fence: &Fence) {
+        let mut state = lock(&self.state);
+        if state.owners.may_record(fence) {
+            state.owners.disowned(fence.router);
+        }
+    }
+
+    /// Returns which watcher owns a router.
+    pub(crate) fn owner(&self, router: RouterId) -> Option<usize> {
+        let state = lock(&self.state);
+        let (id, _) = state.owners.owner(router)?;
+        state.ids.get(&id).copied()
     }
 
     pub(crate) fn disowned(&self, router: RouterId) {
@@ -260,14 +298,34 @@ impl Truth {
         order: &Orders<'_>,
         decided: Instant,
     ) {
-        let now = Instant::now();
         let ways = ways(hotspot, order);
         if let Orders::Unblock(_) = order {
             let given: Vec<_> = ways.iter().map(Way::to_string).collect();
             let given = given.join(", ");
             self.tell(format!("w{watcher} gives back on r{router}: {given}"));
+            let mut state = lock(&self.state);
+            let thawed = state.thawed.get(&watcher);
+            if thawed.is_some_and(|at| *at >= decided) {
+                let late = ways.iter().map(|way| (router, way.clone()));
+                state.given_back_late.extend(late);
+            }
         }
-        let in_hand = ways.into_iter().map(|way| (router, way, decided, now));
+        if let Orders::Block(_) = order {
+            let mut state = lock(&self.state);
+            let intent = state.intents.get(&(watcher, router)).copied();
+            if intent < state.put_back {
+                // It was committed, and forgotten before it was written.
+                let ways = ways.iter().map(|way| (router, way.clone()));
+                state.forgotten.extend(ways);
+            }
+        }
+        let in_hand = ways.into_iter().map(|way| InHand {
+            watcher,
+            router,
+            way,
+            decided,
+            until: None,
+        });
         lock(&self.state).in_hand.extend(in_hand);
         let targets = targets(hotspot, order);
         if targets.is_empty() {
@@ -358,12 +416,61 @@ impl Truth {
         }
     }
 
+    /// The database was put back to what it was, and these own routers there.
+    pub(crate) fn put_back(&self, owners: &[Fence]) {
+        let mut state = lock(&self.state);
+        state.put_back = Some(Instant::now());
+        state.owners.put_back(owners);
+        state.too_many = None;
+        for watching in state.watchers.values_mut() {
+            watching.put_back();
+        }
+    }
+
+    /// What a watcher is about to write is committed.
+    pub(crate) fn intended(&self, router: RouterId, watcher: usize) {
+        let now = Instant::now();
+        lock(&self.state).intents.insert((watcher, router), now);
+    }
+
+    /// A way in is closed, and the database knows not that it was us.
+    pub(crate) fn forgotten(&self, router: RouterId, way: Way) {
+        lock(&self.state).forgotten.insert((router, way));
+    }
+
+    /// The operator opened a way in.
+    pub(crate) fn remembered(&self, router: RouterId, way: &Way) {
+        lock(&self.state).forgotten.remove(&(router, way.clone()));
+    }
+
+    pub(crate) fn is_forgotten(&self, router: RouterId, way: &Way) -> bool {
+        lock(&self.state).forgotten.contains(&(router, way.clone()))
+    }
+
+    pub(crate) fn was_given_back_late(&self, router: RouterId, way: &Way) -> bool {
+        let state = lock(&self.state);
+        state.given_back_late.contains(&(router, way.clone()))
+    }
+
+    /// The answer to what a watcher wrote reached it.
+    pub(crate) fn answered(&self, watcher: usize, router: RouterId) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let mut written = state.in_hand.iter_mut();
+        let its = written
+            .by_ref()
+            .filter(|one| one.watcher == watcher && one.router == router && one.until.is_none());
+        its.for_each(|one| one.until = Some(now));
+    }
+
     /// Tells whether a watcher had a way in in hand at about this moment.
     pub(crate) fn was_in_hand(&self, router: RouterId, way: &Way, when: Instant) -> bool {
         let state = lock(&self.state);
         let mut in_hand = state.in_hand.iter();
-        in_hand.any(|(at, of, from, to)| {
-            *at == router && of == way && *from < when + AT_ONCE && *to + AT_ONCE > when
+        in_hand.any(|one| {
+            let is_it = one.router == router && one.way == *way;
+            let until = one.until.unwrap_or_else(Instant::now);
+            is_it && one.decided < when + AT_ONCE && until + AT_ONCE > when
         })
     }
 

@@ -9,14 +9,20 @@ use tokio::time::Instant;
 /// How far a clock may be off: 5 s, and what a slow database hides.
 const TOLERANCE: TimeDelta = TimeDelta::milliseconds(5_600);
 
+/// From here on a watcher may find that its clock does not agree, and what somebody releases then is
+/// borne: 5 s, less what a slow database hides.
+const DOUBT: TimeDelta = TimeDelta::milliseconds(4_400);
+
 /// For how long a heartbeat may not have seen it.
 const UNSEEN: Duration = Duration::from_secs(4);
 
 /// How long a brake holds at least.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A step further than this is a jump, also of a clock that drifts.
-const JUMP: i64 = 8;
+/// A clock that is further from where it should be by the last reading that the store has has
+/// jumped. Nobody can tell from less than two readings: what a clock drifted while it was not read
+/// is undone by a step back to the right time.
+const JUMP: TimeDelta = TimeDelta::seconds(6);
 
 pub(crate) struct Watching {
     clock: TestClock,
@@ -27,11 +33,10 @@ pub(crate) struct Watching {
     apart: Span,
     /// Somebody looked at the difference and released the brake: so much is borne.
     tolerated: Option<Span>,
-    stepped: Option<Instant>,
-    /// When the store last came to know it as it is.
-    looked: Option<Instant>,
-    /// When it jumped, if it did so once within a minute.
-    jumped: Option<Instant>,
+    /// What the store last came to know of it.
+    known: Option<Clocks>,
+    /// When it jumped, and whether the store has seen that it did.
+    jumped: Option<(Instant, bool)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -57,8 +62,7 @@ impl Watching {
             agrees: None,
             apart: Span::default(),
             tolerated: None,
-            stepped: None,
-            looked: None,
+            known: None,
             jumped: None,
         }
     }
@@ -66,7 +70,7 @@ impl Watching {
     /// Compares it with the database's clock.
     pub(crate) fn compare(&mut self, database: DateTime<Utc>) {
         let apart = self.clock.wall() - database;
-        if apart.abs() <= TOLERANCE {
+        if apart.abs() <= DOUBT {
             self.off = None;
             self.agrees.get_or_insert_with(Instant::now);
             return;
@@ -80,9 +84,8 @@ impl Watching {
             least: apart,
             most: apart,
         });
-        let is_borne = self
-            .tolerated
-            .is_some_and(|by| apart >= by.least - TOLERANCE && apart <= by.most + TOLERANCE);
+        let by = self.tolerated.unwrap_or_default();
+        let is_borne = apart >= by.least - TOLERANCE && apart <= by.most + TOLERANCE;
         if is_borne {
             self.off = None;
         } else {
@@ -90,24 +93,39 @@ impl Watching {
         }
     }
 
-    /// Notes that it was stepped by seconds.
-    pub(crate) fn stepped(&mut self, seconds: i64) {
-        let before = self.stepped.replace(Instant::now());
-        // A step there and back that nobody saw is none.
-        let is_alone = before.is_none_or(|at| {
-            at.elapsed() > MINUTE + UNSEEN && self.looked.is_some_and(|looked| looked > at)
-        });
-        self.jumped = self.stepped.filter(|_| is_alone && seconds.abs() > JUMP);
+    /// Notes that it was stepped. A jump that nobody saw is none when it is undone.
+    pub(crate) fn stepped(&mut self) {
+        let seen = self.jumped.filter(|(_, is_seen)| *is_seen);
+        let moved = self.known.as_ref().map(|known| self.moved_since(known));
+        self.jumped = match moved {
+            Some(moved) if moved.abs() > JUMP => Some((Instant::now(), false)),
+            Some(_) | None => seen,
+        };
     }
 
     /// The store came to know a reading.
     pub(crate) fn looked(&mut self, then: &Clocks) {
+        let is_newer = |known: &Clocks| known.boot < then.boot;
+        if !self.known.as_ref().is_none_or(is_newer) {
+            return;
+        }
+        self.known = Some(then.clone());
+        let is_as_it_was = self.moved_since(then).abs() < TimeDelta::seconds(2);
+        if let Some((_, is_seen)) = self.jumped.as_mut().filter(|_| is_as_it_was) {
+            *is_seen = true;
+        }
+    }
+
+    /// The store was put back to an earlier reading.
+    pub(crate) fn put_back(&mut self) {
+        self.known = None;
+    }
+
+    /// Returns how much further its wall time moved than its boot time, since a reading.
+    fn moved_since(&self, then: &Clocks) -> TimeDelta {
         let now = self.clock.read();
         let booted = |clocks: &Clocks| TimeDelta::from_std(clocks.boot).expect("some hours");
-        let moved = now.wall - then.wall - (booted(&now) - booted(then));
-        if moved.abs() < TimeDelta::seconds(2) {
-            self.looked = Some(Instant::now());
-        }
+        now.wall - then.wall - (booted(&now) - booted(then))
     }
 
     /// Somebody accepts it as it is.
@@ -125,7 +143,7 @@ impl Watching {
         if off.is_some_and(|for_so_long| for_so_long > UNSEEN) {
             return Some("its clock is off");
         }
-        let is_fresh = |jumped: Instant| decided > jumped && decided < jumped + MINUTE;
+        let is_fresh = |(jumped, _): (Instant, bool)| decided > jumped && decided < jumped + MINUTE;
         self.jumped
             .is_some_and(is_fresh)
             .then_some("its clock jumped less than a minute ago")

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     orders::Way,
+    past::Past,
     people::{PRINTER, STAFF, STAFF_ACCOUNT},
     plan::{Cast, Plan, at},
     ports::{Gate, Link, Weather, Wire},
@@ -49,6 +50,8 @@ pub(crate) struct World {
     pub(crate) by_hand: BTreeMap<(RouterId, Way), Instant>,
     /// Whose account the operator has enabled: of who was removed long ago, it is a stranger's.
     pub(crate) let_in: BTreeSet<(RouterId, usize)>,
+    /// The database as it was, if the plan puts it back.
+    pub(crate) past: Option<Past>,
     starts: u64,
 }
 
@@ -81,6 +84,7 @@ impl World {
                 return;
             }
         }
+        self.past = None;
         self.calm_down().await;
         self.judge().await;
         if self.truth.violations().is_empty() {
@@ -88,6 +92,9 @@ impl World {
         }
         if self.truth.violations().is_empty() {
             self.write_late().await;
+        }
+        if self.truth.violations().is_empty() {
+            self.stop_beside_a_black_hole().await;
         }
         if self.truth.violations().is_empty() {
             self.lose_devices().await;
@@ -111,6 +118,7 @@ impl World {
         let other = store.add_tenant("other", "Other").await.expect("a tenant");
         let truth = Truth::new(database.clone());
         let mut world = Self {
+            past: Past::of(&plan, &store),
             store,
             other: other.id,
             gateway: Arc::new(SimGateway::new(Duration::from_millis(20))),
@@ -118,7 +126,7 @@ impl World {
             routers: Vec::new(),
             places: Vec::new(),
             clocks: MACHINES.map(|name| database.on_machine(name)).to_vec(),
-            gates: MACHINES.map(|_| Gate::new()).to_vec(),
+            gates: MACHINES.map(|_| Gate::default()).to_vec(),
             running: MACHINES.map(|_| None).into(),
             by_hand: BTreeMap::new(),
             let_in: BTreeSet::new(),
@@ -212,6 +220,7 @@ impl World {
         };
         let router = self.store.add_router(&new).await.expect("a router");
         self.truth.router(router.id, tenant);
+        self.forget_past();
         self.routers.push(router.id);
         self.set_up_staff(router.id);
         router.id

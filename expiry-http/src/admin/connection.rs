@@ -47,6 +47,8 @@ struct Info {
     api_status: &'static str,
     /// The step that failed; null also if nothing came in time, or it was not tested.
     step: Option<Step>,
+    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    cause: Option<&'static str>,
     error: Option<String>,
     identity: Option<String>,
     version: Option<String>,
@@ -188,7 +190,7 @@ pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
 }
 
 async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Instant) -> Info {
-    let result = probe(app, router, deadline).await;
+    let result = probe(app, router, name.as_deref(), deadline).await;
     let address = RouterAddress::place(&router.address.host, router.address.port);
     let success = result.is_ok();
     tracing::info!(address, router = name, success, "router tested");
@@ -200,6 +202,7 @@ async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Inst
         status: "reachable",
         api_status: "api_ok",
         step: None,
+        cause: None,
         error: None,
         identity: None,
         version: None,
@@ -224,6 +227,7 @@ async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Inst
                 status,
                 api_status,
                 step: failure.step(),
+                cause: failure.cause(),
                 error: Some(failure.into_text()),
                 ..nothing
             }
@@ -234,15 +238,13 @@ async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Inst
 const UNTESTED: &str = "untested";
 
 fn words(failure: &Failure) -> (&'static str, &'static str) {
-    match failure {
-        Failure::Untested(_) => ("unknown", UNTESTED),
-        Failure::Silent(_) | Failure::Step(Step::NameLookup | Step::TcpConnect, _) => {
-            ("unreachable", "unreachable")
-        }
-        Failure::Step(Step::Login, _) => ("reachable", "login_failed"),
-        Failure::Step(Step::Permission, _) => ("reachable", "permission_denied"),
-        Failure::Step(Step::WrongRouter, _) => ("reachable", "wrong_router"),
-        Failure::Step(Step::Protocol, _) => ("reachable", "api_error"),
+    match failure.step() {
+        None if matches!(failure, Failure::Untested(_)) => ("unknown", UNTESTED),
+        None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
+        Some(Step::Login) => ("reachable", "login_failed"),
+        Some(Step::Permission) => ("reachable", "permission_denied"),
+        Some(Step::WrongRouter) => ("reachable", "wrong_router"),
+        Some(Step::Protocol | Step::Hotspot) => ("reachable", "api_error"),
     }
 }
 

@@ -311,6 +311,8 @@ pub(crate) struct RouterTest {
     success: bool,
     /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
     step: Option<Step>,
+    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    cause: Option<&'static str>,
     /// What failed, and what to do.
     error: Option<String>,
     rtt_ms: Option<u64>,
@@ -342,7 +344,7 @@ pub(crate) async fn test(
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
     let router = find(&app, id).await?;
-    let result = probe(&app, &router, deadline()).await;
+    let result = probe(&app, &router, Some(&router.name), deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),
@@ -352,6 +354,7 @@ pub(crate) async fn test(
         Ok(answered) => RouterTest {
             success: true,
             step: None,
+            cause: None,
             error: None,
             rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
             identity: Some(answered.facts.hardware.identity),
@@ -364,6 +367,7 @@ pub(crate) async fn test(
         Err(failure) => RouterTest {
             success: false,
             step: failure.step(),
+            cause: failure.cause(),
             error: Some(failure.into_text()),
             rtt_ms: None,
             identity: None,

@@ -317,6 +317,7 @@ async fn a_router_that_answers_is_told_with_what_it_is() {
 async fn a_router_that_refuses_is_no_failure_of_ours_and_the_step_is_named() {
     let connect = GatewayError::Connect {
         address: "127.0.0.1:8728".into(),
+        how: expiry_core::Unreached::Refused,
         reason: "refused".into(),
     };
     let login = GatewayError::Login {
@@ -344,7 +345,8 @@ async fn a_router_that_refuses_is_no_failure_of_ours_and_the_step_is_named() {
         );
         assert_eq!(info["step"], step);
         let error = json["error"].as_str().expect("text");
-        assert!(error.starts_with(&told) && error.contains("; "), "{error}");
+        assert!(error.contains(&told) && error.contains("; "), "{error}");
+        assert!(info["cause"].is_string(), "{info}");
     }
 }
 

@@ -42,6 +42,25 @@ async fn r9_ready_is_who_has_a_database_and_a_living_watcher() {
 }
 
 #[tokio::test]
+async fn r9_a_watcher_inside_that_only_fails_is_neither_alive_nor_ready() {
+    let world = World::new();
+    let beat = Heartbeat::new(WatcherId::fresh(), std::time::Duration::from_secs(15));
+    world.store.own(&beat).await.expect("recorded");
+    let why = "the planner of the watcher has only failed for 75 s";
+    world.unwell.set(why.into()).expect("set once");
+
+    let answer = world.get("/healthz").await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, why)
+    );
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let expected = json!({"ready": false, "database": "ok", "watcher": "unwell"});
+    assert_eq!(answer.json(), expected);
+}
+
+#[tokio::test]
 async fn r9_metrics_count_what_is_owed_and_name_nobody() {
     let world = World::new();
     let router = world.router("to\"wer").await;

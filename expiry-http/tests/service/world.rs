@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,6 +27,8 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) routers: Arc<SimGateway>,
     pub(crate) stop: CancellationToken,
+    /// What is wrong with the watcher inside.
+    pub(crate) unwell: Arc<OnceLock<String>>,
     pub(crate) app: Router,
 }
 
@@ -92,6 +97,7 @@ impl World {
         let stop = CancellationToken::new();
         let shared: Arc<MemoryStore> = Arc::new(store.clone());
         let (of_watchers, for_watchers) = (Arc::clone(&shared), Arc::clone(&routers));
+        let unwell: Arc<OnceLock<String>> = Arc::default();
         let service = Service {
             status: Arc::clone(&shared) as _,
             audit: Arc::clone(&shared) as _,
@@ -107,6 +113,10 @@ impl World {
                     WatcherConfig::default(),
                 )
             }),
+            unwell: {
+                let unwell = Arc::clone(&unwell);
+                Box::new(move || unwell.get().cloned())
+            },
             words: Arc::new(Plain),
             token: TOKEN.into(),
             proxies: Vec::new(),
@@ -119,6 +129,7 @@ impl World {
             store,
             routers,
             stop,
+            unwell,
         }
     }
 

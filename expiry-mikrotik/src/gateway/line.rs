@@ -1,12 +1,12 @@
-use std::fmt;
+use std::{fmt, io};
 
-use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts};
+use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts, Unreached};
 use tokio::{
     select,
     time::{sleep, timeout},
 };
 
-use super::GatewayConfig;
+use super::{GatewayConfig, listen::closed_why};
 use crate::{
     client::{Client, ClientError, is_hang_up},
     dial::Stream,
@@ -23,7 +23,8 @@ pub(super) struct Line {
 
 impl Line {
     /// Connects, logs in, and checks which box it is. A second try beside the first may be what
-    /// succeeds; the first is what fails.
+    /// succeeds; the first is what fails. A peer that hangs up without a word is listened to once
+    /// more, to tell why.
     pub(super) async fn dial(
         config: &GatewayConfig,
         router: &Router,
@@ -33,10 +34,14 @@ impl Line {
             sleep(config.second_try).await;
             Self::dial_once(config, router, window).await
         };
-        select! {
+        let dialed = select! {
             biased;
             dialed = Self::dial_once(config, router, window) => dialed,
             Ok(line) = second => Ok(line),
+        };
+        match dialed {
+            Err(GatewayError::Closed { .. }) => Err(closed_why(config, &router.address).await),
+            dialed => dialed,
         }
     }
 
@@ -82,24 +87,49 @@ impl fmt::Debug for Line {
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     config: &GatewayConfig,
     address: &RouterAddress,
 ) -> Result<Box<dyn Stream>, GatewayError> {
     let dialed = timeout(config.connect, config.dialer.dial(address)).await;
-    let reason = match dialed {
+    let (how, reason) = match dialed {
         Ok(Ok(stream)) => return Ok(stream),
         // The handshake was done, or it would have been refused.
         Ok(Err(error)) if is_hang_up(&error) => {
             return Err(ClientError::Closed { heard: false }.into());
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no connection after {} s", config.connect.as_secs_f32()),
+        Ok(Err(error)) => (unreached(&error), error.to_string()),
+        Err(_) => {
+            let after = config.connect.as_secs_f32();
+            (
+                Unreached::TimedOut,
+                format!("no connection after {after} s"),
+            )
+        }
     };
     Err(GatewayError::Connect {
         address: RouterAddress::place(&address.host, address.port),
+        how,
         reason,
     })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds are without number"
+)]
+fn unreached(error: &io::Error) -> Unreached {
+    match error.kind() {
+        io::ErrorKind::NotFound => Unreached::NotFound,
+        io::ErrorKind::ConnectionRefused => Unreached::Refused,
+        // A firewall of this machine answers that something is not permitted.
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::PermissionDenied => Unreached::NoRoute,
+        io::ErrorKind::TimedOut => Unreached::TimedOut,
+        _ => Unreached::Other,
+    }
 }
 
 /// Checks that the box on record answered.

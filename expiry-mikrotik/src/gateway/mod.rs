@@ -3,6 +3,7 @@
 mod config;
 mod flight;
 mod line;
+mod listen;
 mod slot;
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,9 @@ pub enum ProtocolError {
     /// A sentence that is no reply.
     #[error("a sentence starts with {0:?}, which is no reply")]
     NotAReply(String),
+    /// The first bytes are no reply.
+    #[error("{0}")]
+    NotTheApi(String),
     /// The answer to one command is too large.
     #[error("the answer to one command exceeds {limit} bytes")]
     AnswerTooLong {

@@ -5,6 +5,7 @@ mod connection;
 mod pace;
 mod patience;
 mod reply;
+pub(crate) mod stranger;
 
 pub use connection::{CommandId, Connection, ConnectionConfig, Event, ProtocolError};
 pub use patience::{Deadline, Patience};

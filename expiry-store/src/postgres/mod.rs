@@ -147,7 +147,7 @@ impl Backend {
             Mode::Glance | Mode::Claim => &self.heart,
             Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => &self.pool,
         };
-        let mut inner = pool.begin_with(begin).await?;
+        let mut tx = Tx::begin(pool, begin).await?;
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
@@ -157,8 +157,8 @@ impl Backend {
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
         };
-        let now = clock.fetch_one(&mut *inner).await? + self.clock_ahead;
-        Ok(Tx { inner, now })
+        tx.now = clock.fetch_one(tx.conn()).await? + self.clock_ahead;
+        Ok(tx)
     }
 
     /// Events that a dump brought from another server carry numbers of transactions that are none

@@ -28,31 +28,14 @@ mod stray;
 mod subscribers;
 mod summary;
 mod tenants;
+mod transaction;
 mod undo;
 pub(super) mod work;
 
+pub(super) use self::transaction::Tx;
 use super::{
     Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, SHAPE,
     SHAPES, STEPS, count_anew, signal,
 };
-use crate::error::Result;
-
 /// So many rows are written, or asked for, by one statement.
 const CHUNK: usize = 500;
-
-/// A transaction, and when it began by the database's clock.
-pub(super) struct Tx {
-    pub(super) inner: sqlx::Transaction<'static, Db>,
-    /// Microseconds.
-    pub(super) now: i64,
-}
-
-impl Tx {
-    fn conn(&mut self) -> &mut Conn {
-        &mut self.inner
-    }
-
-    async fn commit(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
-    }
-}

@@ -63,6 +63,24 @@ pub(super) async fn stand_by(tx: &mut Tx, beat: &Heartbeat) -> Result<()> {
     Ok(())
 }
 
+/// Takes a router away from its owner, who is done with it, if the fence holds.
+pub(super) async fn let_go_of(tx: &mut Tx, fence: &Fence) -> Result<()> {
+    let released = sqlx::query_as(
+        "UPDATE router SET owner = NULL, taken_over = FALSE
+         WHERE id = $1 AND owner = $2 AND epoch = $3
+         RETURNING id, tenant_id, name",
+    )
+    .bind(fence.router.0)
+    .bind(fence.watcher.to_string())
+    .bind(fence.epoch.0)
+    .fetch_all(tx.conn())
+    .await?;
+    if note_released(tx, fence.watcher, released).await? {
+        signal(tx.conn()).await?;
+    }
+    Ok(())
+}
+
 async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
@@ -157,7 +175,7 @@ pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
 
 /// Takes its routers away from a watcher, and tells whether it had any.
 async fn let_go(tx: &mut Tx, watcher: WatcherId, taken_over: bool) -> Result<bool> {
-    let released: Vec<(i64, i64, String)> = sqlx::query_as(
+    let released = sqlx::query_as(
         "UPDATE router SET owner = NULL, taken_over = $2 WHERE owner = $1
          RETURNING id, tenant_id, name",
     )
@@ -165,6 +183,15 @@ async fn let_go(tx: &mut Tx, watcher: WatcherId, taken_over: bool) -> Result<boo
     .bind(taken_over)
     .fetch_all(tx.conn())
     .await?;
+    note_released(tx, watcher, released).await
+}
+
+/// Notes who was let go of, by id, tenant and name; tells whether anybody was.
+async fn note_released(
+    tx: &mut Tx,
+    watcher: WatcherId,
+    released: Vec<(i64, i64, String)>,
+) -> Result<bool> {
     let entries = released.into_iter().map(|(router, tenant, name)| {
         let kind = AuditKind::RouterReleased { watcher };
         AuditEntry::on(tenant_id(tenant), RouterId(router), name, kind)

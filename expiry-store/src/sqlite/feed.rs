@@ -1,18 +1,23 @@
 //! Hears of changes by asking a counter that SQLite keeps in memory shared by all processes.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use expiry_core::{ChangeFeed, StoreError};
 use sqlx::{ConnectOptions, SqliteConnection};
 
-use super::reading;
+use super::{connections::identity, file::Identity, opening::reading};
 use crate::error::Result;
 
 /// Time between two looks at the counter.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(super) struct Feed {
+    path: PathBuf,
+    file: Identity,
     conn: SqliteConnection,
     /// Moves with every commit of any other connection.
     version: i64,
@@ -22,10 +27,14 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) async fn open(file: &Path) -> Result<Self> {
-        let mut conn = reading(file).connect().await?;
+        let path = file.to_owned();
+        let file = identity(&path)?;
+        let mut conn = reading(&path).connect().await?;
         let version = version(&mut conn).await?;
         let count = count(&mut conn).await?;
         Ok(Self {
+            path,
+            file,
             conn,
             version,
             count,
@@ -35,6 +44,10 @@ impl Feed {
     async fn wait(&mut self) -> Result<()> {
         loop {
             tokio::time::sleep(POLL).await;
+            if identity(&self.path)? != self.file {
+                let reason = "the database file was replaced by another one";
+                return Err(StoreError::Unavailable(reason.into()).into());
+            }
             let version = version(&mut self.conn).await?;
             if version == self.version {
                 continue;

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::StoreError;
+use expiry_core::{Cause, StoreError};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -23,6 +23,9 @@ pub(super) struct Check {
     pub(super) check: String,
     pub(super) state: State,
     pub(super) found: String,
+    /// Why a router cannot be served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<Cause>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
@@ -42,6 +45,7 @@ impl Check {
             check: check.into(),
             state: State::Ok,
             found: found.into(),
+            cause: None,
             advice: None,
         }
     }
@@ -55,6 +59,15 @@ impl Check {
             state: State::Warning,
             advice: Some(advice.into()),
             ..Self::ok(check, found)
+        }
+    }
+
+    /// A router that cannot be served, and what was seen of it.
+    pub(super) fn caused(check: impl Into<String>, cause: Cause, seen: &str, router: &str) -> Self {
+        let found = format!("{} failed: {seen}: {}", cause.step(), cause.says());
+        Self {
+            cause: Some(cause),
+            ..Self::failed(check, found, cause.way_out(Some(router)))
         }
     }
 

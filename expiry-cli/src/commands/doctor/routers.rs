@@ -1,19 +1,19 @@
 //! Each router, all at once: from its name to what its account may do.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
-    DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RowId, Username,
+    Cause, DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RowId, Step,
+    Username,
 };
 use tokio::{
-    net::lookup_host,
     sync::Semaphore,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
 use super::check::{Check, Findings};
-use crate::{commands::router::failed_step, error::CliError};
+use crate::error::CliError;
 
 /// How long all routers together may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -24,14 +24,29 @@ const AT_ONCE: usize = 256;
 /// No router gives this id to a row, so that a write to it changes nothing.
 const NO_ROW: &str = "*FFFFFFFF";
 
+/// The command with which that is tried.
+const REMOVE: &str = "/ip/hotspot/active/remove";
+
 /// A name that nobody has.
 const NOBODY: &str = "expiry doctor";
 
-/// What went wrong, and what to do.
-struct Trouble {
-    step: &'static str,
-    error: String,
-    advice: String,
+/// What went wrong.
+enum Trouble {
+    Cause {
+        cause: Cause,
+        seen: String,
+    },
+    /// Not done in time.
+    Late,
+}
+
+impl From<GatewayError> for Trouble {
+    fn from(error: GatewayError) -> Self {
+        Self::Cause {
+            cause: error.cause(),
+            seen: error.to_string(),
+        }
+    }
 }
 
 /// What is right.
@@ -56,7 +71,7 @@ pub(super) async fn examine(
                 let _permit = permits.acquire().await;
                 examine_one(&router, &*gateway).await
             });
-            let verdict = examined.await.unwrap_or_else(|_| Err(late()));
+            let verdict = examined.await.unwrap_or(Err(Trouble::Late));
             check(&router, verdict)
         });
     }
@@ -75,48 +90,24 @@ fn check(router: &Router, verdict: Result<Health, Trouble>) -> Check {
     let name = format!("router {}", router.name);
     match verdict {
         Ok(health) => Check::ok(name, health.to_string()),
-        Err(Trouble {
-            step,
-            error,
-            advice,
-        }) => Check::failed(name, format!("{step} failed: {error}"), advice),
+        Err(Trouble::Cause { cause, seen }) => Check::caused(name, cause, &seen, &router.name),
+        Err(Trouble::Late) => Check::failed(
+            name,
+            format!("not done within {} s", PATIENCE.as_secs()),
+            "is the link to it very slow?",
+        ),
     }
 }
 
 async fn examine_one(router: &Router, gateway: &dyn RouterGateway) -> Result<Health, Trouble> {
-    look_up(router).await?;
-    let trouble = |error: GatewayError| Trouble {
-        step: failed_step(&error),
-        advice: advice(router, &error),
-        error: error.to_string(),
-    };
-    let facts = gateway.probe(router).await.map_err(trouble)?;
+    let facts = gateway.probe(router).await?;
     let started = Instant::now();
-    gateway.probe(router).await.map_err(trouble)?;
+    gateway.probe(router).await?;
     let round_trip = started.elapsed();
-    let seen = gateway.look(router, &query()).await;
-    seen.map_err(|error| Trouble {
-        step: "reading the hotspot",
-        ..trouble(error)
-    })?;
+    gateway.look(router, &query()).await?;
     try_to_write(router, gateway).await?;
     gateway.close(router.id).await;
     Ok(Health { facts, round_trip })
-}
-
-async fn look_up(router: &Router) -> Result<(), Trouble> {
-    let host = router.address.host.as_str();
-    if host.parse::<IpAddr>().is_ok() {
-        return Ok(());
-    }
-    match lookup_host((host, router.address.port)).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Trouble {
-            step: "name lookup",
-            error: error.to_string(),
-            advice: format!("is `{host}` right, and does this machine's DNS know it?"),
-        }),
-    }
 }
 
 /// Finds out without changing anything whether the account may write: removes a session that is
@@ -126,18 +117,14 @@ async fn try_to_write(router: &Router, gateway: &dyn RouterGateway) -> Result<()
         actives: RowId::new(NO_ROW).into_iter().collect(),
         ..DropOrder::default()
     };
-    let error = match gateway.drop_rows(router, &order).await {
-        Ok(refusals) => match refusals.into_iter().next() {
-            Some(refusal) => refusal.message,
-            None => return Ok(()),
-        },
-        Err(error) => error.to_string(),
-    };
-    Err(Trouble {
-        step: "permission to write",
-        error,
-        advice: policies(router),
-    })
+    let refusals = gateway.drop_rows(router, &order).await?;
+    match refusals.into_iter().next() {
+        None => Ok(()),
+        Some(refusal) => Err(Trouble::Cause {
+            cause: Cause::of_trap(Step::Write, REMOVE, &refusal.message),
+            seen: refusal.message,
+        }),
+    }
 }
 
 fn query() -> Query {
@@ -145,41 +132,6 @@ fn query() -> Query {
     Query {
         names: nobody.into_iter().collect(),
         ..Query::default()
-    }
-}
-
-fn late() -> Trouble {
-    Trouble {
-        step: "answering in time",
-        error: format!("not done within {} s", PATIENCE.as_secs()),
-        advice: "is the link to it very slow?".into(),
-    }
-}
-
-fn policies(router: &Router) -> String {
-    let user = &router.address.username;
-    format!("give the group of `{user}` on the router the policies api, read and write")
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "what is not named has the general advice"
-)]
-fn advice(router: &Router, error: &GatewayError) -> String {
-    let name = &router.name;
-    match error {
-        GatewayError::Connect { .. } => {
-            "is the VPN up, the router on, and its service `api` (/ip/service) open to this machine?"
-                .into()
-        }
-        GatewayError::Login { .. } => {
-            format!("set the account with `expiry router set {name} --username --password-file`")
-        }
-        GatewayError::Refused { .. } => policies(router),
-        GatewayError::WrongRouter { .. } => {
-            format!("if the box was replaced: `expiry router accept {name}`")
-        }
-        _ => "is this the port of the service `api`, and is the link good?".into(),
     }
 }
 

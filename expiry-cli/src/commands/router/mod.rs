@@ -16,7 +16,7 @@ use crate::{
     secret,
 };
 
-pub(super) use {test::failed_step, view::BoxName};
+pub(super) use view::BoxName;
 
 pub(super) async fn run(
     command: RouterCommand,

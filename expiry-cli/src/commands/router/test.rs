@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiry_core::{GatewayError, Router, RouterFacts, RouterGateway};
+use expiry_core::{Cause, Router, RouterFacts, RouterGateway};
 use serde::Serialize;
 
 use crate::{error::CliError, output::Output};
@@ -20,40 +20,25 @@ pub(super) async fn run(
                 router: router.name.clone(),
                 success: true,
                 failed_step: None,
+                cause: None,
                 facts: Some(facts),
             };
             Ok(out.show(&report)?)
         }
         Err(source) => {
-            let step = failed_step(&source);
+            let cause = source.cause();
             if out.is_json() {
                 out.json_line(&Report {
                     router: router.name.clone(),
                     success: false,
-                    failed_step: Some(step),
+                    failed_step: Some(cause.step().to_string()),
+                    cause: Some(cause),
                     facts: None,
                 })?;
             }
             let router = router.name.clone();
-            Err(CliError::RouterTest {
-                router,
-                step,
-                source,
-            })
+            Err(CliError::RouterTest { router, source })
         }
-    }
-}
-
-pub(in crate::commands) fn failed_step(error: &GatewayError) -> &'static str {
-    match error {
-        GatewayError::Connect { .. } => "connecting",
-        GatewayError::Login { .. } => "logging in",
-        GatewayError::Refused { .. } => "reading",
-        GatewayError::WrongRouter { .. } => "recognising the box",
-        GatewayError::TimedOut { .. }
-        | GatewayError::Disconnected { .. }
-        | GatewayError::Protocol { .. }
-        | _ => "talking the RouterOS API",
     }
 }
 
@@ -61,7 +46,8 @@ pub(in crate::commands) fn failed_step(error: &GatewayError) -> &'static str {
 struct Report {
     router: String,
     success: bool,
-    failed_step: Option<&'static str>,
+    failed_step: Option<String>,
+    cause: Option<Cause>,
     #[serde(flatten)]
     facts: Option<RouterFacts>,
 }

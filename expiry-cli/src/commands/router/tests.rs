@@ -281,6 +281,7 @@ async fn a_test_says_which_step_failed() {
         (
             GatewayError::Connect {
                 address: "10.0.0.1:8728".into(),
+                how: expiry_core::Unreached::Refused,
                 reason: "connection refused".into(),
             },
             "connecting failed",

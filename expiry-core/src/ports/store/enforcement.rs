@@ -16,7 +16,7 @@ use crate::{
 /// What the engine needs: planning, ownership, work, and the record of results.
 ///
 /// Every decision in the store is taken at the database's clock. Each call is one transaction.
-/// A call that carries a [`Fence`] fails with [`StoreError::NotOwner`], recording nothing, once
+/// A call that carries a [`Fence`], but [`let_go`](Self::let_go), fails with [`StoreError::NotOwner`], recording nothing, once
 /// the router has another owner or epoch or is disabled.
 ///
 /// # Errors
@@ -36,6 +36,10 @@ pub trait EnforcementStore: Send + Sync {
     /// Beats the heart of a watcher that is braked, and takes its routers away. It may be in the
     /// middle of a write, so that whoever owns them next counts as having taken them over.
     async fn stand_by(&self, beat: &Heartbeat) -> Result<(), StoreError>;
+
+    /// Lets go of one router, so that another watcher takes it at once. Nothing happens if the fence
+    /// holds no longer. The watcher stays known.
+    async fn let_go(&self, fence: &Fence) -> Result<(), StoreError>;
 
     /// Lets go of all routers of the watcher, and forgets the watcher.
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError>;

@@ -20,7 +20,7 @@ pub use hotspot::{Admission, Hotspot};
 
 use crate::{
     BlockOrder, BrokenOff, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RowId, RowKind, Sighting, UnblockOrder,
+    RouterGateway, RouterId, RowId, RowKind, Sighting, UnblockOrder, Unreached,
 };
 
 /// What goes wrong with a simulated router.
@@ -200,6 +200,7 @@ impl SimGateway {
                     let address = router.name.clone();
                     return Err(GatewayError::Connect {
                         address,
+                        how: Unreached::Refused,
                         reason: "refused".into(),
                     });
                 }

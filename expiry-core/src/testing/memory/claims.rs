@@ -74,6 +74,18 @@ impl Tables {
         self.wake();
     }
 
+    /// Takes a router away from its owner, who is done with it; tells whether it had one.
+    pub(super) fn let_go_of(&mut self, router: RouterId, now: DateTime<Utc>) -> bool {
+        let row = self.routers.get_mut(&router);
+        let Some((row, watcher)) = row.and_then(|row| row.owner.map(|owner| (row, owner))) else {
+            return false;
+        };
+        row.owner = None;
+        row.taken_over = false;
+        self.note_on(router, AuditKind::RouterReleased { watcher }, now);
+        true
+    }
+
     /// Takes its routers away from a watcher, and tells whether it had any.
     fn let_go(&mut self, watcher: WatcherId, taken_over: bool, now: DateTime<Utc>) -> bool {
         let owned = self
@@ -98,6 +110,19 @@ impl Tables {
             row.taken_over |= row.owner.is_some();
             row.owner = None;
         }
+    }
+
+    /// Returns the fence of each router that has an owner.
+    pub(super) fn fences(&self) -> Vec<Fence> {
+        let owned = self.routers.values().filter_map(|row| {
+            let watcher = row.owner?;
+            Some(Fence {
+                router: row.router.id,
+                watcher,
+                epoch: row.epoch,
+            })
+        });
+        owned.collect()
     }
 
     pub(super) fn check(&self, fence: &Fence) -> Result<(), StoreError> {

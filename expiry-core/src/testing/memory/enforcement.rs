@@ -36,6 +36,15 @@ impl EnforcementStore for MemoryStore {
         })
     }
 
+    async fn let_go(&self, fence: &Fence) -> Result<(), StoreError> {
+        self.transaction("let_go", |tables, now| {
+            if tables.check(fence).is_ok() && tables.let_go_of(fence.router, now) {
+                tables.wake();
+            }
+            Ok(())
+        })
+    }
+
     async fn release(&self, watcher: WatcherId) -> Result<(), StoreError> {
         self.transaction("release", |tables, now| {
             tables.release(watcher, now);

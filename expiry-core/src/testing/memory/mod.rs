@@ -1,6 +1,7 @@
 //! A store in memory: one transaction at a time, on a clock of its choice, failing on demand.
 
 mod audit;
+mod backup;
 mod brake;
 mod claims;
 mod directory;
@@ -16,6 +17,7 @@ mod status;
 mod subscribers;
 mod tables;
 
+pub use backup::Backup;
 pub use faults::Fault;
 pub use tables::{Row, Target, UndoRow};
 

@@ -209,7 +209,7 @@ impl SubscriberRow {
 /// Who owns a name or MAC within a tenant.
 type Owners = BTreeMap<(Option<TenantId>, UndoKey), SubscriberId>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tables {
     pub(super) tenants: BTreeMap<TenantId, Tenant>,
     pub(super) routers: BTreeMap<RouterId, RouterRow>,
@@ -238,6 +238,17 @@ impl Tables {
     pub(super) fn next_id(&mut self) -> i64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Becomes what it was, but for the numbers, which are never given out twice.
+    pub(super) fn put_back(&mut self, before: &Self) {
+        *self = Self {
+            last_event: self.last_event,
+            last_id: self.last_id,
+            openings: self.openings,
+            woke: self.woke,
+            ..before.clone()
+        };
     }
 
     pub(super) fn next_opening(&mut self) -> u64 {

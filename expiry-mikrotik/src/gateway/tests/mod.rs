@@ -5,6 +5,7 @@ mod dialing;
 mod failures;
 mod flights;
 mod peer;
+mod strangers;
 
 use std::time::Duration;
 

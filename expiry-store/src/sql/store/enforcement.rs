@@ -54,6 +54,15 @@ impl EnforcementStore for Backend {
         .await
     }
 
+    async fn let_go(&self, fence: &Fence) -> Result<()> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Claim).await?;
+            ownership::let_go_of(&mut tx, fence).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
     async fn release(&self, watcher: WatcherId) -> Result<()> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Claim).await?;

@@ -176,6 +176,7 @@ macro_rules! store_conformance {
                 r8_a_heartbeat_keeps_routers_and_epochs
                 r8_a_router_that_was_let_go_is_free_at_once
                 r8_releasing_one_watcher_leaves_the_others
+                r8_a_router_is_let_go_alone_and_only_by_its_owner
                 r8_a_heartbeat_holds_for_as_long_as_its_own_watcher_said
                 r8_a_silent_owner_is_replaced_and_fenced_off
                 r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over

@@ -6,9 +6,12 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::world::{
-    HOUR, World, assert_refused, facts, mac, macs, name_undo, names_of, new_subscriber, ok,
-    username,
+use super::{
+    status::woken,
+    world::{
+        HOUR, World, assert_refused, facts, mac, macs, name_undo, names_of, new_subscriber, ok,
+        username,
+    },
 };
 use crate::{
     Access, Fence, Heartbeat, Intent, Outcome, RouterId, RouterState, Settlement, State, Store,
@@ -61,6 +64,46 @@ pub async fn r8_a_router_that_was_let_go_is_free_at_once(store: Arc<dyn Store>) 
     assert_eq!(owned[0].router.id, router);
     assert!(owned[0].epoch > fence.epoch);
     assert!(!owned[0].taken_over);
+}
+
+pub async fn r8_a_router_is_let_go_alone_and_only_by_its_owner(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let kept = world.router("s").await;
+    let fence = world.fence(router).await;
+    let stranger = Fence {
+        watcher: WatcherId::fresh(),
+        ..fence
+    };
+    ok(world.let_go(&stranger).await);
+    ok(world.work(&fence, 9, 9).await);
+    let mut feed = ok(world.changes().await);
+    while woken(feed.as_mut()).await {}
+
+    ok(world.let_go(&fence).await);
+    assert!(woken(feed.as_mut()).await, "who may serve it hears of it");
+    ok(world.let_go(&fence).await);
+
+    assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+    let owned = ok(world.own(WatcherId::fresh(), HOUR).await);
+    let ids: Vec<_> = owned.iter().map(|row| row.router.id).collect();
+    assert_eq!(ids, [router], "the other one stays its owner's");
+    assert!(owned[0].epoch > fence.epoch && !owned[0].taken_over);
+    ok(world.let_go(&fence).await);
+    let of_next = Fence {
+        router,
+        watcher: owned_by(&world, router).await,
+        epoch: owned[0].epoch,
+    };
+    ok(world.work(&of_next, 9, 9).await);
+    assert_ne!(owned_by(&world, kept).await, of_next.watcher);
+}
+
+async fn owned_by(world: &World, router: RouterId) -> WatcherId {
+    let status = ok(world.status(0).await);
+    let mut routers = status.routers.iter();
+    let row = routers.find(|row| row.id == router).expect("listed");
+    row.owner.expect("an owner")
 }
 
 pub async fn r8_releasing_one_watcher_leaves_the_others(store: Arc<dyn Store>) {
