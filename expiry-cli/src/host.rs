@@ -65,7 +65,7 @@ impl Host {
     pub async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
         let store = wiring::store(&self.settings).await.map_err(Failure)?;
         if let Some(router) = &self.settings.one_router {
-            register(router, &*store).await.map_err(Failure)?;
+            register(router, &*store, &*store).await.map_err(Failure)?;
         }
         Ok(store)
     }

@@ -12,6 +12,7 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod login;
 mod mac;
 mod millis;
 mod ports;
@@ -40,6 +41,7 @@ pub use enforcement::{
 pub use health::{Health, HealthReport};
 pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
 pub use presence::{
@@ -52,8 +54,8 @@ pub use sighting::{
     RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, NewSubscriber, Ownership, Router, RouterAddress, RouterFacts, Service, ServiceError,
-    Subscriber, Tenant,
+    Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,
+    Tenant,
 };
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};

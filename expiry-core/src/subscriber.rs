@@ -3,11 +3,10 @@
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Access, Epoch, MacAddr, Revision, RouterId, SubscriberId, TenantId, Username, text};
+use crate::{Access, MacAddr, Revision, RouterId, SubscriberId, TenantId, Username, text};
 
 /// A business that runs its own routers for its own subscribers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +90,7 @@ pub struct NewSubscriber {
 }
 
 /// Where a router is reached and as whom.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterAddress {
     /// Name or IP address.
     pub host: String,
@@ -99,8 +98,6 @@ pub struct RouterAddress {
     pub port: u16,
     /// The account on the router.
     pub username: String,
-    /// Its password.
-    pub password: SecretString,
 }
 
 impl RouterAddress {
@@ -112,18 +109,11 @@ impl RouterAddress {
             format!("{host}:{port}")
         }
     }
-
-    /// Tells whether both lead to the same place under the same account and password.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.host == other.host
-            && self.port == other.port
-            && self.username == other.username
-            && self.password.expose_secret() == other.password.expose_secret()
-    }
 }
 
-/// A router, with what is needed to talk to it.
-#[derive(Clone, Debug)]
+/// A router. Its password is not part of it: only who dials gets a
+/// [`RouterLogin`](crate::RouterLogin).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     /// Its number.
     pub id: RouterId,
@@ -180,17 +170,4 @@ impl RouterFacts {
     pub fn up_for(&self) -> Option<Duration> {
         text::duration(self.uptime.as_deref()?)
     }
-}
-
-/// A router that a watcher owns.
-#[derive(Clone, Debug)]
-pub struct Ownership {
-    /// The router.
-    pub router: Router,
-    /// The epoch of this ownership.
-    pub epoch: Epoch,
-    /// Whether an earlier owner fell silent instead of letting go: it may still wake and write.
-    pub taken_over: bool,
-    /// When somebody last asked for an immediate try.
-    pub nudged_at: Option<DateTime<Utc>>,
 }

@@ -231,6 +231,7 @@ fn service(
         audit: Arc::clone(store) as _,
         time: Arc::clone(store) as _,
         directory: Arc::clone(store) as _,
+        passwords: Arc::clone(store) as _,
         gateways: Box::new(move || gateways.gateway()),
         watchers: Box::new(move || watchers.watcher(Arc::clone(&of_watchers))),
         unwell: Box::new(move || inside.unwell()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use expiry_core::{Cause, GatewayError, Router, RouterFacts, RouterGateway};
+use expiry_core::{
+    Cause, GatewayError, Router, RouterFacts, RouterGateway, RouterLogin, StoreError,
+};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
 use utoipa::ToSchema;
@@ -103,10 +105,28 @@ pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service stops, so that somebody who waits is told so.
-pub(crate) async fn probe(
+/// As [`probe`], of a saved router.
+pub(crate) async fn probe_saved(
     app: &Inner,
     router: &Router,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
+    let name = Some(router.name.as_str());
+    match app.service.passwords.router_login(router.id).await {
+        Ok(login) => probe(app, &login, name, deadline).await,
+        Err(StoreError::NoPassword(error)) => {
+            let error = GatewayError::from(error);
+            Err(Failure::Caused(error.cause(), error.told(name)))
+        }
+        Err(error) => Err(Failure::Untested(error.to_string())),
+    }
+}
+
+/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service
+/// stops, so that somebody who waits is told so.
+pub(crate) async fn probe(
+    app: &Inner,
+    login: &RouterLogin,
     name: Option<&str>,
     deadline: Instant,
 ) -> Result<Answered, Failure> {
@@ -118,11 +138,11 @@ pub(crate) async fn probe(
             Err(Failure::Untested("the service is stopping".into()))
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
-        result = ask(app, &*gateway, router) => {
+        result = ask(app, &*gateway, login) => {
             result.map_err(|error| Failure::Caused(error.cause(), error.told(name)))
         }
     };
-    let _ = timeout(CLOSE, gateway.close(router.id)).await;
+    let _ = timeout(CLOSE, gateway.close(login.router.id)).await;
     result
 }
 
@@ -140,13 +160,13 @@ fn out_of_time(had: Duration) -> Failure {
 async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
-    router: &Router,
+    login: &RouterLogin,
 ) -> Result<Answered, GatewayError> {
-    gateway.probe(router).await?;
+    gateway.probe(login).await?;
     // Once more on the warm connection: that is what a cut meets.
     let store = app.time.now().await.ok();
     let began = Instant::now();
-    let facts = gateway.probe(router).await?;
+    let facts = gateway.probe(login).await?;
     let rtt = began.elapsed();
     let passed = TimeDelta::from_std(rtt).unwrap_or_default();
     let skew = facts

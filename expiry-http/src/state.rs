@@ -10,7 +10,8 @@ use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use expiry_core::{
     AuditEvent, AuditStore, Directory, EnforcementStore, Explanation, LagReport, Overdue, OwedItem,
-    RouterCounts, RouterGateway, StatusStore, StoreError, Summary, Upcoming, watcher::Watcher,
+    PasswordStore, RouterCounts, RouterGateway, StatusStore, StoreError, Summary, Upcoming,
+    watcher::Watcher,
 };
 use secrecy::SecretString;
 use tokio::{sync::Semaphore, time::Instant};
@@ -40,6 +41,8 @@ pub struct Service {
     pub time: Arc<dyn EnforcementStore>,
     /// Tenants, routers, subscribers.
     pub directory: Arc<dyn Directory>,
+    /// The passwords of routers, to test one.
+    pub passwords: Arc<dyn PasswordStore>,
     /// Makes a gateway with connections of its own, to test a router.
     pub gateways: Box<dyn Fn() -> Arc<dyn RouterGateway> + Send + Sync>,
     /// Makes a watcher, to run one check.

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use expiry_core::{
-    BindingKind, Hardware, MacAddr, Router, RouterAddress, RouterGateway, RouterId,
+    BindingKind, Hardware, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
     testing::conformance::gateway::{Binding, Device, Entry, GatewayBench},
 };
 use expiry_mikrotik::{
@@ -93,8 +93,8 @@ impl GatewayBench for Bench {
         &self.gateway
     }
 
-    fn router(&self) -> Router {
-        Router {
+    fn login(&self) -> RouterLogin {
+        let router = Router {
             id: RouterId(1),
             name: "hill".into(),
             tenant: None,
@@ -102,10 +102,13 @@ impl GatewayBench for Bench {
                 host: self.host.clone(),
                 port: self.port,
                 username: USER.into(),
-                password: PASSWORD.into(),
             },
             enabled: true,
             seen: None,
+        };
+        RouterLogin {
+            router,
+            password: PASSWORD.into(),
         }
     }
 

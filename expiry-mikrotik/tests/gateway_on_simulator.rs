@@ -9,7 +9,7 @@ use std::{
 
 use expiry_core::{
     GatewayError, Hardware, Known, Live, MacAddr, Progress, Query, Revision, Router, RouterAddress,
-    RouterGateway, RouterId, Task, TaskId, Trace, UnblockOrder, Username, Want,
+    RouterGateway, RouterId, RouterLogin, Task, TaskId, Trace, UnblockOrder, Username, Want,
     decide::{Claim, Leftovers, attribute, block_order, drop_order, sort_out},
 };
 use expiry_mikrotik::{
@@ -44,7 +44,7 @@ fn sim_config() -> SimConfig {
 struct Scene {
     sim: Arc<SimRouter>,
     gateway: MikrotikGateway,
-    router: Router,
+    login: RouterLogin,
     target: ClientId,
     neighbour: ClientId,
 }
@@ -64,7 +64,6 @@ impl Scene {
                 host: "192.0.2.1".into(),
                 port: 8728,
                 username: "expiry".into(),
-                password: "secret".into(),
             },
             enabled: true,
             seen: Some(Hardware {
@@ -72,12 +71,16 @@ impl Scene {
                 serial: sim.with(|sim| sim.config().serial.clone()),
             }),
         };
+        let login = RouterLogin {
+            router,
+            password: "secret".into(),
+        };
         let target = sim.with(|sim| sim.add_client(target));
         let neighbour = sim.with(|sim| sim.add_client(neighbour()));
         Self {
             sim,
             gateway,
-            router,
+            login,
             target,
             neighbour,
         }
@@ -95,17 +98,20 @@ impl Scene {
             ..Query::default()
         };
         let none = BTreeSet::new();
-        let look = self.gateway.look(&self.router, &query).await?;
+        let look = self.gateway.look(&self.login, &query).await?;
         let found = Leftovers::find(&claim, &look, &none);
         let known: BTreeSet<IpAddr> = found.addresses.clone();
         query.addresses = known.clone();
         query.stations = found.stations.clone();
         let order = block_order([&found]);
-        let (seen, _) = self.gateway.block(&self.router, &order, &query).await?;
+        let (seen, _) = self
+            .gateway
+            .block(&self.login.router, &order, &query)
+            .await?;
         let blocked = Leftovers::find(&claim, &seen, &known);
         let order = drop_order([&found, &blocked]);
-        self.gateway.drop_rows(&self.router, &order).await?;
-        let read_back = self.gateway.look(&self.router, &query).await?;
+        self.gateway.drop_rows(&self.login.router, &order).await?;
+        let read_back = self.gateway.look(&self.login, &query).await?;
         Ok(Leftovers::find(&claim, &read_back, &known))
     }
 
@@ -254,14 +260,14 @@ async fn r3_what_was_disabled_can_be_enabled_again(#[case] access: Access) {
     };
     let seen = scene
         .gateway
-        .look(&scene.router, &query)
+        .look(&scene.login, &query)
         .await
         .expect("it answers");
     let order = UnblockOrder {
         users: seen.users.into_iter().map(|row| row.id).collect(),
         bindings: seen.bindings.into_iter().map(|row| row.id).collect(),
     };
-    let refusals = scene.gateway.unblock(&scene.router, &order).await;
+    let refusals = scene.gateway.unblock(&scene.login.router, &order).await;
     assert_eq!(refusals, Ok(vec![]));
     assert!(scene.moves_bytes(scene.target).await);
 }
@@ -277,7 +283,7 @@ async fn r9_a_table_of_50_000_rows_is_read_whole() {
         }
     });
 
-    let seen = scene.gateway.sessions(&scene.router).await;
+    let seen = scene.gateway.sessions(&scene.login).await;
 
     let strays = sort_out(
         attribute(seen.expect("it answers"), true),

@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 use chrono::{DateTime, Utc};
 use expiry_core::{
     Access, AuditEntry, AuditKind, CutResult, Epoch, Hardware, MacAddr, Presence, PresenceKind,
-    Progress, Revision, RouterId, State, StoreError, Subscriber, SubscriberId, Task, TaskId,
-    TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WayIn, undo_keys,
+    Progress, Revision, Router, RouterAddress, RouterId, State, StoreError, Subscriber,
+    SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
+    WatcherId, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;
@@ -249,12 +250,24 @@ impl RouterRow {
         (self.id, self.tenant_id, &self.name)
     }
 
-    pub(crate) fn port(&self) -> Result<u16, StoreError> {
-        self.cell("port").number(self.port)
+    /// Returns the router.
+    pub(crate) fn router(&self) -> Result<Router, StoreError> {
+        Ok(Router {
+            id: RouterId(self.id),
+            name: self.name.clone(),
+            tenant: tenant_id(self.tenant_id),
+            address: RouterAddress {
+                host: self.host.clone(),
+                port: self.port()?,
+                username: self.username.clone(),
+            },
+            enabled: self.enabled,
+            seen: hardware(self.identity.clone(), self.serial.clone()),
+        })
     }
 
-    pub(crate) fn seen(&self) -> Option<Hardware> {
-        hardware(self.identity.clone(), self.serial.clone())
+    pub(crate) fn port(&self) -> Result<u16, StoreError> {
+        self.cell("port").number(self.port)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

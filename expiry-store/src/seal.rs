@@ -12,7 +12,7 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Generate, Payload},
 };
-use expiry_core::StoreError;
+use expiry_core::{NoPasswordCause, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
 const NONCE: usize = 24;
@@ -134,12 +134,8 @@ impl SealingKey {
     }
 
     /// Opens the password of the router called `name`.
-    pub(crate) fn open(&self, name: &str, sealed: &[u8]) -> Result<SecretString, StoreError> {
-        self.opened(name, sealed).ok_or_else(|| {
-            StoreError::Key(format!(
-                "the sealed password of router `{name}` was changed: set it again"
-            ))
-        })
+    pub(crate) fn open(&self, name: &str, sealed: &[u8]) -> Result<SecretString, NoPasswordCause> {
+        self.opened(name, sealed).ok_or(NoPasswordCause::Damaged)
     }
 
     fn opened(&self, name: &str, sealed: &[u8]) -> Option<SecretString> {

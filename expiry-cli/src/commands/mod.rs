@@ -69,7 +69,7 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Router(command) => {
             let store = wiring::store(settings).await?;
             let gateway = wiring::gateway(&settings.gateway);
-            router::run(command, &*store, &*gateway, &mut out).await
+            router::run(command, &*store, &*store, &*gateway, &mut out).await
         }
         Command::Tenant(command) => {
             tenant::run(command, &*wiring::store(settings).await?, &mut out).await

@@ -1,6 +1,8 @@
 //! Makes sure that the router which the environment names is registered as it says.
 
-use expiry_core::{Conflict, Directory, NewRouter, Router, RouterChange, StoreError};
+use expiry_core::{
+    Conflict, Directory, NewRouter, PasswordStore, Router, RouterChange, RouterLogin, StoreError,
+};
 
 use crate::{error::CliError, settings::OneRouter};
 
@@ -11,15 +13,17 @@ const NAME: &str = "mikrotik";
 pub(crate) async fn register(
     router: &OneRouter,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
 ) -> Result<(), CliError> {
     let known = find(directory).await?;
     if let Some(known) = known {
-        return bring_up(router, &known, directory).await;
+        return bring_up(router, known, directory, passwords).await;
     }
     let new = NewRouter {
         name: NAME.into(),
         tenant: None,
-        address: router.0.clone(),
+        address: router.address.clone(),
+        password: router.password.clone(),
     };
     match directory.add_router(&new).await {
         Ok(_) => {
@@ -29,7 +33,7 @@ pub(crate) async fn register(
         // Another process did it meanwhile.
         Err(error @ StoreError::Conflict(Conflict::RouterName(_))) => {
             match find(directory).await? {
-                Some(known) => bring_up(router, &known, directory).await,
+                Some(known) => bring_up(router, known, directory, passwords).await,
                 None => Err(CliError::OneRouter(error)),
             }
         }
@@ -44,19 +48,29 @@ async fn find(directory: &dyn Directory) -> Result<Option<Router>, CliError> {
 
 async fn bring_up(
     router: &OneRouter,
-    known: &Router,
+    known: Router,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
 ) -> Result<(), CliError> {
-    let wanted = &router.0;
-    if known.address.is_same(wanted) {
-        return Ok(());
+    let wanted = &router.address;
+    let login = RouterLogin {
+        router: Router {
+            address: wanted.clone(),
+            ..known.clone()
+        },
+        password: router.password.clone(),
+    };
+    match passwords.router_login(known.id).await {
+        Ok(stored) if stored.is_same(&login) => return Ok(()),
+        Ok(_) | Err(StoreError::NoPassword(_)) => {}
+        Err(error) => return Err(CliError::OneRouter(error)),
     }
     // A new host or port forgets which box was seen, so what is right already is not said again.
     let change = RouterChange {
         host: (known.address.host != wanted.host).then(|| wanted.host.clone()),
         port: (known.address.port != wanted.port).then_some(wanted.port),
         username: Some(wanted.username.clone()),
-        password: Some(wanted.password.clone()),
+        password: Some(router.password.clone()),
         enabled: None,
     };
     let changed = directory.change_router(known.id, &change).await;
@@ -67,37 +81,53 @@ async fn bring_up(
 
 #[cfg(test)]
 mod tests {
-    use expiry_core::{MockDirectory, RouterAddress, RouterId};
+    use expiry_core::{
+        MockDirectory, MockPasswordStore, NoPassword, NoPasswordCause, RouterAddress, RouterId,
+    };
+    use secrecy::{ExposeSecret, SecretString};
 
     use super::*;
 
     fn wanted() -> OneRouter {
-        OneRouter(RouterAddress {
-            host: "10.8.0.2".into(),
-            port: 8728,
-            username: "expiry".into(),
+        OneRouter {
+            address: RouterAddress {
+                host: "10.8.0.2".into(),
+                port: 8728,
+                username: "expiry".into(),
+            },
             password: "hunter2".into(),
-        })
+        }
     }
 
-    fn known(address: RouterAddress) -> Router {
+    fn known() -> Router {
         Router {
             id: RouterId(7),
             name: NAME.into(),
             tenant: None,
-            address,
+            address: wanted().address,
             enabled: true,
             seen: None,
         }
     }
 
-    fn knowing(address: RouterAddress) -> MockDirectory {
+    fn knowing() -> MockDirectory {
         let mut directory = MockDirectory::new();
-        let router = known(address);
+        directory.expect_routers().returning(|| Ok(vec![known()]));
         directory
-            .expect_routers()
-            .returning(move || Ok(vec![router.clone()]));
-        directory
+    }
+
+    fn passwords(password: Result<&'static str, NoPasswordCause>) -> MockPasswordStore {
+        let mut passwords = MockPasswordStore::new();
+        passwords.expect_router_login().returning(move |_| {
+            let router = known();
+            let password = password.clone().map_err(|cause| NoPassword {
+                router: router.name.clone(),
+                cause,
+            });
+            let password = SecretString::from(password?);
+            Ok(RouterLogin { router, password })
+        });
+        passwords
     }
 
     #[tokio::test]
@@ -106,36 +136,39 @@ mod tests {
         directory.expect_routers().returning(|| Ok(Vec::new()));
         directory
             .expect_add_router()
-            .withf(|new| new.name == NAME && new.address.is_same(&wanted().0))
+            .withf(|new| new.name == NAME && new.address == wanted().address)
             .once()
-            .returning(|new| Ok(known(new.address.clone())));
-        register(&wanted(), &directory).await.expect("made");
+            .returning(|_| Ok(known()));
+        register(&wanted(), &directory, &MockPasswordStore::new())
+            .await
+            .expect("made");
     }
 
     #[tokio::test]
     async fn one_that_is_as_it_should_be_is_not_touched() {
-        let directory = knowing(wanted().0);
-        register(&wanted(), &directory)
+        register(&wanted(), &knowing(), &passwords(Ok("hunter2")))
             .await
             .expect("nothing to do");
     }
 
     #[tokio::test]
     async fn a_new_password_keeps_the_box_that_was_seen() {
-        let address = RouterAddress {
-            password: "old".into(),
-            ..wanted().0
-        };
-        let mut directory = knowing(address);
-        directory
-            .expect_change_router()
-            .withf(|id, change| {
-                let moved = change.host.is_some() || change.port.is_some();
-                *id == RouterId(7) && !moved && change.password.is_some()
-            })
-            .once()
-            .returning(|_, _| Ok(known(wanted().0)));
-        register(&wanted(), &directory).await.expect("changed");
+        for stored in [Ok("old"), Err(NoPasswordCause::Damaged)] {
+            let mut directory = knowing();
+            directory
+                .expect_change_router()
+                .withf(|id, change| {
+                    let moved = change.host.is_some() || change.port.is_some();
+                    let password = change.password.as_ref();
+                    let is_new = password.is_some_and(|text| text.expose_secret() == "hunter2");
+                    *id == RouterId(7) && !moved && is_new
+                })
+                .once()
+                .returning(|_, _| Ok(known()));
+            register(&wanted(), &directory, &passwords(stored))
+                .await
+                .expect("changed");
+        }
     }
 
     #[tokio::test]
@@ -147,13 +180,15 @@ mod tests {
             Ok(if asked == 1 {
                 Vec::new()
             } else {
-                vec![known(wanted().0)]
+                vec![known()]
             })
         });
         directory
             .expect_add_router()
             .returning(|_| Err(StoreError::Conflict(Conflict::RouterName(NAME.into()))));
-        register(&wanted(), &directory).await.expect("there");
+        register(&wanted(), &directory, &passwords(Ok("hunter2")))
+            .await
+            .expect("there");
     }
 
     #[tokio::test]
@@ -166,7 +201,9 @@ mod tests {
                 router: "tower".into(),
             }))
         });
-        let error = register(&wanted(), &directory).await.expect_err("refused");
+        let error = register(&wanted(), &directory, &MockPasswordStore::new())
+            .await
+            .expect_err("refused");
         assert_eq!(error.exit_code(), crate::error::USAGE);
         assert!(crate::error::chain(&error).contains("`tower`"));
     }

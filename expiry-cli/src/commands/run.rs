@@ -26,7 +26,7 @@ pub(super) async fn run(
         return dry_run::run(dry_run, args.once, out).await;
     }
     if let Some(router) = &settings.one_router {
-        one_router::register(router, &*store).await?;
+        one_router::register(router, &*store, &*store).await?;
     }
     if args.once {
         let events = Arc::new(EventLog::default());

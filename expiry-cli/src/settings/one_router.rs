@@ -25,12 +25,15 @@ const KNOWN: [&str; 6] = [HOST, PORT, USER, PASSWORD, PASSWORD_FILE, USE_SSL];
 
 /// Where the router is reached, and as whom.
 #[derive(Clone)]
-pub(crate) struct OneRouter(pub(crate) RouterAddress);
+pub(crate) struct OneRouter {
+    pub(crate) address: RouterAddress,
+    pub(crate) password: SecretString,
+}
 
 /// Shows no password.
 impl fmt::Debug for OneRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RouterAddress { host, port, .. } = &self.0;
+        let RouterAddress { host, port, .. } = &self.address;
         write!(f, "OneRouter({host}:{port})")
     }
 }
@@ -80,15 +83,17 @@ pub(super) fn read(
     if let Some((_, from)) = &password {
         listed.push(setting::<&str>(PASSWORD, None, from.clone()));
     }
-    let address = || {
-        Some(RouterAddress {
-            host: host.ok()?,
-            port: port?.0,
-            username: username?,
+    let router = || {
+        Some(OneRouter {
+            address: RouterAddress {
+                host: host.ok()?,
+                port: port?.0,
+                username: username?,
+            },
             password: password?.0,
         })
     };
-    (address().map(OneRouter), listed)
+    (router(), listed)
 }
 
 fn setting<T: fmt::Debug>(key: &str, value: Option<T>, from: Place) -> Setting {

@@ -313,9 +313,10 @@ fn r11_one_router_comes_from_the_environment_with_its_secret_from_anywhere() {
         let variables = [&base[..], &[secret]].concat();
         let loaded = loaded(&["run"], &variables);
         let router = loaded.settings().expect("no fault").one_router;
-        let address = router.expect("a router").0;
+        let router = router.expect("a router");
+        let address = &router.address;
         assert_eq!((address.host.as_str(), address.port), ("10.8.0.2", 8728));
-        assert_eq!(address.password.expose_secret(), "hunter2");
+        assert_eq!(router.password.expose_secret(), "hunter2");
         assert!(!format!("{loaded:?}").contains("hunter2"));
     }
     assert!(settings(&["run"], &base[2..]).one_router.is_none());

@@ -3,7 +3,10 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{Cause, Query, Router, RouterFacts, RouterId, RowId, RowKind, Sighting, Step};
+use crate::{
+    Cause, NoPassword, Query, Router, RouterFacts, RouterId, RouterLogin, RowId, RowKind, Sighting,
+    Step,
+};
 
 /// What to switch off before sessions are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,9 +57,9 @@ pub struct Refusal {
 /// time for each router.
 ///
 /// `look`, `sessions` and `probe` connect when they have to, and check that the box that answers
-/// is the one in `router.seen`. `block`, `drop_rows` and `unblock` never connect: row ids are good
-/// only on the connection they were read from, so they fail with [`GatewayError::Disconnected`]
-/// once it is gone. A write that was sent may have happened even if the answer is an error, so the
+/// is the one in `router.seen`. `block`, `drop_rows` and `unblock` never connect, so they need no
+/// password: row ids are good only on the connection they were read from, so they fail with
+/// [`GatewayError::Disconnected`] once it is gone. A write that was sent may have happened even if the answer is an error, so the
 /// caller always reads back.
 ///
 /// An answer that the router breaks off is asked for again within the flight. If it does not come
@@ -68,7 +71,7 @@ pub struct Refusal {
 #[async_trait]
 pub trait RouterGateway: Send + Sync {
     /// Reads the rows that fit `query`. Changes nothing.
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError>;
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError>;
 
     /// Writes `order`, and in the same flight reads the sessions, hosts and (if asked)
     /// connections that fit `query`. Whether a row was read before or after the writes is open.
@@ -94,10 +97,10 @@ pub trait RouterGateway: Send + Sync {
     ) -> Result<Vec<Refusal>, GatewayError>;
 
     /// Reads all sessions, all bypassed hosts and all enabled bypass bindings.
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError>;
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError>;
 
     /// Asks what the router is. Connects if there is no connection, and proves one that there is.
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError>;
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError>;
 
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
@@ -257,6 +260,14 @@ pub enum FailureKind {
     Rejected,
     /// The router answers, and says no.
     Answered,
+}
+
+impl From<NoPassword> for GatewayError {
+    fn from(error: NoPassword) -> Self {
+        Self::NoPassword {
+            reason: error.cause.to_string(),
+        }
+    }
 }
 
 impl GatewayError {

@@ -15,13 +15,16 @@ pub use store::{
     AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
     ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat,
     LOOKS_AFTER_RESTART, LagPoint, Live, MachineRecord, Missing, NewRouter, OpenWork, Outlook,
-    Overdue, OwedFilter, OwedItem, OwedPlace, Planned, Pruned, RESTART_TOLERANCE, RouterChange,
-    RouterSaid, RouterState, RouterStatus, Standing, Status, StatusStore, Store, StoreError,
-    SubscriberFilter, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, Upcoming,
-    WatcherStatus, WatcherStore, Work,
+    Overdue, OwedFilter, OwedItem, OwedPlace, PasswordStore, Planned, Pruned, RESTART_TOLERANCE,
+    RouterChange, RouterSaid, RouterState, RouterStatus, Standing, Status, StatusStore, Store,
+    StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn,
+    Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {
     gateway::MockRouterGateway,
-    store::{MockAuditStore, MockBrakeStore, MockDirectory, MockEnforcementStore, MockStatusStore},
+    store::{
+        MockAuditStore, MockBrakeStore, MockDirectory, MockEnforcementStore, MockPasswordStore,
+        MockStatusStore,
+    },
 };

@@ -259,14 +259,19 @@ async fn block(
 ) -> Result<(Sighting, Vec<Refusal>), TurnError> {
     turn.trust()?;
     query.connections = !turn.spares_table;
-    match turn.shared.gateway.block(turn.router, order, &query).await {
+    match turn
+        .shared
+        .gateway
+        .block(&turn.login.router, order, &query)
+        .await
+    {
         Err(GatewayError::Refused { .. }) if query.connections => {
             turn.trust()?;
             query.connections = false;
             Ok(turn
                 .shared
                 .gateway
-                .block(turn.router, order, &query)
+                .block(&turn.login.router, order, &query)
                 .await?)
         }
         Err(error) => Err(TurnError::Block(error)),
@@ -279,7 +284,11 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
         return Ok(Vec::new());
     }
     turn.trust()?;
-    Ok(turn.shared.gateway.drop_rows(turn.router, order).await?)
+    Ok(turn
+        .shared
+        .gateway
+        .drop_rows(&turn.login.router, order)
+        .await?)
 }
 
 async fn read_back(
@@ -296,7 +305,7 @@ async fn read_back(
         let back = match turn
             .shared
             .gateway
-            .look(turn.router, &wide_query(turn, &cuts))
+            .look(turn.login, &wide_query(turn, &cuts))
             .await
         {
             Ok(back) => back,

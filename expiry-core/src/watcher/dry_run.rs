@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::sleep};
 use super::{WatcherConfig, brake, turn};
 use crate::{
     Brake, ChangeFeed, Clock, GatewayError, MacAddr, Outlook, Revision, Router, RouterGateway,
-    RouterId, Sighting, Store, StoreError, Task, Username, Want,
+    RouterId, RouterLogin, Sighting, Store, StoreError, Task, Username, Want,
     decide::{Claim, Leftovers, RestorePlan, hosts_to_renew, plan_restore},
 };
 
@@ -215,13 +215,17 @@ impl Eyes {
             error: None,
             tasks: Vec::new(),
         };
+        let mut login = match self.store.router_login(router.id).await {
+            Err(StoreError::NoPassword(error)) => Err(GatewayError::from(error)),
+            login => Ok(login?),
+        };
         for batch in tasks.chunks(self.batch) {
-            let rows = match &preview.error {
-                None => self.read(router, batch).await?,
-                Some(_) => Ok(Vec::new()),
+            let rows = match &login {
+                Ok(login) => self.read(login, batch).await?,
+                Err(_) => Ok(Vec::new()),
             };
             let rows = rows.unwrap_or_else(|error| {
-                preview.error = Some(error.to_string());
+                login = Err(error);
                 Vec::new()
             });
             let mut rows = rows.into_iter();
@@ -236,6 +240,7 @@ impl Eyes {
                 });
             }
         }
+        preview.error = login.err().map(|error| error.to_string());
         self.gateway.close(router.id).await;
         Ok(preview)
     }
@@ -243,16 +248,16 @@ impl Eyes {
     /// Reads what there is of each task.
     async fn read(
         &self,
-        router: &Router,
+        login: &RouterLogin,
         tasks: &[Task],
     ) -> Result<Result<Vec<RowsPreview>, GatewayError>, StoreError> {
         let mut query = turn::query(tasks, self.comments);
-        let seen = match self.gateway.look(router, &query).await {
+        let seen = match self.gateway.look(login, &query).await {
             Ok(seen) => seen,
             Err(error) => return Ok(Err(error)),
         };
         let mut tasks = tasks.to_vec();
-        let live = turn::live(&*self.store, router.id, &tasks, &seen, self.comments).await?;
+        let live = turn::live(&*self.store, login.router.id, &tasks, &seen, self.comments).await?;
         for task in tasks.iter_mut().filter(|task| task.want == Want::Cut) {
             let left = Leftovers::find(
                 &Claim::new(task, &live, self.comments),
@@ -264,11 +269,11 @@ impl Eyes {
             query.addresses.extend(&task.trace.addresses);
         }
         // Hosts under a session show only to whoever asks for its device or address.
-        let seen = match self.gateway.look(router, &query).await {
+        let seen = match self.gateway.look(login, &query).await {
             Ok(seen) => seen,
             Err(error) => return Ok(Err(error)),
         };
-        let live = turn::live(&*self.store, router.id, &tasks, &seen, self.comments).await?;
+        let live = turn::live(&*self.store, login.router.id, &tasks, &seen, self.comments).await?;
         let rows = tasks.iter().map(|task| match task.want {
             Want::Cut => {
                 let claim = Claim::new(task, &live, self.comments);

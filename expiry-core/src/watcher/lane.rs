@@ -15,8 +15,8 @@ use super::{
     uptime::Uptime,
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterState, State,
-    StoreError, Task, Work,
+    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
+    State, StoreError, Task, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -195,7 +195,7 @@ impl Lane {
         let new = self.ownership.borrow_and_update();
         // Not later: the store's clock may have been set back.
         let nudged = new.nudged_at != self.heeded.nudged_at;
-        let changed = !new.router.address.is_same(&self.heeded.router.address);
+        let changed = !new.has_same_login(&self.heeded);
         self.heeded = new.clone();
         if changed {
             self.reached = false;
@@ -207,12 +207,15 @@ impl Lane {
 
     async fn turn(&mut self) -> Next {
         self.began = Instant::now();
-        let ownership = self.heeded.clone();
+        let login = match self.heeded.login() {
+            Ok(login) => login,
+            Err(error) => return self.router_failed(error.into()).await,
+        };
         if self.shared.gateway.dialled(self.fence.router).await != self.proven_on {
             self.proven_at = None;
         }
         let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
-        if unproven && let Err(error) = self.prove(&ownership.router).await {
+        if unproven && let Err(error) = self.prove(&login).await {
             return self.after(error).await;
         }
         let now = Instant::now();
@@ -229,12 +232,12 @@ impl Lane {
         }
         if work.tasks.is_empty() {
             self.came_to_its_end();
-            return self.idle(&ownership.router, &work).await;
+            return self.idle(&login, &work).await;
         }
         if work.tasks.iter().any(|task| task.backlog) {
             // Who is on comes before who has only not been cut for long.
             if self.last == Patient::Backlog && !work.tasks.iter().any(is_urgent) {
-                match self.read(&ownership.router, &work).await {
+                match self.read(&login, &work).await {
                     Ok(Step::Done | Step::Unproven) => return Next::Now,
                     Ok(Step::NotBefore(_) | Step::After(_)) => {}
                     Err(error) => return self.after(error).await,
@@ -244,11 +247,11 @@ impl Lane {
             self.paced_until = now + pause;
         }
         let jitter = self.jitter();
-        let (router, spares_table) = (&ownership.router, self.spares_table);
+        let spares_table = self.spares_table;
         let turn = Turn::new(
             &self.shared,
             &self.fence,
-            router,
+            &login,
             spares_table,
             &self.writes,
             (work.now, jitter),
@@ -309,9 +312,9 @@ impl Lane {
     }
 
     /// There is no work: reads the whole router if it is time to, else naps.
-    async fn idle(&mut self, router: &Router, work: &Work) -> Next {
+    async fn idle(&mut self, login: &RouterLogin, work: &Work) -> Next {
         let nap = self.nap(work.next_at.map(|at| at - work.now));
-        let reading_at = match self.read(router, work).await {
+        let reading_at = match self.read(login, work).await {
             Ok(Step::NotBefore(at)) => at,
             Ok(Step::After(at)) => return Next::At(nap.min(at)),
             Ok(Step::Done | Step::Unproven) => return Next::Now,
@@ -325,12 +328,12 @@ impl Lane {
     }
 
     /// Reads the whole router if it is time to and nothing urgent is near.
-    async fn read(&mut self, router: &Router, work: &Work) -> Result<Step, TurnError> {
+    async fn read(&mut self, login: &RouterLogin, work: &Work) -> Result<Step, TurnError> {
         let jitter = self.jitter();
         let place = Place {
             shared: &self.shared,
             fence: &self.fence,
-            router,
+            login,
             wake: &self.wake,
             stop: &self.stop,
         };
@@ -345,9 +348,10 @@ impl Lane {
     }
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
-    async fn prove(&mut self, router: &Router) -> Result<(), TurnError> {
+    async fn prove(&mut self, login: &RouterLogin) -> Result<(), TurnError> {
+        let router = &login.router;
         let asked = self.shared.clock.boot();
-        let facts = self.shared.gateway.probe(router).await?;
+        let facts = self.shared.gateway.probe(login).await?;
         self.proven_at = Some(Instant::now());
         self.proven_on = self.shared.gateway.dialled(router.id).await;
         let uptime = facts.up_for().map(|up_for| Uptime {
@@ -370,7 +374,7 @@ impl Lane {
                 Ok(()) => {}
                 Err(StoreError::Conflict(conflict)) => {
                     return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", router.name),
+                        expected: format!("a router of its own named {}", login.router.name),
                         found: conflict.to_string(),
                     }));
                 }
@@ -487,7 +491,11 @@ impl Lane {
                 error: error.to_string(),
             });
         }
-        let failed = RouterState::Failed(error.to_string());
+        let failed = RouterState::Failed(match &error {
+            // No attempt will mend it, so the way out is told with it.
+            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
+            error => error.to_string(),
+        });
         self.tell(&failed, wait).await
     }
 

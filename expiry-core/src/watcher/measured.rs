@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Shared, feed::log_store_failure};
 use crate::{
     BlockOrder, DropOrder, GatewayError, Histogram, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, Sighting, UnblockOrder,
+    RouterGateway, RouterId, RouterLogin, Sighting, UnblockOrder,
 };
 
 /// The time between two records of what was measured.
@@ -66,8 +66,9 @@ impl Measured {
 
 #[async_trait]
 impl RouterGateway for Measured {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        self.time(router, self.gateway.look(router, query)).await
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+        self.time(&login.router, self.gateway.look(login, query))
+            .await
     }
 
     async fn block(
@@ -97,12 +98,12 @@ impl RouterGateway for Measured {
         self.time(router, self.gateway.unblock(router, order)).await
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        self.time(router, self.gateway.sessions(router)).await
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+        self.time(&login.router, self.gateway.sessions(login)).await
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        self.time(router, self.gateway.probe(router)).await
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        self.time(&login.router, self.gateway.probe(login)).await
     }
 
     async fn close(&self, router: RouterId) {

@@ -191,6 +191,7 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Missing(_)
         | StoreError::Conflict(_)
         | StoreError::Rows(_)
+        | StoreError::NoPassword(_)
         | StoreError::NotOwner(_) => Ok(error),
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Shared, WatcherConfig, turn::TurnError};
 use crate::{
-    Event, FailureKind, Fence, GatewayError, Reconciled, Router, State, Work,
+    Event, FailureKind, Fence, GatewayError, Reconciled, RouterLogin, State, Work,
     decide::{attribute, keys_of, sort_out},
     retry::stretched,
 };
@@ -47,7 +47,7 @@ pub(super) struct Reconciler {
 pub(super) struct Place<'a> {
     pub(super) shared: &'a Shared,
     pub(super) fence: &'a Fence,
-    pub(super) router: &'a Router,
+    pub(super) login: &'a RouterLogin,
     pub(super) wake: &'a Notify,
     pub(super) stop: &'a CancellationToken,
 }
@@ -102,7 +102,7 @@ impl Reconciler {
         let seen = tokio::select! {
             biased;
             () = place.stop.cancelled() => return Ok(Step::Unproven),
-            seen = place.shared.gateway.sessions(place.router) => seen,
+            seen = place.shared.gateway.sessions(place.login) => seen,
             () = place.cut_waits(work) => {
                 self.gap = GAP.max(now.elapsed() * 2);
                 return Ok(Step::Unproven);
@@ -117,7 +117,11 @@ impl Reconciler {
         let gap = seen.gap();
         let found = attribute(seen, place.shared.config.comments);
         let keys = keys_of(&found);
-        let known = place.shared.store.known(place.router.id, &keys).await?;
+        let known = place
+            .shared
+            .store
+            .known(place.login.router.id, &keys)
+            .await?;
         let mut reconciliation = sort_out(found, &known, place.shared.config.interval);
         reconciliation.is_partial = gap.is_some();
         let strays = reconciliation.strays.len();
@@ -153,7 +157,10 @@ impl Reconciler {
         place: &Place<'_>,
         work: &Work,
     ) -> Result<Option<Duration>, TurnError> {
-        let deadline = place.shared.store.next_deadline(place.router.id, self.gap);
+        let deadline = place
+            .shared
+            .store
+            .next_deadline(place.login.router.id, self.gap);
         let next = deadline.await?.into_iter().chain(work.next_at).min();
         let ahead = next.map(|next| (next - work.now).to_std().unwrap_or_default());
         Ok(ahead.filter(|ahead| *ahead < self.gap))
@@ -173,8 +180,8 @@ impl Reconciler {
     fn tell_unread(&mut self, place: &Place<'_>, error: String) {
         if !std::mem::replace(&mut self.failing, true) {
             place.shared.record(&Event::Unread {
-                router: place.router.id,
-                name: place.router.name.clone(),
+                router: place.login.router.id,
+                name: place.login.router.name.clone(),
                 error,
             });
         }
@@ -218,7 +225,7 @@ impl Place<'_> {
             };
             self.shared.record(&Event::Returned {
                 task: found.task,
-                router: self.router.id,
+                router: self.login.router.id,
                 username: found.username,
                 way_in,
                 cannot_hold: found.cannot_hold,
@@ -226,8 +233,8 @@ impl Place<'_> {
         }
         if !new_strays.is_empty() {
             self.shared.record(&Event::Strays {
-                router: self.router.id,
-                name: self.router.name.clone(),
+                router: self.login.router.id,
+                name: self.login.router.name.clone(),
                 new: new_strays,
                 all,
             });

@@ -61,14 +61,18 @@ pub(super) async fn run(
             .iter()
             .flat_map(|(task, _)| task.undo.iter().map(keys)),
     );
-    let refusals = turn.shared.gateway.unblock(turn.router, &order).await?;
+    let refusals = turn
+        .shared
+        .gateway
+        .unblock(&turn.login.router, &order)
+        .await?;
     turn.answered(asked, &first, touched);
 
     let pending: Vec<Task> = pending.into_iter().map(|(task, _)| task.clone()).collect();
     let back = match turn
         .shared
         .gateway
-        .look(turn.router, &turn.query(&pending))
+        .look(turn.login, &turn.query(&pending))
         .await
     {
         Ok(back) => back,
@@ -115,7 +119,10 @@ async fn renew(turn: &Turn<'_>, hosts: Vec<RowId>) -> Result<(), TurnError> {
         hosts,
         ..DropOrder::default()
     };
-    turn.shared.gateway.drop_rows(turn.router, &order).await?;
+    turn.shared
+        .gateway
+        .drop_rows(&turn.login.router, &order)
+        .await?;
     Ok(())
 }
 

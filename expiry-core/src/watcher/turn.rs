@@ -5,9 +5,9 @@ use tokio::sync::watch;
 
 use super::{Shared, cut, restore};
 use crate::{
-    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, Router, RouterId,
-    Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem, UndoKey,
-    Want, WayIn,
+    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, RouterId,
+    RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem,
+    UndoKey, Want, WayIn,
     decide::{logins_and_devices, with_lent_devices},
     undo_keys,
 };
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Turn<'a> {
     pub(super) shared: &'a Shared,
     pub(super) fence: &'a Fence,
-    pub(super) router: &'a Router,
+    pub(super) login: &'a RouterLogin,
     /// Whether the connection table is too much for this router to be read with the block.
     pub(super) spares_table: bool,
     /// Whether the router may have been written to in this turn.
@@ -100,7 +100,7 @@ impl<'a> Turn<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         fence: &'a Fence,
-        router: &'a Router,
+        login: &'a RouterLogin,
         spares_table: bool,
         writes: &'a watch::Sender<bool>,
         (now, jitter): (DateTime<Utc>, f64),
@@ -108,7 +108,7 @@ impl<'a> Turn<'a> {
         Self {
             shared,
             fence,
-            router,
+            login,
             spares_table,
             writes,
             now,
@@ -124,7 +124,7 @@ impl<'a> Turn<'a> {
         let seen = match self
             .shared
             .gateway
-            .look(self.router, &self.query(&tasks))
+            .look(self.login, &self.query(&tasks))
             .await
         {
             Ok(seen) => seen,
@@ -160,7 +160,7 @@ impl<'a> Turn<'a> {
         seen: &Sighting,
     ) -> Result<Live, TurnError> {
         let Shared { store, config, .. } = self.shared;
-        Ok(live(&**store, self.router.id, tasks, seen, config.comments).await?)
+        Ok(live(&**store, self.login.router.id, tasks, seen, config.comments).await?)
     }
 
     /// Must hold before each flight of writes, and notes that there is one.
@@ -337,7 +337,7 @@ impl<'a> Turn<'a> {
             Settled::Recorded(recorded) => recorded,
             Settled::Superseded => return None,
         };
-        let (id, router, username) = (task.id, self.router.id, task.username.clone());
+        let (id, router, username) = (task.id, self.login.router.id, task.username.clone());
         match (outcome, task.want) {
             (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
                 task: id,

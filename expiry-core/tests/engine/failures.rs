@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use expiry_core::{
-    Event, StatusStore,
+    Directory, Event, NoPasswordCause, RouterChange, StatusStore,
     testing::{
         gateway::{Admission, Fault, Flight},
         memory,
@@ -44,6 +44,52 @@ async fn r2_a_cut_owed_by_a_dead_router_is_made_when_it_answers(#[case] fault: F
             .count(|e| matches!(e, Event::RouterLost { .. })),
         1
     );
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_password_that_does_not_open_concerns_its_router_alone() {
+    let world = World::new();
+    let (shut, open) = (world.router("shut").await, world.router("open").await);
+    for (router, number) in [(&shut, 1), (&open, 2)] {
+        world
+            .subscriber(router, number, 5 * SECOND, Admission::Account)
+            .await;
+    }
+    world.store.lose_password(shut.id, NoPasswordCause::Damaged);
+    let running = world.start();
+
+    world.cut(6 * SECOND).await;
+    sleep(57 * SECOND).await;
+
+    assert!(world.can_move(shut.id, 1) && !world.can_move(open.id, 2));
+    assert_eq!(world.gateway.flights(shut.id), []);
+    let status = world.store.status(10).await.expect("status");
+    let router = &status.routers[1];
+    let error = router.last_error.as_deref().unwrap_or_default();
+    assert!(
+        router.down_since.is_some() && error.contains("damaged"),
+        "{router:?}"
+    );
+    let cure = "expiry router set shut --password-file FILE";
+    assert!(error.contains(cure), "{error}");
+    let before = router.attempted_at;
+    sleep(50 * SECOND).await;
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.routers[1].attempted_at, before, "tried slowly");
+
+    let change = RouterChange {
+        password: Some("secret".into()),
+        ..RouterChange::default()
+    };
+    world
+        .store
+        .change_router(shut.id, &change)
+        .await
+        .expect("set");
+    world.events.wait_for(2 * SECOND, 2, is_cut).await;
+
+    assert!(!world.can_move(shut.id, 1));
     running.stop().await;
 }
 

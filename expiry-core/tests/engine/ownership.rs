@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, Event, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, Sighting, StatusStore, UnblockOrder,
+    RouterId, RouterLogin, Sighting, StatusStore, UnblockOrder,
     testing::{
         SimGateway,
         gateway::{Admission, Fault, Flight},
@@ -266,8 +266,8 @@ struct Frozen {
 
 #[async_trait]
 impl RouterGateway for Frozen {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        self.inner.look(router, query).await
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+        self.inner.look(login, query).await
     }
 
     async fn block(
@@ -296,12 +296,12 @@ impl RouterGateway for Frozen {
         self.inner.unblock(router, order).await
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        self.inner.sessions(router).await
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+        self.inner.sessions(login).await
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        self.inner.probe(router).await
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        self.inner.probe(login).await
     }
 
     async fn close(&self, _router: RouterId) {}

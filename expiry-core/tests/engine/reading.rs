@@ -6,7 +6,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, Sighting, UnblockOrder, testing::SimGateway,
+    RouterId, RouterLogin, Sighting, UnblockOrder, testing::SimGateway,
 };
 use tokio::time::{Instant, sleep};
 
@@ -43,8 +43,8 @@ impl Reading {
 
 #[async_trait]
 impl RouterGateway for Reading {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        self.inner.look(router, query).await
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+        self.inner.look(login, query).await
     }
 
     async fn block(
@@ -72,8 +72,8 @@ impl RouterGateway for Reading {
         self.inner.unblock(router, order).await
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        let now = (router.id, Instant::now());
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+        let now = (login.router.id, Instant::now());
         let fails = {
             let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
             begun.push(now);
@@ -83,12 +83,12 @@ impl RouterGateway for Reading {
         sleep(self.takes).await;
         match fails {
             Some(error) => Err(error),
-            None => self.inner.sessions(router).await,
+            None => self.inner.sessions(login).await,
         }
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        self.inner.probe(router).await
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        self.inner.probe(login).await
     }
 
     async fn close(&self, router: RouterId) {

@@ -48,12 +48,12 @@ impl World {
             host: name.into(),
             port: 8728,
             username: "expiry".into(),
-            password: "secret".into(),
         };
         let new = NewRouter {
             name: name.into(),
             tenant: None,
             address,
+            password: "secret".into(),
         };
         self.store.add_router(&new).await.expect("a router")
     }

@@ -15,9 +15,9 @@ use expiry_core::{
     BlockOrder, Brake, BrakeStore, ChangeFeed, DropOrder, EnforcementStore, Fence, GatewayError,
     Heartbeat, Histogram, Intent, Known, Live, MacAddr, Machine, MachineRecord, MachineState,
     Outcome, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Ownership, Planned, Pruned, Query,
-    Reconciled, Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterState,
-    Settled, Settlement, Sighting, Status, StatusStore, StoreError, SubscriberId, Summary, TaskRef,
-    Tries, UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
+    Reconciled, Reconciliation, Refusal, Router, RouterFacts, RouterGateway, RouterId, RouterLogin,
+    RouterState, Settled, Settlement, Sighting, Status, StatusStore, StoreError, SubscriberId,
+    Summary, TaskRef, Tries, UnblockOrder, UndoKey, Username, Want, WatcherId, Work,
     testing::{MemoryStore, SimGateway},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -496,8 +496,9 @@ impl Wire {
 
 #[async_trait]
 impl RouterGateway for Wire {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-        self.dial(router, self.gateway.look(router, query)).await
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+        self.dial(&login.router, self.gateway.look(login, query))
+            .await
     }
 
     async fn block(
@@ -537,12 +538,12 @@ impl RouterGateway for Wire {
         answer
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-        self.dial(router, self.gateway.sessions(router)).await
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+        self.dial(&login.router, self.gateway.sessions(login)).await
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        self.dial(router, self.gateway.probe(router)).await
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        self.dial(&login.router, self.gateway.probe(login)).await
     }
 
     async fn close(&self, router: RouterId) {

@@ -211,12 +211,12 @@ impl World {
             host: name.clone(),
             port: 8728,
             username: "expiry".into(),
-            password: "secret".into(),
         };
         let new = NewRouter {
             name,
             tenant,
             address,
+            password: "secret".into(),
         };
         let router = self.store.add_router(&new).await.expect("a router");
         self.truth.router(router.id, tenant);

@@ -1,16 +1,15 @@
 use std::sync::Arc;
 
 use axum::{Json, body::Bytes, extract::State};
-use expiry_core::{Router, RouterAddress, RouterId};
+use expiry_core::{Cause, Router, RouterAddress, RouterId, RouterLogin};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::{
     answers::{OldGuarded, OldWithBody},
-    probe::{Failure, Step, deadline, probe},
+    probe::{Answered, Failure, Step, deadline, probe, probe_saved},
     problem::{Problem, Refusal},
     state::Inner,
 };
@@ -116,8 +115,8 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
     let tried = stream::iter(routers.into_iter().enumerate()).map(|(place, router)| {
         let app = Arc::clone(&app);
         async move {
-            let name = Some(router.name.clone());
-            (place, test(&app, &router, name, deadline).await)
+            let result = probe_saved(&app, &router, deadline).await;
+            (place, info(&router.address, Some(router.name), result))
         }
     });
     let mut tried: Vec<_> = tried.buffer_unordered(AT_ONCE).collect().await;
@@ -165,12 +164,16 @@ pub(crate) async fn given(
             host: given.router_ip,
             port,
             username: given.username,
-            password: given.password.into(),
         },
         enabled: true,
         seen: None,
     };
-    let tried = test(&app, &router, None, deadline()).await;
+    let login = RouterLogin {
+        router,
+        password: given.password.into(),
+    };
+    let result = probe(&app, &login, None, deadline()).await;
+    let tried = info(&login.router.address, None, result);
     Ok(Json(Tested::of(vec![tried])))
 }
 
@@ -189,12 +192,11 @@ pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn test(app: &Inner, router: &Router, name: Option<String>, deadline: Instant) -> Info {
-    let result = probe(app, router, name.as_deref(), deadline).await;
-    let address = RouterAddress::place(&router.address.host, router.address.port);
+fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, Failure>) -> Info {
+    let place = RouterAddress::place(&address.host, address.port);
     let success = result.is_ok();
-    tracing::info!(address, router = name, success, "router tested");
-    let (ip, port) = (router.address.host.clone(), router.address.port);
+    tracing::info!(address = place, router = name, success, "router tested");
+    let (ip, port) = (address.host.clone(), address.port);
     let nothing = Info {
         name,
         ip,
@@ -239,6 +241,7 @@ const UNTESTED: &str = "untested";
 
 fn words(failure: &Failure) -> (&'static str, &'static str) {
     match failure.step() {
+        _ if failure.cause() == Some(Cause::NoPassword.code()) => ("unknown", "login_failed"),
         None if matches!(failure, Failure::Untested(_)) => ("unknown", UNTESTED),
         None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
         Some(Step::Login) => ("reachable", "login_failed"),

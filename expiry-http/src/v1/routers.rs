@@ -10,7 +10,7 @@ use crate::{
     admin::connection::check,
     answers::{Guarded, WithBody},
     extract::{Body, Id},
-    probe::{Step, deadline, probe},
+    probe::{Step, deadline, probe_saved},
     problem::Problem,
     state::Inner,
     v1::{Created, created, subscribers::tenant},
@@ -184,8 +184,8 @@ pub(crate) async fn add(
             host: new.host,
             port,
             username: new.username,
-            password: new.password.into(),
         },
+        password: new.password.into(),
     };
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
@@ -344,7 +344,7 @@ pub(crate) async fn test(
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
     let router = find(&app, id).await?;
-    let result = probe(&app, &router, Some(&router.name), deadline()).await;
+    let result = probe_saved(&app, &router, deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),

@@ -10,8 +10,8 @@ use std::{
 use axum::http::{Method, StatusCode};
 use expiry_core::{
     BlockOrder, Directory, DropOrder, EnforcementStore, GatewayError, Hardware, Heartbeat,
-    MockRouterGateway, Query, Refusal, Router, RouterFacts, RouterId, Sighting, UnblockOrder,
-    WatcherId,
+    MockRouterGateway, Query, Refusal, Router, RouterFacts, RouterId, RouterLogin, Sighting,
+    UnblockOrder, WatcherId,
     testing::{gateway::Fault as GatewayFault, memory::Fault as StoreFault},
 };
 use futures::future::join_all;
@@ -388,7 +388,7 @@ struct Silent;
 
 #[async_trait::async_trait]
 impl expiry_core::RouterGateway for Silent {
-    async fn look(&self, _: &Router, _: &Query) -> Result<Sighting, GatewayError> {
+    async fn look(&self, _: &RouterLogin, _: &Query) -> Result<Sighting, GatewayError> {
         pending().await
     }
 
@@ -409,11 +409,11 @@ impl expiry_core::RouterGateway for Silent {
         pending().await
     }
 
-    async fn sessions(&self, _: &Router) -> Result<Sighting, GatewayError> {
+    async fn sessions(&self, _: &RouterLogin) -> Result<Sighting, GatewayError> {
         pending().await
     }
 
-    async fn probe(&self, _: &Router) -> Result<RouterFacts, GatewayError> {
+    async fn probe(&self, _: &RouterLogin) -> Result<RouterFacts, GatewayError> {
         pending().await
     }
 

@@ -102,7 +102,8 @@ impl World {
             status: Arc::clone(&shared) as _,
             audit: Arc::clone(&shared) as _,
             time: Arc::clone(&shared) as _,
-            directory: shared,
+            directory: Arc::clone(&shared) as _,
+            passwords: shared,
             gateways: Box::new(gateways),
             watchers: Box::new(move || {
                 Watcher::new(
@@ -201,8 +202,8 @@ impl World {
                 host: "127.0.0.1".into(),
                 port,
                 username: "u".into(),
-                password: "p".into(),
             },
+            password: "p".into(),
         };
         self.store.add_router(&new).await.expect("added").id
     }

@@ -1,6 +1,8 @@
 use std::{fmt, io};
 
-use expiry_core::{GatewayError, Hardware, Router, RouterAddress, RouterFacts, Unreached};
+use expiry_core::{
+    GatewayError, Hardware, Router, RouterAddress, RouterFacts, RouterLogin, Unreached,
+};
 use tokio::{
     select,
     time::{sleep, timeout},
@@ -18,7 +20,7 @@ use crate::{
 pub(super) struct Line {
     pub(super) client: Client<Box<dyn Stream>>,
     pub(super) facts: RouterFacts,
-    address: RouterAddress,
+    login: RouterLogin,
 }
 
 impl Line {
@@ -27,39 +29,39 @@ impl Line {
     /// more, to tell why.
     pub(super) async fn dial(
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
         window: usize,
     ) -> Result<Self, GatewayError> {
         let second = async {
             sleep(config.second_try).await;
-            Self::dial_once(config, router, window).await
+            Self::dial_once(config, login, window).await
         };
         let dialed = select! {
             biased;
-            dialed = Self::dial_once(config, router, window) => dialed,
+            dialed = Self::dial_once(config, login, window) => dialed,
             Ok(line) = second => Ok(line),
         };
         match dialed {
-            Err(GatewayError::Closed { .. }) => Err(closed_why(config, &router.address).await),
+            Err(GatewayError::Closed { .. }) => {
+                Err(closed_why(config, &login.router.address).await)
+            }
             dialed => dialed,
         }
     }
 
     async fn dial_once(
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
         window: usize,
     ) -> Result<Self, GatewayError> {
+        let RouterLogin { router, password } = login;
         let stream = connect(config, &router.address).await?;
         let connection = ConnectionConfig {
             window,
             ..config.connection
         };
         let client = Client::new(stream, connection);
-        let RouterAddress {
-            username, password, ..
-        } = &router.address;
-        let client = client.login(username, password).await?;
+        let client = client.login(&router.address.username, password).await?;
         let (client, facts) = system::read(client).await?;
         let facts = facts?;
         check_box(router, &facts)?;
@@ -67,13 +69,18 @@ impl Line {
         Ok(Self {
             client,
             facts,
-            address: router.address.clone(),
+            login: login.clone(),
         })
     }
 
     /// Tells whether it leads to where `router` is reached now, and to the box on record.
     pub(super) fn leads_to(&self, router: &Router) -> bool {
-        self.address.is_same(&router.address) && check_box(router, &self.facts).is_ok()
+        self.login.router.address == router.address && check_box(router, &self.facts).is_ok()
+    }
+
+    /// Tells whether this login would make the same connection.
+    pub(super) fn is_of(&self, login: &RouterLogin) -> bool {
+        self.login.is_same(login) && self.leads_to(&login.router)
     }
 }
 
@@ -81,7 +88,7 @@ impl Line {
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line")
-            .field("address", &self.address)
+            .field("address", &self.login.router.address)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
     }

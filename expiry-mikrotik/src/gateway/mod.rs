@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, Sighting, UnblockOrder,
+    RouterId, RouterLogin, Sighting, UnblockOrder,
 };
 
 pub use self::config::GatewayConfig;
@@ -50,10 +50,14 @@ impl MikrotikGateway {
         Arc::clone(slot)
     }
 
-    async fn read(&self, router: &Router, flight: Flight<'_>) -> Result<Sighting, GatewayError> {
-        let slot = self.slot(router.id);
+    async fn read(
+        &self,
+        login: &RouterLogin,
+        flight: Flight<'_>,
+    ) -> Result<Sighting, GatewayError> {
+        let slot = self.slot(login.router.id);
         let mut slot = slot.lock().await;
-        let (seen, _) = slot.fly_or_dial(&self.config, router, &flight).await?;
+        let (seen, _) = slot.fly_or_dial(&self.config, login, &flight).await?;
         Ok(seen)
     }
 
@@ -70,13 +74,13 @@ impl MikrotikGateway {
 
 #[async_trait]
 impl RouterGateway for MikrotikGateway {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
         let flight = Flight {
             writes: Vec::new(),
             reads: hotspot::matching(query),
             addresses: &query.addresses,
         };
-        self.read(router, flight).await
+        self.read(login, flight).await
     }
 
     async fn block(
@@ -121,19 +125,19 @@ impl RouterGateway for MikrotikGateway {
         Ok(refusals)
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
         let flight = Flight {
             writes: Vec::new(),
             reads: hotspot::all_sessions(),
             addresses: &BTreeSet::new(),
         };
-        self.read(router, flight).await
+        self.read(login, flight).await
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-        let slot = self.slot(router.id);
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        let slot = self.slot(login.router.id);
         let mut slot = slot.lock().await;
-        slot.probe(&self.config, router).await
+        slot.probe(&self.config, login).await
     }
 
     async fn close(&self, router: RouterId) {

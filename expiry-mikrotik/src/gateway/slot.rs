@@ -1,4 +1,4 @@
-use expiry_core::{GatewayError, Router, RouterFacts};
+use expiry_core::{GatewayError, Router, RouterFacts, RouterLogin};
 
 use super::{
     GatewayConfig,
@@ -38,7 +38,8 @@ impl Slot {
         router: &Router,
         flight: &Flight<'_>,
     ) -> Landed {
-        let Some(line) = self.take_line(router) else {
+        let line = self.line.take();
+        let Some(line) = line.filter(|line| line.leads_to(router)) else {
             return Err(GatewayError::Disconnected {
                 reason: "there is no connection".into(),
             });
@@ -51,17 +52,17 @@ impl Slot {
     pub(super) async fn fly_or_dial(
         &mut self,
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
         flight: &Flight<'_>,
     ) -> Landed {
-        if let Some(line) = self.take_line(router) {
+        if let Some(line) = self.take_line(login) {
             match self.fly_on(config, line, flight).await {
                 Ok(landed) => return landed,
                 Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let line = self.dial(config, router).await?;
+        let line = self.dial(config, login).await?;
         self.fly_on(config, line, flight).await?
     }
 
@@ -69,13 +70,13 @@ impl Slot {
     pub(super) async fn probe(
         &mut self,
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
     ) -> Result<RouterFacts, GatewayError> {
-        if let Some(mut line) = self.take_line(router) {
+        if let Some(mut line) = self.take_line(login) {
             match system::read(line.client).await {
                 Ok((client, facts)) => {
                     line.client = client;
-                    return self.keep_if_right(line, router, facts);
+                    return self.keep_if_right(line, &login.router, facts);
                 }
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {
@@ -84,7 +85,7 @@ impl Slot {
                 }
             }
         }
-        let line = self.dial(config, router).await?;
+        let line = self.dial(config, login).await?;
         let facts = line.facts.clone();
         self.line = Some(line);
         Ok(facts)
@@ -125,16 +126,16 @@ impl Slot {
     async fn dial(
         &mut self,
         config: &GatewayConfig,
-        router: &Router,
+        login: &RouterLogin,
     ) -> Result<Line, GatewayError> {
-        let line = Line::dial(config, router, self.window).await?;
+        let line = Line::dial(config, login, self.window).await?;
         self.dialled += 1;
         Ok(line)
     }
 
-    /// Takes the connection if it leads to where `router` is reached now; closes it if not.
-    fn take_line(&mut self, router: &Router) -> Option<Line> {
-        self.line.take().filter(|line| line.leads_to(router))
+    /// Takes the connection if it is the one that this login would make; closes it if not.
+    fn take_line(&mut self, login: &RouterLogin) -> Option<Line> {
+        self.line.take().filter(|line| line.is_of(login))
     }
 
     async fn fly_on(

@@ -118,8 +118,8 @@ impl World {
                 host: config.identity.clone(),
                 port: 8728,
                 username: "expiry".into(),
-                password: "secret".into(),
             },
+            password: "secret".into(),
         };
         let sim = Arc::new(SimRouter::offline(config));
         let traffic = Mutex::new((sim.traffic(), Vec::new()));

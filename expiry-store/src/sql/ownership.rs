@@ -34,9 +34,10 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     .await?;
     // One router that cannot be read must not cost the others their watcher.
     let owned = rows.iter().filter_map(|row| {
-        let readable = routers::opened(row, keys).and_then(|router| {
+        let readable = row.router().and_then(|router| {
             Ok(Ownership {
                 router,
+                password: routers::password(row, keys),
                 epoch: row.epoch(),
                 taken_over: row.taken_over,
                 nudged_at: row.nudged_at()?,
@@ -44,8 +45,7 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
         });
         match readable {
             Ok(ownership) => Some(ownership),
-            Err(fault) => {
-                let error = StoreError::from(fault);
+            Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, router = row.name, "a router cannot be served");
                 None

@@ -1,12 +1,13 @@
 use expiry_core::{
-    AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange,
-    RouterId,
+    AuditKind, Conflict, Missing, NewRouter, NoPassword, NoPasswordCause, OpenWork, Router,
+    RouterAddress, RouterChange, RouterId, RouterLogin, StoreError,
 };
+use secrecy::SecretString;
 
 use super::{Tx, audit, cut, restore, signal, stray, tenants};
 use crate::{
     error::Result,
-    row::{RouterRow, tenant_id, tenant_number},
+    row::{RouterRow, tenant_number},
     seal::Sealer,
 };
 
@@ -34,7 +35,7 @@ pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<R
     }
     check_address(tx, 0, &new.address.host, new.address.port).await?;
     let used = used_keys(tx).await?;
-    let secret = keys.key(&used)?.seal(&new.name, &new.address.password)?;
+    let secret = keys.key(&used)?.seal(&new.name, &new.password)?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO router (tenant_id, name, host, port, username, sealed, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -52,7 +53,10 @@ pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<R
     let place = (id, tenant_number(new.tenant), new.name.as_str());
     audit::note_router(tx, place, AuditKind::RouterAdded { address }).await?;
     entered_scope(tx, id).await?;
-    get(tx, keys, id).await
+    require(tx, RouterId(id))
+        .await?
+        .router()
+        .map_err(Into::into)
 }
 
 pub(super) async fn change(
@@ -106,7 +110,7 @@ pub(super) async fn change(
     } else {
         signal(tx.conn()).await?;
     }
-    get(tx, keys, row.id).await
+    require(tx, router).await?.router().map_err(Into::into)
 }
 
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
@@ -125,7 +129,7 @@ pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     signal(tx.conn()).await
 }
 
-pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
+pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Router>> {
     let rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
@@ -133,7 +137,7 @@ pub(super) async fn list(tx: &mut Tx, keys: &Sealer) -> Result<Vec<Router>> {
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.iter().map(|row| opened(row, keys)).collect()
+    rows.iter().map(|row| Ok(row.router()?)).collect()
 }
 
 /// Names of those whose access ended and whose cut on a router nobody has planned yet.
@@ -259,27 +263,28 @@ pub(super) async fn require(tx: &mut Tx, router: RouterId) -> Result<RouterRow> 
     Ok(row.ok_or(Missing::Router)?)
 }
 
-/// Opens the sealed password.
-pub(super) fn opened(row: &RouterRow, keys: &Sealer) -> Result<Router> {
-    let key = keys.key(std::slice::from_ref(&row.key_id))?;
-    Ok(Router {
-        id: RouterId(row.id),
-        name: row.name.clone(),
-        tenant: tenant_id(row.tenant_id),
-        address: RouterAddress {
-            host: row.host.clone(),
-            port: row.port()?,
-            username: row.username.clone(),
-            password: key.open(&row.name, &row.sealed)?,
-        },
-        enabled: row.enabled,
-        seen: row.seen(),
+/// Returns a router with the password to log in there.
+pub(super) async fn login(tx: &mut Tx, keys: &Sealer, router: RouterId) -> Result<RouterLogin> {
+    let row = require(tx, router).await?;
+    Ok(RouterLogin {
+        router: row.router()?,
+        password: password(&row, keys).map_err(StoreError::from)?,
     })
 }
 
-async fn get(tx: &mut Tx, keys: &Sealer, id: i64) -> Result<Router> {
-    let row = require(tx, RouterId(id)).await?;
-    opened(&row, keys)
+/// Opens the sealed password.
+pub(super) fn password(
+    row: &RouterRow,
+    keys: &Sealer,
+) -> std::result::Result<SecretString, NoPassword> {
+    let opened = match keys.key(std::slice::from_ref(&row.key_id)) {
+        Ok(key) => key.open(&row.name, &row.sealed),
+        Err(error) => Err(NoPasswordCause::Key(error.to_string())),
+    };
+    opened.map_err(|cause| NoPassword {
+        router: row.name.clone(),
+        cause,
+    })
 }
 
 async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<i64>> {

@@ -134,7 +134,7 @@ async fn note_turn(tx: &mut Tx, fence: &Fence, state: &RouterState) -> Result<()
 
 /// Takes the first box that answers as the router, and follows the name of a known one.
 async fn recognise(tx: &mut Tx, fence: &Fence, facts: &RouterFacts) -> Result<()> {
-    let known = routers::require(tx, fence.router).await?.seen();
+    let known = routers::require(tx, fence.router).await?.router()?.seen;
     let found = Hardware {
         identity: storable(&facts.hardware.identity),
         serial: facts.hardware.serial.as_deref().map(storable),

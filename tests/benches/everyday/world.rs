@@ -63,8 +63,8 @@ impl World {
                 host: "127.0.0.1".into(),
                 port: sim.addr().port(),
                 username: "expiry".into(),
-                password: PASSWORD.into(),
             },
+            password: PASSWORD.into(),
         };
         Site {
             router: self.store.add_router(&new).await.expect("a router"),

@@ -42,14 +42,15 @@ async fn key_is_needed(home: Home) {
 
     fs::set_permissions(key, Permissions::from_mode(0o600)).expect("private");
     let store = home.open().await;
-    let routers = store.routers().await.expect("listed");
-    assert_eq!(routers[0].address.password.expose_secret(), "not a secret");
+    let login = store.router_login(router.id).await.expect("opened");
+    assert_eq!(login.password.expose_secret(), "not a secret");
     let change = RouterChange {
         password: Some("another one".into()),
         ..RouterChange::default()
     };
-    let changed = store.change_router(router.id, &change).await.expect("done");
-    assert_eq!(changed.address.password.expose_secret(), "another one");
+    store.change_router(router.id, &change).await.expect("done");
+    let login = store.router_login(router.id).await.expect("opened");
+    assert_eq!(login.password.expose_secret(), "another one");
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ pub(crate) async fn add_router(store: &dyn Store, name: &str) -> Router {
             host: format!("{name}.example"),
             port: 8728,
             username: "api".into(),
-            password: "not a secret".into(),
         },
+        password: "not a secret".into(),
     };
     store.add_router(&new).await.expect("added")
 }

@@ -87,8 +87,8 @@ impl Stage {
                 host: router.addr().ip().to_string(),
                 port: router.addr().port(),
                 username: "expiry".into(),
-                password,
             },
+            password,
         };
         self.traffic.push(router.traffic());
         self.routers.push(router);

@@ -6,7 +6,9 @@ mod database;
 mod routers;
 mod watching;
 
-use expiry_core::{Router, Store};
+use std::sync::Arc;
+
+use expiry_core::{PasswordStore, Router, Store};
 
 use self::check::{Check, Findings};
 use crate::{
@@ -54,7 +56,13 @@ async fn examine(settings: &Settings, findings: &mut Findings<'_, '_>) -> Result
         Ok(routers) => routers,
         Err(check) => return findings.add(check),
     };
-    routers::examine(routers, &wiring::gateway(&settings.gateway), findings).await
+    routers::examine(
+        routers,
+        &(store as Arc<dyn PasswordStore>),
+        &wiring::gateway(&settings.gateway),
+        findings,
+    )
+    .await
 }
 
 async fn enabled(store: &dyn Store) -> Result<Vec<Router>, Check> {

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Cause, DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RowId, Step,
-    Username,
+    Cause, DropOrder, GatewayError, PasswordStore, Query, Router, RouterFacts, RouterGateway,
+    RowId, Step, StoreError, Username,
 };
 use tokio::{
     sync::Semaphore,
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::check::{Check, Findings};
-use crate::error::CliError;
+use crate::error::{CliError, chain};
 
 /// How long all routers together may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -36,6 +36,8 @@ enum Trouble {
         cause: Cause,
         seen: String,
     },
+    /// The database did not tell the password.
+    Store(StoreError),
     /// Not done in time.
     Late,
 }
@@ -57,6 +59,7 @@ struct Health {
 
 pub(super) async fn examine(
     routers: Vec<Router>,
+    passwords: &Arc<dyn PasswordStore>,
     gateway: &Arc<dyn RouterGateway>,
     findings: &mut Findings<'_, '_>,
 ) -> Result<(), CliError> {
@@ -66,10 +69,11 @@ pub(super) async fn examine(
     let mut running = JoinSet::new();
     for router in routers {
         let (gateway, permits) = (Arc::clone(gateway), Arc::clone(&permits));
+        let passwords = Arc::clone(passwords);
         running.spawn(async move {
             let examined = timeout_at(deadline, async {
                 let _permit = permits.acquire().await;
-                examine_one(&router, &*gateway).await
+                examine_one(&router, &*passwords, &*gateway).await
             });
             let verdict = examined.await.unwrap_or(Err(Trouble::Late));
             check(&router, verdict)
@@ -91,6 +95,11 @@ fn check(router: &Router, verdict: Result<Health, Trouble>) -> Check {
     match verdict {
         Ok(health) => Check::ok(name, health.to_string()),
         Err(Trouble::Cause { cause, seen }) => Check::caused(name, cause, &seen, &router.name),
+        Err(Trouble::Store(error)) => Check::failed(
+            name,
+            format!("reading its password failed: {}", chain(&error)),
+            "see what the database server logs",
+        ),
         Err(Trouble::Late) => Check::failed(
             name,
             format!("not done within {} s", PATIENCE.as_secs()),
@@ -99,12 +108,20 @@ fn check(router: &Router, verdict: Result<Health, Trouble>) -> Check {
     }
 }
 
-async fn examine_one(router: &Router, gateway: &dyn RouterGateway) -> Result<Health, Trouble> {
-    let facts = gateway.probe(router).await?;
+async fn examine_one(
+    router: &Router,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Result<Health, Trouble> {
+    let login = match passwords.router_login(router.id).await {
+        Err(StoreError::NoPassword(error)) => return Err(GatewayError::from(error).into()),
+        login => &login.map_err(Trouble::Store)?,
+    };
+    let facts = gateway.probe(login).await?;
     let started = Instant::now();
-    gateway.probe(router).await?;
+    gateway.probe(login).await?;
     let round_trip = started.elapsed();
-    gateway.look(router, &query()).await?;
+    gateway.look(login, &query()).await?;
     try_to_write(router, gateway).await?;
     gateway.close(router.id).await;
     Ok(Health { facts, round_trip })

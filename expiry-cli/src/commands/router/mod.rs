@@ -5,7 +5,9 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use expiry_core::{Directory, NewRouter, RouterAddress, RouterChange, RouterGateway};
+use expiry_core::{
+    Directory, NewRouter, PasswordStore, RouterAddress, RouterChange, RouterGateway,
+};
 use view::{Done, RouterLine};
 
 use super::find;
@@ -21,6 +23,7 @@ pub(super) use view::BoxName;
 pub(super) async fn run(
     command: RouterCommand,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
@@ -30,7 +33,7 @@ pub(super) async fn run(
         RouterCommand::List => list(directory, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
-            test::run(&router, gateway, out).await
+            test::run(&router, passwords, gateway, out).await
         }
         RouterCommand::Enable { name } => switch(name, true, directory, out).await,
         RouterCommand::Disable { name } => switch(name, false, directory, out).await,
@@ -61,8 +64,8 @@ async fn add(
             host: args.host,
             port: args.port,
             username: args.username,
-            password,
         },
+        password,
     };
     let router = directory.add_router(&new).await?;
     Ok(out.show(&RouterLine::new(&router, args.tenant))?)

@@ -2,17 +2,24 @@
 
 use std::fmt;
 
-use expiry_core::{Cause, Router, RouterFacts, RouterGateway};
+use expiry_core::{
+    Cause, GatewayError, PasswordStore, Router, RouterFacts, RouterGateway, StoreError,
+};
 use serde::Serialize;
 
 use crate::{error::CliError, output::Output};
 
 pub(super) async fn run(
     router: &Router,
+    passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let probed = gateway.probe(router).await;
+    let probed = match passwords.router_login(router.id).await {
+        Ok(login) => gateway.probe(&login).await,
+        Err(StoreError::NoPassword(error)) => Err(GatewayError::from(error)),
+        Err(error) => return Err(error.into()),
+    };
     gateway.close(router.id).await;
     match probed {
         Ok(facts) => {

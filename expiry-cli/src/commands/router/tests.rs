@@ -1,8 +1,8 @@
 use chrono::DateTime;
 use expiry_core::{
-    Conflict, GatewayError, Hardware, MacAddr, MockDirectory, MockRouterGateway, OpenWork,
-    Presence, PresenceKind, Router, RouterFacts, RouterId, StoreError, Stray, Strays, Tenant,
-    TenantId, WayIn,
+    Conflict, GatewayError, Hardware, MacAddr, MockDirectory, MockPasswordStore, MockRouterGateway,
+    OpenWork, Presence, PresenceKind, Router, RouterFacts, RouterId, RouterLogin, StoreError,
+    Stray, Strays, Tenant, TenantId, WayIn,
 };
 use secrecy::ExposeSecret;
 
@@ -20,7 +20,6 @@ fn router() -> Router {
             host: "10.0.0.1".into(),
             port: 8728,
             username: "expiry".into(),
-            password: PASSWORD.into(),
         },
         enabled: true,
         seen: None,
@@ -34,6 +33,15 @@ fn directory() -> MockDirectory {
     directory
 }
 
+fn passwords() -> MockPasswordStore {
+    let mut passwords = MockPasswordStore::new();
+    passwords.expect_router_login().returning(|_| {
+        let (router, password) = (router(), PASSWORD.into());
+        Ok(RouterLogin { router, password })
+    });
+    passwords
+}
+
 async fn output(
     command: RouterCommand,
     directory: &MockDirectory,
@@ -44,6 +52,7 @@ async fn output(
     let result = run(
         command,
         directory,
+        &passwords(),
         gateway,
         &mut Output::new(&mut bytes, json),
     )
@@ -250,7 +259,7 @@ async fn r11_the_password_comes_from_the_file_and_is_never_printed() {
     let mut directory = directory();
     directory
         .expect_add_router()
-        .withf(|new| new.address.password.expose_secret() == PASSWORD)
+        .withf(|new| new.password.expose_secret() == PASSWORD)
         .return_once(|_| Ok(router()));
     let add = RouterCommand::Add(AddRouter {
         name: "r1".into(),

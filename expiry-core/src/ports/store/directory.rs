@@ -208,6 +208,8 @@ pub struct NewRouter {
     pub tenant: Option<TenantId>,
     /// Where it is reached.
     pub address: RouterAddress,
+    /// The password of its account.
+    pub password: SecretString,
 }
 
 /// Changes to a router; what is `None` stays.

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::{MacAddr, RouterId, RowRefusal, Username};
+use crate::{MacAddr, NoPassword, RouterId, RowRefusal, Username};
 
 /// What a store could not do.
 #[derive(Debug, Error)]
@@ -58,9 +58,12 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
-    /// Router passwords cannot be sealed or opened.
+    /// Router passwords cannot be sealed, or none of them opened.
     #[error("{0}")]
     Key(String),
+    /// A router has no password that opens. That concerns no other router.
+    #[error(transparent)]
+    NoPassword(#[from] NoPassword),
     /// There is no such thing.
     #[error("{0}")]
     Missing(Missing),

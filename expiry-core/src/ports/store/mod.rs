@@ -3,6 +3,7 @@ mod brake;
 mod directory;
 mod enforcement;
 mod error;
+mod password;
 mod status;
 
 pub use audit::{
@@ -16,6 +17,7 @@ pub use enforcement::{
     RESTART_TOLERANCE, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
+pub use password::PasswordStore;
 pub use status::{
     Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status,
     StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
@@ -23,7 +25,7 @@ pub use status::{
 #[cfg(feature = "mock")]
 pub use {
     audit::MockAuditStore, brake::MockBrakeStore, directory::MockDirectory,
-    enforcement::MockEnforcementStore, status::MockStatusStore,
+    enforcement::MockEnforcementStore, password::MockPasswordStore, status::MockStatusStore,
 };
 
 /// The roles that a watcher needs.
@@ -32,6 +34,6 @@ pub trait WatcherStore: EnforcementStore + StatusStore + BrakeStore {}
 impl<T: EnforcementStore + StatusStore + BrakeStore> WatcherStore for T {}
 
 /// All roles of a store.
-pub trait Store: Directory + WatcherStore + AuditStore {}
+pub trait Store: Directory + PasswordStore + WatcherStore + AuditStore {}
 
-impl<T: Directory + WatcherStore + AuditStore> Store for T {}
+impl<T: Directory + PasswordStore + WatcherStore + AuditStore> Store for T {}

@@ -20,7 +20,7 @@ pub use hotspot::{Admission, Hotspot};
 
 use crate::{
     BlockOrder, BrokenOff, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RowId, RowKind, Sighting, UnblockOrder, Unreached,
+    RouterGateway, RouterId, RouterLogin, RowId, RowKind, Sighting, UnblockOrder, Unreached,
 };
 
 /// What goes wrong with a simulated router.
@@ -359,11 +359,16 @@ fn refusals<'a>(
 
 #[async_trait]
 impl RouterGateway for SimGateway {
-    async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
+    async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
         let (mut seen, _) = self
-            .fly(router, Flight::Look, |_| {}, |hotspot| hotspot.read(query))
+            .fly(
+                &login.router,
+                Flight::Look,
+                |_| {},
+                |hotspot| hotspot.read(query),
+            )
             .await?;
-        self.break_off(router.id, &mut seen);
+        self.break_off(login.router.id, &mut seen);
         Ok(seen)
     }
 
@@ -454,15 +459,21 @@ impl RouterGateway for SimGateway {
         Ok(refusals(&refused, rows))
     }
 
-    async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
+    async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
         let (mut seen, _) = self
-            .fly(router, Flight::Sessions, |_| {}, Hotspot::read_sessions)
+            .fly(
+                &login.router,
+                Flight::Sessions,
+                |_| {},
+                Hotspot::read_sessions,
+            )
             .await?;
-        self.break_off(router.id, &mut seen);
+        self.break_off(login.router.id, &mut seen);
         Ok(seen)
     }
 
-    async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
+    async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+        let router = &login.router;
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
         let (swaps, booted) = {
             let mut routers = self.lock();

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{Admission, Fault, SimGateway};
 use crate::{
-    Hardware, MacAddr, Router, RouterAddress, RouterGateway, RouterId,
+    Hardware, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
     testing::conformance::gateway::{Binding, Device, Entry, GatewayBench},
 };
 
@@ -25,8 +25,8 @@ impl GatewayBench for Bench {
         &self.0
     }
 
-    fn router(&self) -> Router {
-        Router {
+    fn login(&self) -> RouterLogin {
+        let router = Router {
             id: ROUTER,
             name: "hill".into(),
             tenant: None,
@@ -34,10 +34,13 @@ impl GatewayBench for Bench {
                 host: "hill".into(),
                 port: 8728,
                 username: "expiry".into(),
-                password: SecretString::default(),
             },
             enabled: true,
             seen: None,
+        };
+        RouterLogin {
+            router,
+            password: SecretString::default(),
         }
     }
 

@@ -38,6 +38,7 @@ impl Tables {
         owned
             .map(|row| Ownership {
                 router: row.router.clone(),
+                password: row.password(),
                 epoch: row.epoch,
                 taken_over: row.taken_over,
                 nudged_at: row.nudged_at,

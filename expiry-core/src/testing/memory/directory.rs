@@ -2,9 +2,9 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PutReport, PutSubscriber,
-    Router, RouterChange, RouterId, StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId,
-    Tenant, TenantId, UndoKey, Username,
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
+    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, StoreError, Strays, Subscriber,
+    SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey, Username,
 };
 
 #[async_trait]
@@ -174,5 +174,12 @@ impl Directory for MemoryStore {
         self.transaction("remove_subscriber", |tables, now| {
             tables.remove_subscriber(subscriber, now)
         })
+    }
+}
+
+#[async_trait]
+impl PasswordStore for MemoryStore {
+    async fn router_login(&self, router: RouterId) -> Result<RouterLogin, StoreError> {
+        self.transaction("router_login", |tables, _| tables.router_login(router))
     }
 }

@@ -33,7 +33,7 @@ use self::{
     feed::Changes,
     tables::Tables,
 };
-use crate::{AuditEvent, Clock, StoreError, TaskId};
+use crate::{AuditEvent, Clock, NoPasswordCause, RouterId, StoreError, TaskId};
 
 /// Implements every role of a store in memory.
 ///
@@ -82,6 +82,11 @@ impl MemoryStore {
     /// Lets calls succeed again.
     pub fn heal(&self) {
         self.shared.faults.set(None);
+    }
+
+    /// Lets the password of a router be one that does not open.
+    pub fn lose_password(&self, router: RouterId, cause: NoPasswordCause) {
+        self.tables().set_password(router, Err(cause));
     }
 
     /// Returns all enforcement rows by id.

@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
 use super::tables::{RouterRow, Tables};
 use crate::{
-    AuditEntry, AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress,
-    RouterChange, RouterId, StoreError, Tenant, TenantId, Want,
+    AuditEntry, AuditKind, Conflict, Missing, NewRouter, NoPasswordCause, OpenWork, Router,
+    RouterAddress, RouterChange, RouterId, RouterLogin, StoreError, Tenant, TenantId, Want,
 };
 
 impl Tables {
@@ -73,7 +74,7 @@ impl Tables {
             enabled: true,
             seen: None,
         };
-        let row = RouterRow::new(router.clone());
+        let row = RouterRow::new(router.clone(), new.password.clone());
         self.routers.insert(router.id, row);
         let address = address_of(&router);
         self.note_on(router.id, AuditKind::RouterAdded { address }, now);
@@ -97,13 +98,13 @@ impl Tables {
         if let Some(username) = &change.username {
             after.address.username.clone_from(username);
         }
-        if let Some(password) = &change.password {
-            after.address.password = password.clone();
-        }
         after.enabled = change.enabled.unwrap_or(before.enabled);
         let moved = (&before.address.host, before.address.port)
             != (&after.address.host, after.address.port);
         self.place(id)?.clone_from(&after);
+        if let Some(password) = &change.password {
+            self.set_password(id, Ok(password.clone()));
+        }
         if moved {
             self.expect_another_box(id);
             after.seen = None;
@@ -203,6 +204,26 @@ impl Tables {
             (false, true) => self.note_on(after.id, AuditKind::RouterEnabled, now),
             (true, false) => self.note_on(after.id, AuditKind::RouterDisabled, now),
             _ => {}
+        }
+    }
+
+    /// Returns a router with the password to log in there.
+    pub(super) fn router_login(&self, id: RouterId) -> Result<RouterLogin, StoreError> {
+        let row = self.routers.get(&id);
+        let row = row.ok_or(StoreError::Missing(Missing::Router))?;
+        Ok(RouterLogin {
+            router: row.router.clone(),
+            password: row.password()?,
+        })
+    }
+
+    pub(super) fn set_password(
+        &mut self,
+        id: RouterId,
+        password: Result<SecretString, NoPasswordCause>,
+    ) {
+        if let Some(row) = self.routers.get_mut(&id) {
+            row.password = password;
         }
     }
 

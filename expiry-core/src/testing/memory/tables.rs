@@ -4,12 +4,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
 use super::brake::MachineRow;
 use crate::{
     AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, MacAddr,
-    Progress, Revision, Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId,
-    TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, undo_keys,
+    NoPassword, NoPasswordCause, Progress, Revision, Router, RouterId, RouterSaid, State, Stray,
+    Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username,
+    Want, WatcherId, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -120,6 +122,7 @@ impl UndoRow {
 #[derive(Clone, Debug)]
 pub(super) struct RouterRow {
     pub(super) router: Router,
+    pub(super) password: Result<SecretString, NoPasswordCause>,
     pub(super) owner: Option<WatcherId>,
     pub(super) epoch: Epoch,
     pub(super) taken_over: bool,
@@ -135,9 +138,10 @@ pub(super) struct RouterRow {
 }
 
 impl RouterRow {
-    pub(super) fn new(router: Router) -> Self {
+    pub(super) fn new(router: Router, password: SecretString) -> Self {
         Self {
             router,
+            password: Ok(password),
             owner: None,
             epoch: Epoch(0),
             taken_over: false,
@@ -151,6 +155,13 @@ impl RouterRow {
             said: None,
             booted_at: None,
         }
+    }
+
+    pub(super) fn password(&self) -> Result<SecretString, NoPassword> {
+        self.password.clone().map_err(|cause| NoPassword {
+            router: self.router.name.clone(),
+            cause,
+        })
     }
 }
 

@@ -117,8 +117,8 @@ async fn store_with_router() -> (MemoryStore, TestClock) {
             host: "r.example".into(),
             port: 8728,
             username: "api".into(),
-            password: String::new().into(),
         },
+        password: String::new().into(),
     };
     store.add_router(&new).await.expect("made");
     (store, clock)

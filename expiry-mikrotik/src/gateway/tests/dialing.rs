@@ -19,7 +19,7 @@ async fn a_look_connects_logs_in_checks_the_box_and_reads() {
         peer.finish(LOOK).await;
         peer
     };
-    let (seen, _peer) = tokio::join!(async { gateway.look(&router(), &query()).await }, play);
+    let (seen, _peer) = tokio::join!(async { gateway.look(&login(), &query()).await }, play);
     assert_eq!(seen, Ok(expiry_core::Sighting::default()));
     assert!(office.is_quiet());
 }
@@ -27,11 +27,11 @@ async fn a_look_connects_logs_in_checks_the_box_and_reads() {
 #[tokio::test(start_paused = true)]
 async fn r7_the_next_flight_uses_the_warm_connection() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     for _ in 0..3 {
         let query = query();
-        let (seen, ()) = tokio::join!(gateway.look(&router, &query), peer.finish(LOOK));
+        let (seen, ()) = tokio::join!(gateway.look(&login, &query), peer.finish(LOOK));
         assert!(seen.is_ok());
     }
     assert!(office.is_quiet());
@@ -40,7 +40,7 @@ async fn r7_the_next_flight_uses_the_warm_connection() {
 #[tokio::test(start_paused = true)]
 async fn writes_never_connect() {
     let (gateway, office) = gateway();
-    let router = router();
+    let login = login();
     let users = rows(1);
     let block = BlockOrder {
         users: users.clone(),
@@ -51,12 +51,15 @@ async fn writes_never_connect() {
         ..UnblockOrder::default()
     };
     let answers = [
-        gateway.block(&router, &block, &query()).await.map(|_| ()),
         gateway
-            .drop_rows(&router, &drop_actives(1))
+            .block(&login.router, &block, &query())
             .await
             .map(|_| ()),
-        gateway.unblock(&router, &unblock).await.map(|_| ()),
+        gateway
+            .drop_rows(&login.router, &drop_actives(1))
+            .await
+            .map(|_| ()),
+        gateway.unblock(&login.router, &unblock).await.map(|_| ()),
     ];
     for answer in answers {
         assert!(
@@ -70,9 +73,9 @@ async fn writes_never_connect() {
 #[tokio::test(start_paused = true)]
 async fn writes_do_not_go_to_another_connection_than_the_rows_came_from() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    drop(connected(&gateway, &mut office, &router).await);
-    let answer = gateway.drop_rows(&router, &drop_actives(1)).await;
+    let login = login();
+    drop(connected(&gateway, &mut office, &login).await);
+    let answer = gateway.drop_rows(&login.router, &drop_actives(1)).await;
     assert!(
         matches!(answer, Err(GatewayError::Disconnected { .. })),
         "{answer:?}"
@@ -83,8 +86,8 @@ async fn writes_do_not_go_to_another_connection_than_the_rows_came_from() {
 #[tokio::test(start_paused = true)]
 async fn r5_a_read_replaces_a_connection_that_ended_at_once() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    drop(connected(&gateway, &mut office, &router).await);
+    let login = login();
+    drop(connected(&gateway, &mut office, &login).await);
     let play = async {
         let mut peer = office.accept().await;
         peer.welcome().await;
@@ -93,7 +96,7 @@ async fn r5_a_read_replaces_a_connection_that_ended_at_once() {
     };
     let query = query();
     let ((seen, _peer), took) =
-        timed(async { tokio::join!(gateway.look(&router, &query), play) }).await;
+        timed(async { tokio::join!(gateway.look(&login, &query), play) }).await;
     assert!(seen.is_ok());
     assert_eq!(took, Duration::ZERO);
 }
@@ -101,8 +104,8 @@ async fn r5_a_read_replaces_a_connection_that_ended_at_once() {
 #[tokio::test(start_paused = true)]
 async fn r5_a_read_replaces_a_connection_that_ends_as_it_is_used() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut old = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut old = connected(&gateway, &mut office, &login).await;
     let play = async {
         old.take(LOOK).await;
         drop(old);
@@ -112,7 +115,7 @@ async fn r5_a_read_replaces_a_connection_that_ends_as_it_is_used() {
         peer
     };
     let query = query();
-    let (seen, _peer) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, _peer) = tokio::join!(gateway.look(&login, &query), play);
     assert!(seen.is_ok());
 }
 
@@ -125,9 +128,9 @@ async fn r4_a_router_that_answers_again_is_found_beside_a_connection_that_stays_
         peer.welcome().await;
         (silent, peer)
     };
-    let router = router();
+    let login = login();
     let ((probed, (mut silent, _peer)), took) =
-        timed(async { tokio::join!(gateway.probe(&router), play) }).await;
+        timed(async { tokio::join!(gateway.probe(&login), play) }).await;
     assert!(probed.is_ok());
     assert_eq!(took, GatewayConfig::default().second_try);
     silent
@@ -146,25 +149,25 @@ async fn r4_a_slow_login_is_waited_for_beside_the_second_try() {
         slow.welcome().await;
         (slow, silent)
     };
-    let router = router();
-    let (probed, _peers) = tokio::join!(gateway.probe(&router), play);
+    let login = login();
+    let (probed, _peers) = tokio::join!(gateway.probe(&login), play);
     assert!(probed.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_address_or_password_is_dialled() {
     let (gateway, mut office) = gateway();
-    let mut router = router();
-    let mut old = connected(&gateway, &mut office, &router).await;
-    let changes: [fn(&mut RouterAddress); 4] = [
-        |address| address.host = "192.0.2.2".into(),
-        |address| address.port = 1,
-        |address| address.username = "other".into(),
-        |address| address.password = "battery staple".into(),
+    let mut login = login();
+    let mut old = connected(&gateway, &mut office, &login).await;
+    let changes: [fn(&mut RouterLogin); 4] = [
+        |login| login.router.address.host = "192.0.2.2".into(),
+        |login| login.router.address.port = 1,
+        |login| login.router.address.username = "other".into(),
+        |login| login.password = "battery staple".into(),
     ];
     for change in changes {
-        change(&mut router.address);
-        let peer = connected(&gateway, &mut office, &router).await;
+        change(&mut login);
+        let peer = connected(&gateway, &mut office, &login).await;
         assert!(old.next().await.is_none(), "the old connection is closed");
         old = peer;
     }
@@ -178,7 +181,7 @@ async fn r1_another_box_at_the_address_is_not_worked_on() {
         peer.welcome_as(peer::IDENTITY, Some("HFA0002")).await;
         peer
     };
-    let (seen, mut peer) = tokio::join!(async { gateway.look(&router(), &query()).await }, play);
+    let (seen, mut peer) = tokio::join!(async { gateway.look(&login(), &query()).await }, play);
     let Err(GatewayError::WrongRouter { expected, found }) = seen else {
         panic!("{seen:?}");
     };
@@ -193,9 +196,9 @@ async fn r1_another_box_at_the_address_is_not_worked_on() {
 #[tokio::test(start_paused = true)]
 async fn r1_a_box_that_was_accepted_since_is_looked_for_again() {
     let (gateway, mut office) = gateway();
-    let mut router = router();
-    let mut old = connected(&gateway, &mut office, &router).await;
-    if let Some(seen) = &mut router.seen {
+    let mut login = login();
+    let mut old = connected(&gateway, &mut office, &login).await;
+    if let Some(seen) = &mut login.router.seen {
         seen.serial = Some("HFA0002".into());
     }
     let play = async {
@@ -203,7 +206,7 @@ async fn r1_a_box_that_was_accepted_since_is_looked_for_again() {
         peer.welcome_as("hill-2", Some("HFA0002")).await;
         peer
     };
-    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    let (probed, _peer) = tokio::join!(gateway.probe(&login), play);
     assert!(probed.is_ok());
     assert!(old.next().await.is_none());
 }
@@ -216,7 +219,7 @@ async fn a_router_without_routerboard_menu_has_no_serial_number() {
         peer.welcome_as(peer::IDENTITY, None).await;
         peer
     };
-    let (probed, _peer) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let (probed, _peer) = tokio::join!(async { gateway.probe(&login()).await }, play);
     let facts = RouterFacts {
         hardware: Hardware {
             identity: peer::IDENTITY.into(),
@@ -233,12 +236,12 @@ async fn a_router_without_routerboard_menu_has_no_serial_number() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_proves_the_connection_that_there_is() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let again = peer.introduce(peer::IDENTITY, Some(SERIAL));
-    let (probed, ()) = tokio::join!(gateway.probe(&router), again);
+    let (probed, ()) = tokio::join!(gateway.probe(&login), again);
     assert!(probed.is_ok());
-    let (probed, took) = timed(gateway.probe(&router)).await;
+    let (probed, took) = timed(gateway.probe(&login)).await;
     assert_eq!((probed, took), (Err(timed_out(5)), Duration::from_secs(5)));
     assert!(office.is_quiet());
 }
@@ -272,8 +275,8 @@ async fn r1_a_router_that_does_not_say_its_name_is_known_by_its_serial_number(
         }
         peer
     };
-    let router = router();
-    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    let login = login();
+    let (probed, _peer) = tokio::join!(gateway.probe(&login), play);
     if !is_ours {
         let Err(GatewayError::WrongRouter { found, .. }) = probed else {
             panic!("{probed:?}");
@@ -301,8 +304,8 @@ async fn a_router_that_may_not_be_asked_who_it_is_refuses() {
         }
         peer
     };
-    let router = router();
-    let (probed, _peer) = tokio::join!(gateway.probe(&router), play);
+    let login = login();
+    let (probed, _peer) = tokio::join!(gateway.probe(&login), play);
     let command = "/system/identity/print".into();
     let message = "not enough permissions (9)".into();
     assert_eq!(probed, Err(GatewayError::Refused { command, message }));
@@ -311,8 +314,8 @@ async fn a_router_that_may_not_be_asked_who_it_is_refuses() {
 #[tokio::test(start_paused = true)]
 async fn a_serial_number_that_may_not_be_read_is_no_missing_one() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let play = async {
         let commands = peer.take(4).await;
         peer.row(&commands[0], &[("name", peer::IDENTITY)]).await;
@@ -323,8 +326,8 @@ async fn a_serial_number_that_may_not_be_read_is_no_missing_one() {
         peer.introduce(peer::IDENTITY, Some(SERIAL)).await;
     };
     let probes = async {
-        let refused = gateway.probe(&router).await;
-        (refused, gateway.probe(&router).await)
+        let refused = gateway.probe(&login).await;
+        (refused, gateway.probe(&login).await)
     };
     let ((refused, again), ()) = tokio::join!(probes, play);
     let expected = GatewayError::Refused {
@@ -342,10 +345,10 @@ async fn a_serial_number_that_may_not_be_read_is_no_missing_one() {
 #[tokio::test(start_paused = true)]
 async fn r1_a_box_that_was_swapped_behind_the_connection_is_noticed() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let other = peer.introduce("hill-2", Some("HFA0002"));
-    let (probed, ()) = tokio::join!(gateway.probe(&router), other);
+    let (probed, ()) = tokio::join!(gateway.probe(&login), other);
     assert!(
         matches!(probed, Err(GatewayError::WrongRouter { .. })),
         "{probed:?}"
@@ -361,7 +364,7 @@ async fn a_refused_account_is_a_login_error() {
         let login = peer.next().await.expect("a login");
         peer.trap(&login, "invalid user name or password (6)").await;
     };
-    let (probed, ()) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let (probed, ()) = tokio::join!(async { gateway.probe(&login()).await }, play);
     let message = "invalid user name or password (6)".into();
     assert_eq!(probed, Err(GatewayError::Login { message }));
 }
@@ -375,22 +378,22 @@ async fn a_router_that_wants_the_old_login_is_not_taken_for_logged_in() {
         let challenge = [("ret", "0123456789abcdef0123456789abcdef")];
         peer.reply(&login, "!done", &challenge).await;
     };
-    let (probed, ()) = tokio::join!(async { gateway.probe(&router()).await }, play);
+    let (probed, ()) = tokio::join!(async { gateway.probe(&login()).await }, play);
     assert_eq!(probed, Err(GatewayError::TooOld));
 }
 
 #[tokio::test(start_paused = true)]
 async fn r4_a_stall_halves_the_window_and_full_flights_widen_it() {
     let (gateway, mut office) = gateway();
-    let router = router();
+    let login = login();
     for window in [32, 16, 8, 4, 4] {
-        let mut peer = connected(&gateway, &mut office, &router).await;
+        let mut peer = connected(&gateway, &mut office, &login).await;
         let order = drop_actives(40);
-        let (dropped, took) = timed(gateway.drop_rows(&router, &order)).await;
+        let (dropped, took) = timed(gateway.drop_rows(&login.router, &order)).await;
         assert_eq!((dropped, took), (Err(timed_out(5)), Duration::from_secs(5)));
         assert_eq!(commands_until_closed(&mut peer).await.len(), window);
     }
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let mut peer = connected(&gateway, &mut office, &login).await;
     for window in [4, 5, 6] {
         let order = drop_actives(40);
         let play = async {
@@ -400,7 +403,7 @@ async fn r4_a_stall_halves_the_window_and_full_flights_widen_it() {
             }
             peer.finish(40 - window).await;
         };
-        let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+        let (dropped, ()) = tokio::join!(gateway.drop_rows(&login.router, &order), play);
         assert_eq!(dropped, Ok(vec![]));
     }
 }
@@ -408,8 +411,8 @@ async fn r4_a_stall_halves_the_window_and_full_flights_widen_it() {
 #[tokio::test(start_paused = true)]
 async fn r7_answers_that_slow_down_narrow_the_window_without_a_time_out() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     for window in [32, 16, 8, 4, 4] {
         let order = drop_actives(40);
         let play = async {
@@ -420,7 +423,7 @@ async fn r7_answers_that_slow_down_narrow_the_window_without_a_time_out() {
             }
             peer.finish(40 - window).await;
         };
-        let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+        let (dropped, ()) = tokio::join!(gateway.drop_rows(&login.router, &order), play);
         assert_eq!(dropped, Ok(vec![]));
     }
 }
@@ -436,11 +439,11 @@ async fn commands_until_closed(peer: &mut Peer) -> Vec<Sentence> {
 #[tokio::test(start_paused = true)]
 async fn close_closes() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
-    gateway.close(router.id).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
+    gateway.close(login.router.id).await;
     assert!(peer.next().await.is_none());
-    gateway.close(router.id).await;
+    gateway.close(login.router.id).await;
 }
 
 #[test]

@@ -13,12 +13,12 @@ async fn look_at<F: Future<Output = ()>>(
     play: impl FnOnce(Peer) -> F,
 ) -> (Result<Sighting, GatewayError>, Duration) {
     let (gateway, mut office) = gateway();
-    let (router, query) = (router(), query());
+    let (login, query) = (login(), query());
     let play = async {
         let peer = office.accept().await;
         play(peer).await;
     };
-    let looking = timed(gateway.look(&router, &query));
+    let looking = timed(gateway.look(&login, &query));
     let (looked, ()) = tokio::join!(looking, play);
     let shown = format!("{looked:?} {gateway:?}");
     assert!(!shown.contains(PASSWORD), "{shown}");
@@ -55,7 +55,7 @@ async fn r4_connecting_takes_three_seconds_at_most() {
         dialer: Arc::new(Nowhere),
         ..GatewayConfig::default()
     });
-    let (seen, took) = timed(async { gateway.look(&router(), &query()).await }).await;
+    let (seen, took) = timed(async { gateway.look(&login(), &query()).await }).await;
     let Err(GatewayError::Connect { address, .. }) = seen else {
         panic!("{seen:?}");
     };
@@ -95,8 +95,8 @@ async fn r4_a_trickle_does_not_keep_a_command_alive_beyond_thirty_seconds() {
 #[tokio::test(start_paused = true)]
 async fn r4_a_stall_after_a_burst_is_sat_out() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let order = drop_actives(150);
     let play = async {
         peer.finish(149).await;
@@ -104,7 +104,7 @@ async fn r4_a_stall_after_a_burst_is_sat_out() {
         tokio::time::sleep(Duration::from_secs(29)).await;
         peer.done(&last).await;
     };
-    let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+    let (dropped, ()) = tokio::join!(gateway.drop_rows(&login.router, &order), play);
     assert_eq!(dropped, Ok(vec![]));
 }
 
@@ -128,11 +128,11 @@ async fn what_is_not_the_api_is_a_protocol_error(#[case] bytes: &'static [u8]) {
 }
 
 /// A router that is reached over TCP at `port` of this machine.
-pub(super) fn on_loopback(port: u16) -> Router {
-    let mut router = router();
-    router.address.host = "127.0.0.1".into();
-    router.address.port = port;
-    router
+pub(super) fn on_loopback(port: u16) -> RouterLogin {
+    let mut login = login();
+    login.router.address.host = "127.0.0.1".into();
+    login.router.address.port = port;
+    login
 }
 
 #[tokio::test]
@@ -169,8 +169,8 @@ async fn fatal_ends_the_connection_with_its_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_trap_on_a_read_fails_the_flight_and_keeps_the_connection() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         let commands = peer.take(LOOK).await;
@@ -178,14 +178,14 @@ async fn a_trap_on_a_read_fails_the_flight_and_keeps_the_connection() {
         peer.trap(&commands[1], "no such command prefix").await;
         peer.done(&commands[2]).await;
     };
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), play);
     let refused = GatewayError::Refused {
         command: "/ip/hotspot/cookie/print".into(),
         message: "no such command prefix".into(),
     };
     assert_eq!(refused.kind(), FailureKind::Answered);
     assert_eq!(seen, Err(refused));
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), peer.finish(LOOK));
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), peer.finish(LOOK));
     assert!(seen.is_ok());
     assert!(office.is_quiet());
 }
@@ -193,12 +193,12 @@ async fn a_trap_on_a_read_fails_the_flight_and_keeps_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_cannot_be_taken_for_another() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut old = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut old = connected(&gateway, &mut office, &login).await;
     let query = query();
     let commands = tokio::select! {
         biased;
-        looked = gateway.look(&router, &query) => panic!("{looked:?}"),
+        looked = gateway.look(&login, &query) => panic!("{looked:?}"),
         commands = old.take(LOOK) => commands,
     };
     assert!(
@@ -216,7 +216,7 @@ async fn a_late_answer_cannot_be_taken_for_another() {
         }
         peer
     };
-    let (seen, _peer) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, _peer) = tokio::join!(gateway.look(&login, &query), play);
     let seen = seen.expect("a good answer");
     assert_eq!(seen.users[0].name, "bob");
 }
@@ -224,12 +224,10 @@ async fn a_late_answer_cannot_be_taken_for_another() {
 #[tokio::test(start_paused = true)]
 async fn r4_a_dead_router_does_not_delay_another() {
     let (gateway, mut office) = gateway();
-    let dead = router();
+    let dead = login();
     let _dead_peer = connected(&gateway, &mut office, &dead).await;
-    let alive = Router {
-        id: RouterId(2),
-        ..router()
-    };
+    let mut alive = login();
+    alive.router.id = RouterId(2);
     let mut peer = connected(&gateway, &mut office, &alive).await;
     let query = query();
     let start = Instant::now();

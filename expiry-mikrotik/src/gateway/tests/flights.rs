@@ -26,8 +26,8 @@ fn written(command: &Sentence) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_look_gathers_rows_of_interleaved_answers() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         let commands = peer.take(LOOK).await;
@@ -56,7 +56,7 @@ async fn a_look_gathers_rows_of_interleaved_answers() {
         peer.reply(cookies, "!done", &[]).await;
         peer.done(users).await;
     };
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), play);
     let seen = seen.expect("a good answer");
     assert!(seen.users[0].disabled);
     assert_eq!(seen.cookies[0].mac, None);
@@ -75,8 +75,8 @@ async fn a_look_gathers_rows_of_interleaved_answers() {
 #[tokio::test(start_paused = true)]
 async fn names_that_are_not_utf8_stop_nothing() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         for command in peer.take(LOOK).await {
@@ -88,15 +88,15 @@ async fn names_that_are_not_utf8_stop_nothing() {
             peer.done(&command).await;
         }
     };
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), play);
     assert_eq!(seen.expect("a good answer").users[0].name, r"caf\xe9");
 }
 
 #[tokio::test(start_paused = true)]
 async fn r6_a_block_disables_and_removes_and_reads_in_one_flight() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let order = BlockOrder {
         users: vec![id("*1")],
         cookies: vec![id("*2"), id("*3")],
@@ -143,7 +143,7 @@ async fn r6_a_block_disables_and_removes_and_reads_in_one_flight() {
         peer.row(&commands[5], &host).await;
         peer.done(&commands[5]).await;
     };
-    let (blocked, ()) = tokio::join!(gateway.block(&router, &order, &query), play);
+    let (blocked, ()) = tokio::join!(gateway.block(&login.router, &order, &query), play);
     let (seen, refusals) = blocked.expect("a good answer");
     let refusal = Refusal {
         kind: RowKind::Account,
@@ -160,8 +160,8 @@ async fn r6_a_block_disables_and_removes_and_reads_in_one_flight() {
 #[tokio::test(start_paused = true)]
 async fn r6_a_drop_removes_sessions_hosts_and_connections() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let order = DropOrder {
         actives: vec![id("*A")],
         hosts: vec![id("*B")],
@@ -181,15 +181,15 @@ async fn r6_a_drop_removes_sessions_hosts_and_connections() {
             peer.trap(command, "no such item").await;
         }
     };
-    let (dropped, ()) = tokio::join!(gateway.drop_rows(&router, &order), play);
+    let (dropped, ()) = tokio::join!(gateway.drop_rows(&login.router, &order), play);
     assert_eq!(dropped, Ok(vec![]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn r3_an_unblock_enables() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let order = UnblockOrder {
         users: vec![id("*1")],
         bindings: vec![id("*2")],
@@ -206,15 +206,15 @@ async fn r3_an_unblock_enables() {
             peer.done(command).await;
         }
     };
-    let (unblocked, ()) = tokio::join!(gateway.unblock(&router, &order), play);
+    let (unblocked, ()) = tokio::join!(gateway.unblock(&login.router, &order), play);
     assert_eq!(unblocked, Ok(vec![]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn r9_sessions_reads_all_sessions_and_what_is_bypassed_and_nothing_else() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let play = async {
         let commands = peer.take(3).await;
         let queries: Vec<_> = commands.iter().flat_map(Sentence::queries).collect();
@@ -235,7 +235,7 @@ async fn r9_sessions_reads_all_sessions_and_what_is_bypassed_and_nothing_else() 
             peer.done(command).await;
         }
     };
-    let (seen, ()) = tokio::join!(gateway.sessions(&router), play);
+    let (seen, ()) = tokio::join!(gateway.sessions(&login), play);
     let seen = seen.expect("a good answer");
     assert_eq!(seen.bindings[0].kind, BindingKind::Bypassed);
     assert_eq!(seen.bindings[0].comment.as_deref(), Some("alice"));
@@ -244,8 +244,8 @@ async fn r9_sessions_reads_all_sessions_and_what_is_bypassed_and_nothing_else() 
 #[tokio::test(start_paused = true)]
 async fn r7_a_look_without_criteria_sends_nothing() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let _peer = connected(&gateway, &mut office, &router).await;
-    let seen = gateway.look(&router, &Query::default()).await;
+    let login = login();
+    let _peer = connected(&gateway, &mut office, &login).await;
+    let seen = gateway.look(&login, &Query::default()).await;
     assert_eq!(seen, Ok(expiry_core::Sighting::default()));
 }

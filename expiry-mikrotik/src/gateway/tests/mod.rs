@@ -10,7 +10,7 @@ mod strangers;
 use std::time::Duration;
 
 use expiry_core::{
-    DropOrder, GatewayError, Hardware, Query, Router, RouterAddress, RouterId, RowId,
+    DropOrder, GatewayError, Hardware, Query, Router, RouterAddress, RouterId, RouterLogin, RowId,
 };
 use peer::{Office, Peer};
 use tokio::time::Instant;
@@ -28,8 +28,8 @@ fn gateway() -> (MikrotikGateway, Office) {
     (MikrotikGateway::new(config), office)
 }
 
-fn router() -> Router {
-    Router {
+fn login() -> RouterLogin {
+    let router = Router {
         id: RouterId(1),
         name: "hill".into(),
         tenant: None,
@@ -37,13 +37,16 @@ fn router() -> Router {
             host: "192.0.2.1".into(),
             port: 8728,
             username: "expiry".into(),
-            password: PASSWORD.into(),
         },
         enabled: true,
         seen: Some(Hardware {
             identity: peer::IDENTITY.into(),
             serial: Some(peer::SERIAL.into()),
         }),
+    };
+    RouterLogin {
+        router,
+        password: PASSWORD.into(),
     }
 }
 
@@ -71,9 +74,9 @@ fn drop_actives(count: usize) -> DropOrder {
 }
 
 /// Makes the gateway connect to a peer that is returned.
-async fn connected(gateway: &MikrotikGateway, office: &mut Office, router: &Router) -> Peer {
+async fn connected(gateway: &MikrotikGateway, office: &mut Office, login: &RouterLogin) -> Peer {
     use expiry_core::RouterGateway;
-    let (probed, peer) = tokio::join!(gateway.probe(router), async {
+    let (probed, peer) = tokio::join!(gateway.probe(login), async {
         let mut peer = office.accept().await;
         peer.welcome().await;
         peer

@@ -83,9 +83,9 @@ async fn a_port_that_is_not_the_api_is_told_by_what_it_does(
         }
     });
     let gateway = MikrotikGateway::new(GatewayConfig::default());
-    let router = on_loopback(port);
+    let login = on_loopback(port);
     // What a failure means must not be found out by waiting until all patience is at its end.
-    let probed = tokio::time::timeout(Duration::from_secs(4), gateway.probe(&router)).await;
+    let probed = tokio::time::timeout(Duration::from_secs(4), gateway.probe(&login)).await;
     let error = probed.expect("told in time").expect_err("no router");
     assert_eq!(error.cause(), cause, "{error}");
     server.abort();
@@ -94,8 +94,8 @@ async fn a_port_that_is_not_the_api_is_told_by_what_it_does(
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_told_apart_from_a_host_that_is_silent() {
     let gateway = MikrotikGateway::new(GatewayConfig::default());
-    let mut router = on_loopback(8728);
-    router.address.host = "no-such-host.invalid".into();
-    let error = gateway.probe(&router).await.expect_err("no such host");
+    let mut login = on_loopback(8728);
+    login.router.address.host = "no-such-host.invalid".into();
+    let error = gateway.probe(&login).await.expect_err("no such host");
     assert_eq!(error.cause(), Cause::HostNotFound, "{error}");
 }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use expiry_core::{
-    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PutReport, PutSubscriber,
-    Router, RouterChange, RouterId, Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant,
-    TenantId, Username,
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
+    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Strays, Subscriber,
+    SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
 };
 
 use super::super::{Backend, put, routers, stray, subscribers, tenants};
@@ -74,7 +74,7 @@ impl Directory for Backend {
     async fn routers(&self) -> Result<Vec<Router>> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Read).await?;
-            let routers = routers::list(&mut tx, &self.sealer).await?;
+            let routers = routers::list(&mut tx).await?;
             tx.commit().await?;
             Ok(routers)
         })
@@ -224,6 +224,19 @@ impl Directory for Backend {
             let mut tx = self.begin(Mode::Plan).await?;
             subscribers::remove(&mut tx, subscriber).await?;
             tx.commit().await
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl PasswordStore for Backend {
+    async fn router_login(&self, router: RouterId) -> Result<RouterLogin> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let login = routers::login(&mut tx, &self.sealer, router).await?;
+            tx.commit().await?;
+            Ok(login)
         })
         .await
     }

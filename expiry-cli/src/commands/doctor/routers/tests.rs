@@ -1,5 +1,6 @@
 use expiry_core::{
-    Hardware, MockRouterGateway, Refusal, RouterAddress, RouterId, RowKind, Sighting,
+    Hardware, MockPasswordStore, MockRouterGateway, NoPassword, NoPasswordCause, Refusal,
+    RouterAddress, RouterId, RouterLogin, RowKind, Sighting,
 };
 
 use super::*;
@@ -14,7 +15,6 @@ fn router(id: i64, host: &str) -> Router {
             host: host.into(),
             port: 8728,
             username: "expiry".into(),
-            password: "hunter2".into(),
         },
         enabled: true,
         seen: None,
@@ -34,6 +34,21 @@ fn facts() -> RouterFacts {
     }
 }
 
+/// Knows the passwords of all routers but the one with number 9.
+fn passwords() -> Arc<dyn PasswordStore> {
+    let mut passwords = MockPasswordStore::new();
+    passwords.expect_router_login().returning(|id| {
+        let router = router(id.0, "10.0.0.1");
+        if id == RouterId(9) {
+            let (router, cause) = (router.name, NoPasswordCause::Damaged);
+            return Err(NoPassword { router, cause }.into());
+        }
+        let password = "hunter2".into();
+        Ok(RouterLogin { router, password })
+    });
+    Arc::new(passwords)
+}
+
 /// A gateway to a router that is right, but for what a test changes first.
 fn healthy(mut gateway: MockRouterGateway) -> MockRouterGateway {
     gateway.expect_probe().returning(|_| Ok(facts()));
@@ -50,7 +65,7 @@ async fn examined(gateway: MockRouterGateway, routers: Vec<Router>) -> Vec<Check
     let mut bytes = Vec::new();
     let mut out = Output::new(&mut bytes, false);
     let mut findings = Findings::new(&mut out);
-    examine(routers, &gateway, &mut findings)
+    examine(routers, &passwords(), &gateway, &mut findings)
         .await
         .expect("printed");
     findings.into_checks()
@@ -112,6 +127,19 @@ async fn each_step_that_fails_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_password_that_does_not_open_is_a_fault_of_its_router_alone() {
+    let routers = vec![router(1, "10.0.0.1"), router(9, "10.0.0.9")];
+    let mut checks = examined(healthy(MockRouterGateway::new()), routers).await;
+    checks.sort_by(|a, b| a.check.cmp(&b.check));
+    assert_eq!(
+        (checks[0].state, checks[1].state),
+        (State::Ok, State::Failed)
+    );
+    let cure = "expiry router set r9 --password-file";
+    assert!(checks[1].found.contains(cure), "{}", checks[1]);
+}
+
+#[tokio::test]
 async fn an_account_that_may_not_write_is_found_out_without_a_cut() {
     let mut gateway = MockRouterGateway::new();
     gateway.expect_drop_rows().returning(|_, order| {
@@ -145,8 +173,8 @@ async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
     struct Silent(MockRouterGateway);
     #[async_trait::async_trait]
     impl RouterGateway for Silent {
-        async fn look(&self, router: &Router, query: &Query) -> Result<Sighting, GatewayError> {
-            self.0.look(router, query).await
+        async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
+            self.0.look(login, query).await
         }
         async fn block(
             &self,
@@ -170,14 +198,14 @@ async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
         ) -> Result<Vec<Refusal>, GatewayError> {
             self.0.unblock(router, order).await
         }
-        async fn sessions(&self, router: &Router) -> Result<Sighting, GatewayError> {
-            self.0.sessions(router).await
+        async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
+            self.0.sessions(login).await
         }
-        async fn probe(&self, router: &Router) -> Result<RouterFacts, GatewayError> {
-            if router.id.0 > 1 {
+        async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
+            if login.router.id.0 > 1 {
                 std::future::pending::<()>().await;
             }
-            self.0.probe(router).await
+            self.0.probe(login).await
         }
         async fn close(&self, router: RouterId) {
             self.0.close(router).await;
@@ -189,7 +217,7 @@ async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
     let mut out = Output::new(&mut bytes, false);
     let mut findings = Findings::new(&mut out);
     let started = Instant::now();
-    examine(routers, &gateway, &mut findings)
+    examine(routers, &passwords(), &gateway, &mut findings)
         .await
         .expect("printed");
     assert!(started.elapsed() <= PATIENCE);

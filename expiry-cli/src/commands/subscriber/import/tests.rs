@@ -39,12 +39,12 @@ impl World {
                 host: format!("{name}.example"),
                 port: 8728,
                 username: "api".into(),
-                password: "not a secret".into(),
             };
             let new = NewRouter {
                 name: name.into(),
                 tenant,
                 address,
+                password: "not a secret".into(),
             };
             routers.push(store.add_router(&new).await.expect("made").id);
         }

@@ -5,7 +5,7 @@ use chrono::DateTime;
 
 use crate::{
     BindingKind, BlockOrder, DropOrder, GatewayError, Hardware, Live, MacAddr, Progress, Query,
-    Refusal, Revision, Router, RouterGateway, Sighting, Task, TaskId, Username, Want,
+    Refusal, Revision, RouterGateway, RouterLogin, Sighting, Task, TaskId, Username, Want,
     decide::{Claim, Leftovers, block_order, drop_order},
 };
 
@@ -18,8 +18,8 @@ pub trait GatewayBench: Send + Sync {
     /// Returns the gateway.
     fn gateway(&self) -> &dyn RouterGateway;
 
-    /// Returns the router, not seen yet.
-    fn router(&self) -> Router;
+    /// Returns the router, not seen yet, and how to log in there.
+    fn login(&self) -> RouterLogin;
 
     /// Returns what the router really is.
     fn hardware(&self) -> Hardware;
@@ -108,7 +108,7 @@ pub(super) async fn online(bench: &dyn GatewayBench, device: Device<'_>) -> IpAd
 }
 
 pub(super) async fn look(bench: &dyn GatewayBench, query: &Query) -> Sighting {
-    ok(bench.gateway().look(&bench.router(), query).await)
+    ok(bench.gateway().look(&bench.login(), query).await)
 }
 
 pub(super) async fn block(
@@ -116,11 +116,17 @@ pub(super) async fn block(
     order: &BlockOrder,
     query: &Query,
 ) -> (Sighting, Vec<Refusal>) {
-    ok(bench.gateway().block(&bench.router(), order, query).await)
+    ok(bench
+        .gateway()
+        .block(&bench.login().router, order, query)
+        .await)
 }
 
 pub(super) async fn drop_rows(bench: &dyn GatewayBench, order: &DropOrder) -> Vec<Refusal> {
-    ok(bench.gateway().drop_rows(&bench.router(), order).await)
+    ok(bench
+        .gateway()
+        .drop_rows(&bench.login().router, order)
+        .await)
 }
 
 /// Cuts whoever has `name` and `macs` as an engine does, and returns what the first look showed

@@ -3,7 +3,7 @@ use super::bench::{
     task, wide,
 };
 use crate::{
-    GatewayError, Hardware, Query, Router, RouterId, RowId, UnblockOrder,
+    GatewayError, Hardware, Query, Router, RouterId, RouterLogin, RowId, UnblockOrder,
     decide::{Leftovers, block_order, drop_order},
 };
 
@@ -16,19 +16,19 @@ pub async fn a_look_connects(bench: &dyn GatewayBench) {
 
 pub async fn writes_without_a_connection_fail_and_change_nothing(bench: &dyn GatewayBench) {
     online(bench, Device::new(mac(1), Entry::Account(NAME))).await;
-    assert_no_write_lands(bench, &bench.router(), &Leftovers::default()).await;
+    assert_no_write_lands(bench, &bench.login().router, &Leftovers::default()).await;
 }
 
 pub async fn writes_after_the_line_was_closed_fail_and_change_nothing(bench: &dyn GatewayBench) {
     let found = found_online(bench).await;
-    bench.gateway().close(bench.router().id).await;
-    assert_no_write_lands(bench, &bench.router(), &found).await;
+    bench.gateway().close(bench.login().router.id).await;
+    assert_no_write_lands(bench, &bench.login().router, &found).await;
 }
 
 pub async fn writes_after_the_router_hung_up_fail_and_change_nothing(bench: &dyn GatewayBench) {
     let found = found_online(bench).await;
     bench.hang_up().await;
-    assert_no_write_lands(bench, &bench.router(), &found).await;
+    assert_no_write_lands(bench, &bench.login().router, &found).await;
 }
 
 pub async fn a_look_connects_again_after_the_router_hung_up(bench: &dyn GatewayBench) {
@@ -40,7 +40,7 @@ pub async fn a_look_connects_again_after_the_router_hung_up(bench: &dyn GatewayB
     let order = block_order([&again]);
     ok(bench
         .gateway()
-        .block(&bench.router(), &order, &question())
+        .block(&bench.login().router, &order, &question())
         .await);
 
     assert_eq!(bench.users(), [(NAME.into(), true)]);
@@ -48,40 +48,38 @@ pub async fn a_look_connects_again_after_the_router_hung_up(bench: &dyn GatewayB
 
 pub async fn a_probe_says_what_the_router_is(bench: &dyn GatewayBench) {
     for _ in 0..2 {
-        let facts = ok(bench.gateway().probe(&bench.router()).await);
+        let facts = ok(bench.gateway().probe(&bench.login()).await);
         assert_eq!(facts.hardware, bench.hardware());
         assert!(facts.version.is_some() && facts.board.is_some() && facts.uptime.is_some());
     }
-    let known = Router {
-        seen: Some(bench.hardware()),
-        ..bench.router()
-    };
+    let mut known = bench.login();
+    known.router.seen = Some(bench.hardware());
     ok(bench.gateway().probe(&known).await);
 }
 
 pub async fn r1_another_box_is_neither_read_nor_written(bench: &dyn GatewayBench) {
     online(bench, Device::new(mac(1), Entry::Account(NAME))).await;
-    let router = mistaken(bench);
-    assert_wrong(bench.gateway().look(&router, &question()).await);
-    assert_wrong(bench.gateway().sessions(&router).await);
-    assert_wrong(bench.gateway().probe(&router).await);
-    assert_no_write_lands(bench, &router, &Leftovers::default()).await;
+    let login = mistaken(bench);
+    assert_wrong(bench.gateway().look(&login, &question()).await);
+    assert_wrong(bench.gateway().sessions(&login).await);
+    assert_wrong(bench.gateway().probe(&login).await);
+    assert_no_write_lands(bench, &login.router, &Leftovers::default()).await;
 }
 
 pub async fn r1_a_box_that_turns_out_to_be_another_is_written_no_more(bench: &dyn GatewayBench) {
     let found = found_online(bench).await;
-    assert_no_write_lands(bench, &mistaken(bench), &found).await;
+    assert_no_write_lands(bench, &mistaken(bench).router, &found).await;
     assert_wrong(bench.gateway().look(&mistaken(bench), &question()).await);
-    ok(bench.gateway().look(&bench.router(), &question()).await);
+    ok(bench.gateway().look(&bench.login(), &question()).await);
 }
 
 pub async fn a_router_without_a_connection_can_be_closed(bench: &dyn GatewayBench) {
     bench.gateway().close(RouterId(4711)).await;
-    bench.gateway().close(bench.router().id).await;
-    ok(bench.gateway().probe(&bench.router()).await);
-    bench.gateway().close(bench.router().id).await;
-    bench.gateway().close(bench.router().id).await;
-    ok(bench.gateway().probe(&bench.router()).await);
+    bench.gateway().close(bench.login().router.id).await;
+    ok(bench.gateway().probe(&bench.login()).await);
+    bench.gateway().close(bench.login().router.id).await;
+    bench.gateway().close(bench.login().router.id).await;
+    ok(bench.gateway().probe(&bench.login()).await);
 }
 
 fn question() -> Query {
@@ -93,15 +91,13 @@ fn cut_task() -> crate::Task {
 }
 
 /// The router, if another box was seen at its address before.
-fn mistaken(bench: &dyn GatewayBench) -> Router {
-    let seen = Hardware {
+fn mistaken(bench: &dyn GatewayBench) -> RouterLogin {
+    let mut login = bench.login();
+    login.router.seen = Some(Hardware {
         identity: "another".into(),
         serial: Some("ANOTHER".into()),
-    };
-    Router {
-        seen: Some(seen),
-        ..bench.router()
-    }
+    });
+    login
 }
 
 /// Brings the device online and looks for it.

@@ -265,7 +265,7 @@ pub async fn r9_all_that_a_router_lets_through_is_read_for_reconcile(bench: &dyn
         });
     }
 
-    let seen = ok(bench.gateway().sessions(&bench.router()).await);
+    let seen = ok(bench.gateway().sessions(&bench.login()).await);
 
     let of = |macs: Vec<Option<MacAddr>>| sorted(macs.into_iter().flatten());
     let actives = seen.actives.iter().map(|row| row.mac).collect();

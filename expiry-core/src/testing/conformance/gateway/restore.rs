@@ -51,7 +51,7 @@ async fn assert_restored(bench: &dyn GatewayBench, entry: Entry<'_>, name: Optio
     task.undo = undo;
     let seen = look(bench, &query(name, &[mac(1)])).await;
     let order = plan_restore(&task, &seen).order;
-    let refused = bench.gateway().unblock(&bench.router(), &order).await;
+    let refused = bench.gateway().unblock(&bench.login().router, &order).await;
     assert_eq!(ok(refused), []);
 
     let back = look(bench, &query(name, &[mac(1)])).await;

@@ -291,8 +291,8 @@ pub(super) fn new_router(name: &str) -> NewRouter {
             host: format!("{name}.example"),
             port: 8728,
             username: "api".into(),
-            password: "not a secret".to_owned().into(),
         },
+        password: "not a secret".to_owned().into(),
     }
 }
 
