@@ -25,8 +25,8 @@ async fn r2_what_broke_off_is_asked_again_at_once_and_the_whole_answer_stands(
     #[values(GONE, "interrupted", "internal error, contact MikroTik support")] message: &str,
 ) {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         let commands = peer.take(LOOK).await;
@@ -45,7 +45,7 @@ async fn r2_what_broke_off_is_asked_again_at_once_and_the_whole_answer_stands(
         user(&mut peer, &again, "*2", "alice").await;
         peer.done(&again).await;
     };
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), play);
     let seen = seen.expect("a good answer");
     assert_eq!((names(&seen), seen.gap()), (vec!["alice"], None));
     assert!(office.is_quiet());
@@ -54,8 +54,8 @@ async fn r2_what_broke_off_is_asked_again_at_once_and_the_whole_answer_stands(
 #[tokio::test(start_paused = true)]
 async fn r2_what_breaks_off_every_time_is_told_with_all_rows_that_came() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         let mut open = peer.take(LOOK).await;
@@ -72,7 +72,7 @@ async fn r2_what_breaks_off_every_time_is_told_with_all_rows_that_came() {
         }
         peer
     };
-    let (seen, mut peer) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, mut peer) = tokio::join!(gateway.look(&login, &query), play);
     let seen = seen.expect("an answer");
     assert_eq!(names(&seen), ["alice *1", "alice *2", "alice *3"]);
     let command = "/ip/hotspot/user/print".to_owned();
@@ -84,7 +84,7 @@ async fn r2_what_breaks_off_every_time_is_told_with_all_rows_that_came() {
     assert_eq!(seen.broken_off, [broken_off]);
     let gap = seen.gap().expect("a gap");
     assert!(gap.contains(&command) && gap.contains(GONE), "{gap}");
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), peer.finish(LOOK));
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), peer.finish(LOOK));
     assert_eq!(seen.map(|seen| seen.gap()), Ok(None));
     assert!(
         office.is_quiet(),
@@ -95,8 +95,8 @@ async fn r2_what_breaks_off_every_time_is_told_with_all_rows_that_came() {
 #[tokio::test(start_paused = true)]
 async fn r8_writes_are_not_sent_again_with_a_print_that_broke_off() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let order = BlockOrder {
         users: rows(2),
@@ -110,7 +110,7 @@ async fn r8_writes_are_not_sent_again_with_a_print_that_broke_off() {
         assert_eq!(again.command(), print.command());
         peer.done(&again).await;
     };
-    let (flown, ()) = tokio::join!(gateway.block(&router, &order, &query), play);
+    let (flown, ()) = tokio::join!(gateway.block(&login.router, &order, &query), play);
     let (seen, refusals) = flown.expect("a good answer");
     assert_eq!((seen.gap(), refusals), (None, vec![]));
 }
@@ -121,8 +121,8 @@ async fn r8_writes_are_not_sent_again_with_a_print_that_broke_off() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_pass_is_not_asked_again(#[case] message: &str) {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let query = query();
     let play = async {
         let commands = peer.take(LOOK).await;
@@ -130,7 +130,7 @@ async fn what_cannot_pass_is_not_asked_again(#[case] message: &str) {
         peer.done(&commands[1]).await;
         peer.done(&commands[2]).await;
     };
-    let (seen, ()) = tokio::join!(gateway.look(&router, &query), play);
+    let (seen, ()) = tokio::join!(gateway.look(&login, &query), play);
     assert!(
         matches!(seen, Err(GatewayError::Refused { .. })),
         "{seen:?}"
@@ -140,15 +140,15 @@ async fn what_cannot_pass_is_not_asked_again(#[case] message: &str) {
 #[tokio::test(start_paused = true)]
 async fn a_router_that_breaks_off_what_it_says_of_itself_is_asked_again() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
     let play = async {
         for command in peer.take(4).await {
             peer.trap(&command, GONE).await;
         }
         peer.introduce(peer::IDENTITY, Some(peer::SERIAL)).await;
     };
-    let (probed, ()) = tokio::join!(gateway.probe(&router), play);
+    let (probed, ()) = tokio::join!(gateway.probe(&login), play);
     let facts = probed.expect("it said it in the end");
     assert_eq!(facts.hardware.serial.as_deref(), Some(peer::SERIAL));
     assert!(office.is_quiet());
@@ -157,20 +157,20 @@ async fn a_router_that_breaks_off_what_it_says_of_itself_is_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn r9_the_end_of_an_idle_connection_is_noticed() {
     let (gateway, mut office) = gateway();
-    let router = router();
-    let mut peer = connected(&gateway, &mut office, &router).await;
-    assert_eq!(gateway.dialled(router.id).await, 1);
+    let login = login();
+    let mut peer = connected(&gateway, &mut office, &login).await;
+    assert_eq!(gateway.dialled(login.router.id).await, 1);
     let nap = Duration::from_mins(1);
-    let waited = tokio::time::timeout(nap, gateway.hung_up(router.id)).await;
+    let waited = tokio::time::timeout(nap, gateway.hung_up(login.router.id)).await;
     assert!(waited.is_err(), "it is there");
     let late = Sentence::new("!done").tag("77");
     peer.say(late).await;
-    let waited = tokio::time::timeout(nap, gateway.hung_up(router.id)).await;
+    let waited = tokio::time::timeout(nap, gateway.hung_up(login.router.id)).await;
     assert!(waited.is_err(), "an answer to nobody is no end");
     drop(peer);
-    gateway.hung_up(router.id).await;
-    let waited = tokio::time::timeout(nap, gateway.hung_up(router.id)).await;
+    gateway.hung_up(login.router.id).await;
+    let waited = tokio::time::timeout(nap, gateway.hung_up(login.router.id)).await;
     assert!(waited.is_err(), "there is none to end");
-    let _peer = connected(&gateway, &mut office, &router).await;
-    assert_eq!(gateway.dialled(router.id).await, 2);
+    let _peer = connected(&gateway, &mut office, &login).await;
+    assert_eq!(gateway.dialled(login.router.id).await, 2);
 }
