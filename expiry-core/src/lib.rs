@@ -12,6 +12,7 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod lateness;
 mod login;
 mod mac;
 mod millis;
@@ -38,9 +39,12 @@ pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
-pub use health::{Health, HealthReport};
-pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use health::{Health, HealthReport, unreached_words};
+pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId, WatcherKind};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use lateness::{
+    JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
+};
 pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;

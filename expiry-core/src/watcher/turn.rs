@@ -339,20 +339,21 @@ impl<'a> Turn<'a> {
         };
         let (id, router, username) = (task.id, self.login.router.id, task.username.clone());
         match (outcome, task.want) {
-            (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
+            (Outcome::Confirmed { .. }, Want::Cut) => recorded.waited.map(|waited| Event::Cut {
                 task: id,
                 router,
                 username,
                 due_at: task.due_at,
-                lag,
-                outage: recorded.outage,
+                waited,
             }),
-            (Outcome::Confirmed { .. }, Want::Restore) => recorded.lag.map(|lag| Event::Restored {
-                task: id,
-                router,
-                username,
-                lag,
-            }),
+            (Outcome::Confirmed { .. }, Want::Restore) => {
+                recorded.waited.map(|waited| Event::Restored {
+                    task: id,
+                    router,
+                    username,
+                    lag: waited.span,
+                })
+            }
             (Outcome::Returned { .. }, _) if task.progress.cannot_hold() => None,
             (Outcome::Unconfirmed { error, .. }, _)
                 if task.progress.last_error.as_ref() == Some(error) =>

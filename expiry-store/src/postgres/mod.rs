@@ -34,7 +34,8 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
     include_str!("../../migrations/postgres/0003_spelling.sql"),
-    include_str!("../../migrations/postgres/0004_booted.sql"),
+    include_str!("../../migrations/postgres/0004_known_late.sql"),
+    include_str!("../../migrations/postgres/0005_booted.sql"),
 ];
 
 /// What each step leaves behind.
@@ -42,7 +43,8 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.shape"),
     include_str!("../../migrations/postgres/0002_counts.shape"),
     include_str!("../../migrations/postgres/0003_spelling.shape"),
-    include_str!("../../migrations/postgres/0004_booted.shape"),
+    include_str!("../../migrations/postgres/0004_known_late.shape"),
+    include_str!("../../migrations/postgres/0005_booted.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
