@@ -25,6 +25,7 @@ mod restore;
 mod tenure;
 mod turn;
 mod uptime;
+mod whereabouts;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};

@@ -137,8 +137,7 @@ impl Flight<'_> {
                     command,
                     message: trap.message,
                 });
-            // Without the menu nothing is tracked, and nothing can skip the hotspot.
-            } else if !(read.table == Table::Connections && trap.is_missing_menu()) {
+            } else if !is_dispensable(read.table, &trap) {
                 return Err(GatewayError::Refused {
                     command,
                     message: trap.message,
@@ -161,5 +160,15 @@ impl Flight<'_> {
             })
         });
         refused.collect()
+    }
+}
+
+/// Without the menu nothing is tracked, and nothing can skip the hotspot. Leases only say more of
+/// what other rows say.
+fn is_dispensable(table: Table, trap: &Trap) -> bool {
+    match table {
+        Table::Connections => trap.is_missing_menu(),
+        Table::Leases => true,
+        Table::Users | Table::Actives | Table::Hosts | Table::Cookies | Table::Bindings => false,
     }
 }
