@@ -5,8 +5,8 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent, LeaseRow,
-    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
+    LeaseRow, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
