@@ -15,8 +15,8 @@ use super::{
     uptime::Uptime,
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
-    State, StoreError, Task, Work,
+    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin,
+    RouterState, State, StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -374,11 +374,8 @@ impl Lane {
             };
             match self.shared.store.router_state(&self.fence, &state).await {
                 Ok(()) => {}
-                Err(StoreError::Conflict(conflict)) => {
-                    return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", login.router.name),
-                        found: conflict.to_string(),
-                    }));
+                Err(StoreError::Conflict(Conflict::RouterSerial { serial, router })) => {
+                    return Err(TurnError::Gateway(GatewayError::SameBox { router, serial }));
                 }
                 Err(error) => return Err(TurnError::Store(error)),
             }
@@ -491,13 +488,10 @@ impl Lane {
                 router: router.id,
                 name: router.name,
                 error: error.to_string(),
+                cause: error.cause(),
             });
         }
-        let failed = RouterState::Failed(match &error {
-            // No attempt will mend it, so the way out is told with it.
-            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
-            error => error.to_string(),
-        });
+        let failed = RouterState::Failed(Trouble::from(error).line());
         self.tell(&failed, wait).await
     }
 

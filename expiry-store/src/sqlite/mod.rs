@@ -17,7 +17,8 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use self::{
     connections::{Connections, Open},
@@ -34,6 +35,7 @@ use crate::{
 
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
+type Lease = PoolConnection<Db>;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
@@ -155,9 +157,9 @@ impl Backend {
 
     async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
         let mut tx = if writes {
-            Tx::begin(&open.writer, WRITING).await?
+            begin(&open.writer, WRITING).await?
         } else {
-            Tx::begin(&open.readers, "BEGIN").await?
+            begin(&open.readers, "BEGIN").await?
         };
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
@@ -183,6 +185,28 @@ pub(crate) async fn migrate(
     file: &Path,
 ) -> std::result::Result<Migrated, StoreError> {
     prepare(config, file, Upgrade::Any).await
+}
+
+async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Tx> {
+    let mut tx = Tx::on(pool.acquire().await?);
+    tx.say(statement).await?;
+    Ok(tx)
+}
+
+/// Gives the place in the pool to a new connection.
+fn close(mut conn: Lease) {
+    conn.close_on_drop();
+}
+
+/// Drops a connection outside of a runtime.
+fn abandon(conn: Lease) {
+    drop(conn.detach());
+}
+
+/// Rolls back, and tells whether the connection may be used again.
+async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
+    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    Ok(true)
 }
 
 /// Wakes all watchers when the transaction commits.
