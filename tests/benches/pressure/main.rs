@@ -7,7 +7,6 @@
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 
 #[path = "../everyday/figures.rs"]
-#[expect(dead_code, reason = "it prints more for others")]
 mod figures;
 mod flood;
 mod storage;
