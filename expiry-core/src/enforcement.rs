@@ -50,6 +50,8 @@ pub enum WayIn {
     Cookie,
     /// An IP binding of type `bypassed`.
     Bypass,
+    /// An IP binding of type `bypassed` for an address or a range that others use, too.
+    SharedBypass,
     /// The account was enabled again.
     Account,
     /// None of the above can be told from the rows.
@@ -65,6 +67,7 @@ impl WayIn {
             Self::MacLogin => "mac-login",
             Self::Cookie => "cookie",
             Self::Bypass => "bypass",
+            Self::SharedBypass => "shared-bypass",
             Self::Account => "account",
             Self::Unknown => "unknown",
         }
@@ -78,6 +81,7 @@ impl WayIn {
             Self::MacLogin,
             Self::Cookie,
             Self::Bypass,
+            Self::SharedBypass,
             Self::Account,
             Self::Unknown,
         ]
@@ -222,7 +226,8 @@ impl Progress {
 /// connections were the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Addresses of its sessions and hosts.
+    /// Addresses of its sessions and hosts, and those that its bindings, its leases and earlier
+    /// readings of the router name.
     pub addresses: BTreeSet<IpAddr>,
     /// Devices under its sessions and bindings.
     pub stations: BTreeSet<MacAddr>,

@@ -19,6 +19,7 @@ mod millis;
 mod ports;
 mod presence;
 pub mod put;
+mod reach;
 mod retry;
 mod sighting;
 pub mod spelling;
@@ -52,10 +53,11 @@ pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,
 };
 pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
+pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, RowKind,
-    Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Query, RowId,
+    RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
     Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,

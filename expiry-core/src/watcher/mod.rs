@@ -24,6 +24,7 @@ mod removals;
 mod restore;
 mod tenure;
 mod turn;
+mod whereabouts;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
