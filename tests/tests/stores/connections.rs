@@ -45,8 +45,8 @@ async fn register(store: &dyn Store, number: usize) -> SimRouter {
             host: "127.0.0.1".into(),
             port: sim.addr().port(),
             username: "expiry".into(),
-            password: PASSWORD.into(),
         },
+        password: PASSWORD.into(),
     };
     store.add_router(&new).await.expect("added");
     sim
