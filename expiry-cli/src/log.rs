@@ -92,8 +92,12 @@ impl EventSink for EventLog {
                 tracing::info!(router = name, "router is ours");
             }
             Event::Disowned { name, .. } => tracing::info!(router = name, "router let go"),
-            Event::RouterLost { name, error, .. } => {
-                tracing::warn!(router = name, error = shortened(error), "router lost");
+            Event::RouterLost {
+                name, error, cause, ..
+            } => {
+                let (error, way_out) = (shortened(error), cause.way_out(Some(name)));
+                let (cause, says) = (cause.code(), cause.says());
+                tracing::warn!(router = name, error, cause, says, way_out, "router lost");
             }
             Event::RouterReached { router, name } => {
                 self.learn(*router, name);

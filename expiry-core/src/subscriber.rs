@@ -164,3 +164,23 @@ pub struct RouterFacts {
     /// What its clock showed, in whole seconds, if it says how far that is from UTC.
     pub clock: Option<DateTime<Utc>>,
 }
+
+/// What is set up on a router, as far as it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Its hotspot servers.
+    pub servers: Option<Vec<HotspotServer>>,
+    /// Whether its device-mode says that it may not have a hotspot.
+    pub device_mode_forbids: bool,
+    /// The system-id of the licence of a virtual router. Clones of one image share it.
+    pub system_id: Option<String>,
+}
+
+/// A hotspot server of a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HotspotServer {
+    /// Its name.
+    pub name: String,
+    /// Whether it is enabled and valid.
+    pub is_on: bool,
+}

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::{
     Cause, NoPassword, Query, Router, RouterFacts, RouterId, RouterLogin, RowId, RowKind, Sighting,
-    Step,
+    Step, Survey, Trouble,
 };
 
 /// What to switch off before sessions are dropped.
@@ -98,6 +98,12 @@ pub trait RouterGateway: Send + Sync {
 
     /// Asks what the router is. Connects if there is no connection, and proves one that there is.
     async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError>;
+
+    /// Asks what is set up on the router, for people who test it. Nothing is decided by it.
+    async fn survey(&self, login: &RouterLogin) -> Result<Survey, GatewayError> {
+        let _ = login;
+        Ok(Survey::default())
+    }
 
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
@@ -273,6 +279,12 @@ impl GatewayError {
         }
     }
 
+    /// Says in one line which step failed, what was seen, what that means and the way out, for a
+    /// router of this name if it has one.
+    pub fn told(&self, router: Option<&str>) -> String {
+        Trouble::from(self.clone()).told(router)
+    }
+
     /// Names the cause, for people.
     pub fn cause(&self) -> Cause {
         match self {
@@ -303,13 +315,5 @@ impl GatewayError {
             Self::WrongRouter { .. } => Cause::OtherBox,
             Self::SameBox { .. } => Cause::SameBox,
         }
-    }
-
-    /// Says in one line which step failed, what was seen, what that means and the way out, for a
-    /// router of this name if it has one.
-    pub fn told(&self, router: Option<&str>) -> String {
-        let cause = self.cause();
-        let (step, says, way_out) = (cause.step(), cause.says(), cause.way_out(router));
-        format!("{step} failed: {self}: {says}; {way_out}")
     }
 }

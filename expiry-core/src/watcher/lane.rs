@@ -14,8 +14,8 @@ use super::{
     turn::{Seen, Touched, Turn, TurnError},
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
-    State, StoreError, Task, Work,
+    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin,
+    RouterState, State, StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -348,11 +348,8 @@ impl Lane {
                 .await
             {
                 Ok(()) => {}
-                Err(StoreError::Conflict(conflict)) => {
-                    return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", login.router.name),
-                        found: conflict.to_string(),
-                    }));
+                Err(StoreError::Conflict(Conflict::RouterSerial { serial, router })) => {
+                    return Err(TurnError::Gateway(GatewayError::SameBox { router, serial }));
                 }
                 Err(error) => return Err(TurnError::Store(error)),
             }
@@ -429,14 +426,11 @@ impl Lane {
                 router: router.id,
                 name: router.name,
                 error: error.to_string(),
+                cause: error.cause(),
             });
         }
         self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(match &error {
-            // No attempt will mend it, so the way out is told with it.
-            GatewayError::NoPassword { .. } => error.told(Some(&self.heeded.router.name)),
-            error => error.to_string(),
-        });
+        let failed = RouterState::Failed(Trouble::from(error).line());
         match self.shared.store.router_state(&self.fence, &failed).await {
             Ok(()) => Next::Backoff(Instant::now() + wait),
             Err(StoreError::NotOwner(_)) => Next::Lost,

@@ -28,7 +28,7 @@ mod whereabouts;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
-pub use once::OnceReport;
+pub use once::{OnceReport, Waiting};
 pub use progress::{Beat, Progress, Unwell};
 
 use std::{

@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, RouterLogin, Sighting, UnblockOrder,
+    RouterId, RouterLogin, Sighting, Survey, UnblockOrder,
 };
 
 pub use self::config::GatewayConfig;
@@ -138,6 +138,12 @@ impl RouterGateway for MikrotikGateway {
         let slot = self.slot(login.router.id);
         let mut slot = slot.lock().await;
         slot.probe(&self.config, login).await
+    }
+
+    async fn survey(&self, login: &RouterLogin) -> Result<Survey, GatewayError> {
+        let slot = self.slot(login.router.id);
+        let mut slot = slot.lock().await;
+        slot.survey(&self.config, login).await
     }
 
     async fn close(&self, router: RouterId) {

@@ -1,4 +1,4 @@
-use expiry_core::{GatewayError, Router, RouterFacts, RouterLogin};
+use expiry_core::{GatewayError, Router, RouterFacts, RouterLogin, Survey};
 
 use super::{
     GatewayConfig,
@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::ClientError,
     proto::{ConnectionConfig, ProtocolError},
-    system,
+    survey, system,
 };
 
 /// The place of a router's one connection.
@@ -84,6 +84,22 @@ impl Slot {
         let facts = line.facts.clone();
         self.line = Some(line);
         Ok(facts)
+    }
+
+    /// Asks what is set up on the router, over a new connection if there is none.
+    pub(super) async fn survey(
+        &mut self,
+        config: &GatewayConfig,
+        login: &RouterLogin,
+    ) -> Result<Survey, GatewayError> {
+        let mut line = match self.take_line(login) {
+            Some(line) => line,
+            None => Line::dial(config, login, self.window).await?,
+        };
+        let (client, survey) = survey::read(line.client).await?;
+        line.client = client;
+        self.line = Some(line);
+        survey
     }
 
     fn keep_if_right(
