@@ -103,6 +103,9 @@ impl EventSink for EventLog {
                 self.learn(*router, name);
                 tracing::info!(router = name, "router reached");
             }
+            Event::RouterRestarted { name, .. } => {
+                tracing::warn!(router = name, "router has restarted; it is read whole");
+            }
             Event::Cut {
                 task,
                 router,
@@ -190,6 +193,7 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
         | Event::Disowned { .. }
         | Event::RouterLost { .. }
         | Event::RouterReached { .. }
+        | Event::RouterRestarted { .. }
         | Event::Strays { .. }
         | Event::Refused { .. }
         | Event::Unread { .. } => None,

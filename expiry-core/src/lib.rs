@@ -57,8 +57,8 @@ pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Query, RowId,
-    RowKind, Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, LeaseRow,
+    Query, RowId, RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
     Hardware, HotspotServer, NewSubscriber, Router, RouterAddress, RouterFacts, Service,

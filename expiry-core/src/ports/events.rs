@@ -50,6 +50,13 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// A router has restarted since it last answered.
+    RouterRestarted {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+    },
     /// A cut was confirmed and recorded.
     Cut {
         /// The row.

@@ -62,6 +62,9 @@ pub struct Refusal {
 /// [`GatewayError::Disconnected`] once it is gone. A write that was sent may have happened even if the answer is an error, so the
 /// caller always reads back.
 ///
+/// An answer that the router breaks off is asked for again within the flight. If it does not come
+/// to its end, the rows that came are good, and [`Sighting::broken_off`] says what they lack.
+///
 /// Every future may be dropped at any await; the connection is then closed, and whatever was sent
 /// may have happened.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -107,6 +110,20 @@ pub trait RouterGateway: Send + Sync {
 
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
+
+    /// Counts the connections that were made to a router: a flight may have made a new one, to a
+    /// router that has restarted.
+    async fn dialled(&self, router: RouterId) -> u64 {
+        let _ = router;
+        0
+    }
+
+    /// Waits until the connection to a router ends, while no flight is under way on it. Never
+    /// returns if there is none. Cancel safe.
+    async fn hung_up(&self, router: RouterId) {
+        let _ = router;
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Why a flight failed as a whole.

@@ -113,6 +113,14 @@ impl RouterGateway for Measured {
     async fn close(&self, router: RouterId) {
         self.gateway.close(router).await;
     }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.gateway.dialled(router).await
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        self.gateway.hung_up(router).await;
+    }
 }
 
 /// Records now and then what was measured. Never returns.

@@ -24,6 +24,7 @@ mod removals;
 mod restore;
 mod tenure;
 mod turn;
+mod uptime;
 mod whereabouts;
 
 pub use config::WatcherConfig;

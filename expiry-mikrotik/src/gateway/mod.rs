@@ -150,4 +150,13 @@ impl RouterGateway for MikrotikGateway {
         let slot = self.slot(router);
         slot.lock().await.close();
     }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.slot(router).lock().await.dialled()
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        let slot = self.slot(router);
+        slot.lock().await.hung_up().await;
+    }
 }

@@ -19,11 +19,16 @@ use crate::{
 pub(super) struct Slot {
     line: Option<Line>,
     window: usize,
+    dialled: u64,
 }
 
 impl Slot {
     pub(super) fn new(window: usize) -> Self {
-        Self { line: None, window }
+        Self {
+            line: None,
+            window,
+            dialled: 0,
+        }
     }
 
     /// Flies on the connection that there is.
@@ -57,7 +62,7 @@ impl Slot {
                 Err(error) => return Err(error.into()),
             }
         }
-        let line = Line::dial(config, login, self.window).await?;
+        let line = self.dial(config, login).await?;
         self.fly_on(config, line, flight).await?
     }
 
@@ -80,7 +85,7 @@ impl Slot {
                 }
             }
         }
-        let line = Line::dial(config, login, self.window).await?;
+        let line = self.dial(config, login).await?;
         let facts = line.facts.clone();
         self.line = Some(line);
         Ok(facts)
@@ -118,6 +123,30 @@ impl Slot {
 
     pub(super) fn close(&mut self) {
         self.line = None;
+    }
+
+    /// Counts the connections that were made.
+    pub(super) fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
+    /// Waits for the end of the connection that there is, and forgets it.
+    pub(super) async fn hung_up(&mut self) {
+        match &mut self.line {
+            Some(line) => line.client.closed().await,
+            None => std::future::pending().await,
+        }
+        self.line = None;
+    }
+
+    async fn dial(
+        &mut self,
+        config: &GatewayConfig,
+        login: &RouterLogin,
+    ) -> Result<Line, GatewayError> {
+        let line = Line::dial(config, login, self.window).await?;
+        self.dialled += 1;
+        Ok(line)
     }
 
     /// Takes the connection if it is the one that this login would make; closes it if not.

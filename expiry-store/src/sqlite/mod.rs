@@ -42,6 +42,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_counts.sql"),
     include_str!("../../migrations/sqlite/0003_spelling.sql"),
     include_str!("../../migrations/sqlite/0004_known_late.sql"),
+    include_str!("../../migrations/sqlite/0005_booted.sql"),
 ];
 
 /// What each step leaves behind.
@@ -50,6 +51,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_counts.shape"),
     include_str!("../../migrations/sqlite/0003_spelling.shape"),
     include_str!("../../migrations/sqlite/0004_known_late.shape"),
+    include_str!("../../migrations/sqlite/0005_booted.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.

@@ -244,9 +244,7 @@ impl fmt::Display for RouterLine<'_> {
             (true, None, Some(_)) => write!(f, ": up")?,
             (true, None, None) => write!(f, ": not tried yet")?,
         }
-        if let (true, Some(_), Some(error)) =
-            (router.enabled, router.down_since, &router.last_error)
-        {
+        if let (true, Some(error)) = (router.enabled, &router.last_error) {
             write!(f, " ({error})")?;
         }
         match router.owner {
