@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use expiry_core::{Event, EventSink, MacAddr, Presence, RouterId, Username};
+use expiry_core::{Event, EventSink, LagKind, MacAddr, Presence, RouterId, Username};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -103,15 +103,15 @@ impl EventSink for EventLog {
                 task,
                 router,
                 username,
-                lag,
-                outage,
+                waited,
                 ..
             } => tracing::info!(
                 task = task.0,
                 router = self.name(*router),
                 subscriber = masked(username.as_ref()),
-                lag_ms = millis(*lag),
-                outage,
+                lag_ms = waited.lag().map(millis),
+                outage = waited.kind == LagKind::Outage,
+                known_late_ms = (waited.kind == LagKind::KnownLate).then(|| millis(waited.span)),
                 "cut confirmed"
             ),
             Event::Restored {

@@ -77,6 +77,9 @@ pub(crate) fn advice(way_in: WayIn) -> &'static str {
         WayIn::MacLogin => "MAC login: remove the MAC from RADIUS, or `mac` from `login-by`",
         WayIn::Cookie => "a saved cookie: take `cookie` out of `login-by`",
         WayIn::Bypass => "a bypass binding: something on the router makes it anew",
+        WayIn::SharedBypass => {
+            "a bypass binding that covers others too: narrow or disable it on the router"
+        }
         WayIn::Account => "its account: something else enables it again",
         WayIn::Unknown => "a way that the rows do not show",
     }

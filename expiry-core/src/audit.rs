@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
-    Access, Brake, MacAddr, Outcome, Progress, Revision, RouterId, State, Subscriber, SubscriberId,
-    TenantId, UndoItem, Username, Want, WatcherId, WayIn, millis,
+    Access, Brake, LagKind, MacAddr, Outcome, Progress, Revision, RouterId, State, Subscriber,
+    SubscriberId, TenantId, UndoItem, Username, Waited, Want, WatcherId, WayIn, millis,
 };
 
 /// One event, as it was recorded.
@@ -44,7 +44,7 @@ pub struct AuditEntry {
     pub router_name: Option<String>,
     /// The deadline it is about: when access ended, or was given back.
     pub due_at: Option<DateTime<Utc>>,
-    /// From the deadline until its first confirmation.
+    /// From the deadline until its first confirmation. An end that was known late has no lag.
     #[serde(rename = "lag_ms", serialize_with = "millis::option::serialize")]
     pub lag: Option<Duration>,
     /// Whether the lag comes from a router that was down.
@@ -90,6 +90,16 @@ impl AuditEntry {
             router: Some(router),
             router_name: Some(name.into()),
             ..Self::in_tenant(tenant, kind)
+        }
+    }
+
+    /// How long a first confirmation took, if it is one.
+    #[must_use]
+    pub fn after(self, waited: Option<Waited>) -> Self {
+        Self {
+            lag: waited.and_then(Waited::lag),
+            outage: waited.is_some_and(|waited| waited.kind == LagKind::Outage),
+            ..self
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{MacAddr, Revision, TaskId, Undo, UndoItem, UndoKey, Username};
+use crate::{LagKind, MacAddr, Revision, TaskId, Undo, UndoItem, UndoKey, Username, Waited};
 
 /// The direction of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +50,8 @@ pub enum WayIn {
     Cookie,
     /// An IP binding of type `bypassed`.
     Bypass,
+    /// An IP binding of type `bypassed` for an address or a range that others use, too.
+    SharedBypass,
     /// The account was enabled again.
     Account,
     /// None of the above can be told from the rows.
@@ -65,6 +67,7 @@ impl WayIn {
             Self::MacLogin => "mac-login",
             Self::Cookie => "cookie",
             Self::Bypass => "bypass",
+            Self::SharedBypass => "shared-bypass",
             Self::Account => "account",
             Self::Unknown => "unknown",
         }
@@ -78,6 +81,7 @@ impl WayIn {
             Self::MacLogin,
             Self::Cookie,
             Self::Bypass,
+            Self::SharedBypass,
             Self::Account,
             Self::Unknown,
         ]
@@ -222,7 +226,8 @@ impl Progress {
 /// connections were the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Addresses of its sessions and hosts.
+    /// Addresses of its sessions and hosts, and those that its bindings, its leases and earlier
+    /// readings of the router name.
     pub addresses: BTreeSet<IpAddr>,
     /// Devices under its sessions and bindings.
     pub stations: BTreeSet<MacAddr>,
@@ -351,13 +356,24 @@ pub enum Settled {
 /// A recorded outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Set when this confirmed the task for the first time since it was owed: the time from
-    /// `due_at` on. Never negative by the store's own clock.
-    pub lag: Option<Duration>,
-    /// Whether the task had to wait for a router that was down.
-    pub outage: bool,
+    /// Set when this confirmed the task for the first time since it was owed: how long that took,
+    /// never negative by the store's own clock, and what it counts as.
+    pub waited: Option<Waited>,
     /// The row as it stands now.
     pub progress: Progress,
+}
+
+impl Recorded {
+    /// Returns the lag, if this is a first confirmation that has one.
+    pub fn lag(&self) -> Option<Duration> {
+        self.waited.and_then(Waited::lag)
+    }
+
+    /// Tells whether the task had to wait for a router that was down.
+    pub fn is_outage(&self) -> bool {
+        self.waited
+            .is_some_and(|waited| waited.kind == LagKind::Outage)
+    }
 }
 
 impl Undo {

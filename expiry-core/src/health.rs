@@ -1,21 +1,30 @@
 //! Whether all is well, and if not, why.
+//!
+//! *Critical* is what goes wrong now: nobody watches, a brake holds, or many whose access ended may be
+//! online. Who had ended before anybody could know it is being worked through: that needs attention,
+//! and never hides who is late now.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 
-use crate::Status;
+use crate::{RouterStatus, Status, WatcherStatus};
 
-/// More subscribers than this that are not confirmed off are critical.
+/// More subscribers than this that are late are critical.
 const MANY: u64 = 10;
+
+/// At most this many routers that do not answer are told one by one.
+const NAMED: usize = 3;
 
 /// How things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// A watcher is alive, and whose access ended is confirmed off.
+    /// A watcher is alive, every router in service answers, and whose access ended is confirmed off, or
+    /// is being cut this moment.
     Healthy,
-    /// Somebody whose access ended may be online.
+    /// Somebody whose access ended may be online, or a router does not answer.
     NeedsAttention,
     /// Many may be, or somebody who should make cuts does not.
     Critical,
@@ -45,29 +54,88 @@ impl HealthReport {
     /// Judges a status. What is listed in it does not matter, only its counts do.
     pub fn of(status: &Status) -> Self {
         let mut found = Vec::new();
-        if !status.watchers.iter().any(|watcher| watcher.alive) {
+        if !status.watchers.iter().any(WatcherStatus::watches) {
             let reason = "no watcher is alive: nobody makes cuts".to_owned();
             found.push((Health::Critical, reason));
         }
         for brake in &status.brakes {
             found.push((Health::Critical, format!("braked: {brake}")));
         }
-        match status.owed_subscribers {
-            0 => {}
-            owed => {
-                let health = if owed > MANY {
-                    Health::Critical
-                } else {
-                    Health::NeedsAttention
-                };
-                found.push((health, not_confirmed(owed)));
-            }
+        let late = status.late_subscribers;
+        let of_late = if late > MANY {
+            Health::Critical
+        } else {
+            Health::NeedsAttention
+        };
+        routers(status, of_late, &mut found);
+        if late > 0 {
+            found.push((of_late, not_confirmed(late)));
         }
-        found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
+        if status.backlog.left > 0 {
+            found.push((Health::NeedsAttention, to_be_taken_off(status)));
+        }
+        found.sort_by_key(|(health, _)| Reverse(*health));
         Self {
             health: found.first().map_or(Health::Healthy, |(health, _)| *health),
             reasons: found.into_iter().map(|(_, reason)| reason).collect(),
         }
+    }
+}
+
+/// Names the routers that do not answer, those with the most cuts first. One where cuts wait stands
+/// with those who are late.
+fn routers(status: &Status, of_late: Health, found: &mut Vec<(Health, String)>) {
+    let mut unreached: Vec<_> = status
+        .routers
+        .iter()
+        .filter(|router| router.is_unreached())
+        .collect();
+    unreached.sort_by_key(|router| (Reverse(router.owed_cuts), Reverse(router.ends_soon)));
+    for router in unreached.iter().take(NAMED) {
+        let health = if router.oldest_cut.is_some() {
+            of_late
+        } else {
+            Health::NeedsAttention
+        };
+        found.push((health, unreached_words(router)));
+    }
+    let more = unreached.len().saturating_sub(NAMED);
+    if more > 0 {
+        let words = match more {
+            1 => "1 more router does not answer".to_owned(),
+            n => format!("{n} more routers do not answer"),
+        };
+        found.push((Health::NeedsAttention, words));
+    }
+}
+
+/// Says of a router that does not answer since when, why, and what waits for it.
+pub fn unreached_words(router: &RouterStatus) -> String {
+    let name = &router.name;
+    let mut words = match router.down_since {
+        Some(since) => {
+            let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("router {name} does not answer since {since}")
+        }
+        None => format!("router {name} was never reached"),
+    };
+    if let Some(error) = &router.last_error {
+        words = format!("{words} ({error})");
+    }
+    let waiting = match router.owed_cuts {
+        0 => None,
+        1 => Some("1 cut waits for it".to_owned()),
+        n => Some(format!("{n} cuts wait for it")),
+    };
+    let soon = match router.ends_soon.unwrap_or_default() {
+        0 => None,
+        1 => Some("1 access ends there within the hour".to_owned()),
+        n => Some(format!("{n} accesses end there within the hour")),
+    };
+    let rest: Vec<_> = waiting.into_iter().chain(soon).collect();
+    match rest.is_empty() {
+        true => words,
+        false => format!("{words}: {}", rest.join(", ")),
     }
 }
 
@@ -78,71 +146,14 @@ fn not_confirmed(subscribers: u64) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::{DateTime, Utc};
-    use rstest::rstest;
-
-    use super::*;
-    use crate::{Brake, WatcherId, WatcherStatus};
-
-    fn status(alive: &[bool], owed_subscribers: u64) -> Status {
-        let now = DateTime::<Utc>::UNIX_EPOCH;
-        let watcher = |alive: &bool| WatcherStatus {
-            id: WatcherId::fresh(),
-            heartbeat_at: now,
-            alive: *alive,
-            machine: None,
-            braked: false,
-            interval: None,
-        };
-        Status {
-            now,
-            owed_cuts: owed_subscribers * 3,
-            owed_restores: 7,
-            owed_subscribers,
-            watchers: alive.iter().map(watcher).collect(),
-            ..Status::default()
-        }
-    }
-
-    #[rstest]
-    #[case(&[true], 0, Health::Healthy, 0)]
-    #[case(&[false, true], 1, Health::NeedsAttention, 1)]
-    #[case(&[true], 10, Health::NeedsAttention, 1)]
-    #[case(&[true], 11, Health::Critical, 1)]
-    #[case(&[false], 0, Health::Critical, 1)]
-    #[case(&[], 1, Health::Critical, 2)]
-    fn r9_health_is_the_worst_finding_and_each_has_a_reason(
-        #[case] alive: &[bool],
-        #[case] owed: u64,
-        #[case] health: Health,
-        #[case] reasons: usize,
-    ) {
-        let report = HealthReport::of(&status(alive, owed));
-        assert_eq!(report.health, health);
-        assert_eq!(report.reasons.len(), reasons, "{:?}", report.reasons);
-    }
-
-    #[test]
-    fn r10_a_brake_is_critical_and_says_why() {
-        let mut status = status(&[true], 1);
-        status.brakes.push(Brake::Share {
-            since: status.now,
-            ended: 600,
-            subscribers: 1000,
-            limit_percent: 50,
-        });
-        let report = HealthReport::of(&status);
-        assert_eq!(report.health, Health::Critical);
-        assert_eq!(report.reasons[0], format!("braked: {}", status.brakes[0]));
-        assert_eq!(report.reasons.len(), 2);
-    }
-
-    #[test]
-    fn its_words_are_those_of_the_api() {
-        let words = [Health::Healthy, Health::NeedsAttention, Health::Critical];
-        let json = serde_json::to_string(&words).expect("JSON");
-        assert_eq!(json, r#"["healthy","needs_attention","critical"]"#);
-    }
+fn to_be_taken_off(status: &Status) -> String {
+    let (left, of) = (status.backlog.left, status.backlog.of);
+    let are = if left == 1 { "is" } else { "are" };
+    format!(
+        "{left} of {of} whose access had ended before it was entered here or watched {are} still to be \
+         taken off"
+    )
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,34 @@ impl WatcherId {
     }
 }
 
+/// What a process that beats is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatcherKind {
+    /// It goes on until it is stopped.
+    #[default]
+    Watcher,
+    /// It ends once all that is owed was tried: it is no watcher, although it owns routers meanwhile.
+    Check,
+}
+
+impl WatcherKind {
+    /// Returns the word kept in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watcher => "watcher",
+            Self::Check => "check",
+        }
+    }
+
+    /// Reads the word kept in the store.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Watcher, Self::Check]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
 impl fmt::Display for WatcherId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::{RouterId, Want, millis};
+use crate::{LagKind, RouterId, Want, millis};
 
 /// Upper bounds of the buckets. What took longer than the last is counted in one bucket more.
 pub const LAG_BOUNDS: [Duration; 17] = [
@@ -152,6 +152,9 @@ pub struct Lags {
     pub cuts: Histogram,
     /// The same of cuts that waited for a router that was down.
     pub outage_cuts: Histogram,
+    /// Of cuts whose end nobody could see in time, from when it was known until they were confirmed:
+    /// no lag, see [`LagKind::KnownLate`].
+    pub known_late_cuts: Histogram,
     /// From the payment until the restore was confirmed.
     pub restores: Histogram,
     /// The same of restores that waited for a router that was down.
@@ -160,12 +163,14 @@ pub struct Lags {
 
 impl Lags {
     /// Returns the one that counts such a confirmation.
-    pub fn of(&mut self, want: Want, outage: bool) -> &mut Histogram {
-        match (want, outage) {
-            (Want::Cut, false) => &mut self.cuts,
-            (Want::Cut, true) => &mut self.outage_cuts,
-            (Want::Restore, false) => &mut self.restores,
-            (Want::Restore, true) => &mut self.outage_restores,
+    pub fn of(&mut self, want: Want, kind: LagKind) -> &mut Histogram {
+        match (want, kind) {
+            (Want::Cut, LagKind::Prompt) => &mut self.cuts,
+            (Want::Cut, LagKind::Outage) => &mut self.outage_cuts,
+            (Want::Cut, LagKind::KnownLate) => &mut self.known_late_cuts,
+            // A payment is known when it is made.
+            (Want::Restore, LagKind::Prompt | LagKind::KnownLate) => &mut self.restores,
+            (Want::Restore, LagKind::Outage) => &mut self.outage_restores,
         }
     }
 
@@ -173,6 +178,7 @@ impl Lags {
     pub fn add(&mut self, other: &Self) {
         self.cuts.add(&other.cuts);
         self.outage_cuts.add(&other.outage_cuts);
+        self.known_late_cuts.add(&other.known_late_cuts);
         self.restores.add(&other.restores);
         self.outage_restores.add(&other.outage_restores);
     }

@@ -12,12 +12,14 @@ mod enforcement;
 mod health;
 mod id;
 mod lag;
+mod lateness;
 mod login;
 mod mac;
 mod millis;
 mod ports;
 mod presence;
 pub mod put;
+mod reach;
 mod retry;
 mod sighting;
 pub mod spelling;
@@ -38,9 +40,12 @@ pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
     Task, TaskRef, Trace, Want, WayIn, undo_keys,
 };
-pub use health::{Health, HealthReport};
-pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId};
+pub use health::{Health, HealthReport, unreached_words};
+pub use id::{Epoch, Revision, RouterId, SubscriberId, TaskId, TenantId, WatcherId, WatcherKind};
 pub use lag::{Histogram, LAG_BOUNDS, LagReport, Lags, RouterLags, lag_bound};
+pub use lateness::{
+    JUST_NOW, LATE_AFTER, LagKind, Lateness, Owing, UNSEEN_AFTER, Waited, known_late, seen_late,
+};
 pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use ports::*;
@@ -48,10 +53,11 @@ pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,
 };
 pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
+pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Query, RowId, RowKind,
-    Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Query, RowId,
+    RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
     Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,

@@ -16,7 +16,8 @@ use crate::{MacAddr, TaskId, UndoKey, Username, WayIn};
 pub enum PresenceKind {
     /// A session.
     Session,
-    /// A host that passes although neither a session nor a binding of its MAC is there.
+    /// A host that passes although neither a session nor a binding of its MAC is there: maybe by a
+    /// binding of its address.
     Host,
     /// A bypass binding.
     Binding,

@@ -170,6 +170,15 @@ pub struct ConnectionRow {
     pub fasttrack: bool,
 }
 
+/// A row of `/ip/dhcp-server/lease`: the address that a device gets, or has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// The device; a client may show another identity instead.
+    pub mac: Option<MacAddr>,
+    /// Its address.
+    pub address: IpAddr,
+}
+
 /// Rows of one router, read together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sighting {
@@ -185,10 +194,16 @@ pub struct Sighting {
     pub bindings: Vec<BindingRow>,
     /// Tracked connections.
     pub connections: Vec<ConnectionRow>,
+    /// DHCP leases that are in force.
+    pub leases: Vec<LeaseRow>,
 }
 
 /// Which rows to read. A row that fits any of the criteria of its table comes back; others may.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a table that is read or not, by itself"
+)]
 pub struct Query {
     /// Accounts, sessions and cookies under these names, in every spelling.
     pub names: BTreeSet<Username>,
@@ -197,11 +212,17 @@ pub struct Query {
     pub macs: BTreeSet<MacAddr>,
     /// Sessions, hosts and bindings on these devices.
     pub stations: BTreeSet<MacAddr>,
-    /// Sessions, hosts and (if asked) connections on these addresses. Connections of addresses
-    /// that hosts and sessions of the same answer show are included.
+    /// Sessions, hosts, bindings and (if asked) leases and connections on these addresses.
+    /// Connections of addresses that hosts and sessions of the same answer show are included.
     pub addresses: BTreeSet<IpAddr>,
     /// Also bindings whose comment equals one of `names`.
     pub comments: bool,
     /// Whether to read the connection table.
     pub connections: bool,
+    /// Whether to read all bypass bindings without a MAC, disabled or not: whose they are, their
+    /// address tells.
+    pub bypasses: bool,
+    /// Whether to read the DHCP leases of `macs` and on `addresses`. A router without a DHCP server
+    /// has none.
+    pub leases: bool,
 }

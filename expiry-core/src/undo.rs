@@ -1,10 +1,10 @@
 //! What we switched off on a router and have to switch on again for whoever pays.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BindingKind, BindingRow, MacAddr, UserRow, Username};
+use crate::{BindingKind, BindingRow, MacAddr, Reach, UserRow, Username};
 
 /// What an undo row belongs to. Whoever's live access owns the name or the MAC owes the restore.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,7 +78,8 @@ impl From<&BindingRow> for UndoItem {
 
 impl UndoItem {
     /// Tells whether both may speak of the same row, which was edited in between: an account by
-    /// its name, with or without `+`; a binding of the same kind by its MAC, else its address.
+    /// its name, with or without `+`; a binding of the same kind by its MAC, else by the addresses
+    /// that it fits.
     pub fn may_be_same_row(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::User { name, .. }, Self::User { name: other, .. }) => {
@@ -89,20 +90,37 @@ impl UndoItem {
             }
             (
                 Self::IpBinding {
-                    mac, address, kind, ..
+                    mac,
+                    address,
+                    to_address,
+                    kind,
+                    ..
                 },
                 Self::IpBinding {
                     mac: other_mac,
                     address: other_address,
+                    to_address: other_to_address,
                     kind: other_kind,
                     ..
                 },
             ) => {
-                kind == other_kind
-                    && mac == other_mac
-                    && (mac.is_some() || address == other_address)
+                let place = address.as_ref().or(to_address.as_ref());
+                let other_place = other_address.as_ref().or(other_to_address.as_ref());
+                kind == other_kind && mac == other_mac && (mac.is_some() || place == other_place)
             }
             (Self::User { .. } | Self::IpBinding { .. }, _) => false,
+        }
+    }
+
+    /// Returns the address by which the row lets a device in, if it is not by its MAC.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::User { .. } | Self::IpBinding { mac: Some(_), .. } => None,
+            Self::IpBinding {
+                address,
+                to_address,
+                ..
+            } => Reach::parse(address.as_ref().or(to_address.as_ref())?)?.only(),
         }
     }
 

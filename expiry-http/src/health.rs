@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
+use expiry_core::WatcherStatus;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -55,7 +56,7 @@ pub(crate) async fn ready(State(app): State<Arc<Inner>>) -> (StatusCode, Json<Re
     let (database, watcher) = match timeout(PATIENCE, app.snapshot()).await {
         Ok(Ok(snapshot)) => {
             let mut watchers = snapshot.summary.status.watchers.iter();
-            let is_alive = watchers.any(|watcher| watcher.alive);
+            let is_alive = watchers.any(WatcherStatus::watches);
             let watcher = match (app.service.unwell)() {
                 Some(_) => "unwell",
                 None if is_alive => "alive",

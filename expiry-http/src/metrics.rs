@@ -14,7 +14,7 @@ use axum::{
 };
 use expiry_core::{
     Brake, CutResult, Health, HealthReport, Histogram, LagReport, Lags, RouterCounts, RouterStatus,
-    Summary,
+    Summary, WatcherKind,
 };
 
 use crate::{problem::Problem, state::Inner, v1::routers::seconds};
@@ -94,6 +94,8 @@ impl Page {
             ("live", status.live_subscribers),
             ("expiring", summary.expiring),
             ("owed", status.owed_subscribers),
+            ("late", status.late_subscribers),
+            ("backlog", status.backlog.left),
         ] {
             self.sample("expiry_subscribers", &[("state", state)], count);
         }
@@ -120,9 +122,11 @@ impl Page {
             self.sample("expiry_braked", &[("kind", kind)], u8::from(is));
         }
         self.family("expiry_watchers", "gauge", "Watchers that are alive.");
-        let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+        let alive = status.watchers.iter().filter(|watcher| watcher.watches());
         self.sample("expiry_watchers", &[], alive.count());
-        if let Some(freshest) = status.watchers.first() {
+        let mut watchers = status.watchers.iter();
+        let freshest = watchers.find(|watcher| watcher.kind == WatcherKind::Watcher);
+        if let Some(freshest) = freshest {
             self.family(
                 "expiry_heartbeat_age_seconds",
                 "gauge",
@@ -144,7 +148,7 @@ impl Page {
         self.family(
             "expiry_owed_oldest_seconds",
             "gauge",
-            "For how long the oldest cut is owed; 0 without any.",
+            "For how long the oldest cut is owed, but for the backlog; 0 without any.",
         );
         let age = oldest
             .min()
@@ -153,7 +157,7 @@ impl Page {
         self.family(
             "expiry_router_owed_oldest_seconds",
             "gauge",
-            "For how long the oldest cut is owed on a router; 0 without any.",
+            "For how long the oldest cut is owed on a router, but for the backlog; 0 without any.",
         );
         for router in status.routers.iter().filter(|router| router.enabled) {
             let age = router
@@ -186,6 +190,12 @@ impl Page {
                 let was_tried = router.attempted_at.is_some();
                 was_tried.then(|| f64::from(u8::from(router.down_since.is_none())))
             },
+        );
+        self.each(
+            enabled(),
+            "expiry_router_ends_soon",
+            "Accesses that end within the hour on a router that does not answer.",
+            |router| router.ends_soon.map(float),
         );
         self.each(
             enabled(),
@@ -263,6 +273,15 @@ impl Page {
             for (router, lags) in named(lag) {
                 self.histogram(name, router, part(lags));
             }
+        }
+        self.family(
+            "expiry_known_late_cuts_total",
+            "counter",
+            "Confirmed cuts whose end was past already when it came to be known: they have no lag.",
+        );
+        for (router, lags) in named(lag) {
+            let name = "expiry_known_late_cuts_total";
+            self.sample(name, &[("router", router)], lags.known_late_cuts.count());
         }
         self.family(
             "expiry_free_seconds_total",

@@ -145,6 +145,28 @@ impl GatewayBench for Bench {
             .expect("valid values");
     }
 
+    fn add_address_binding(&self, addresses: &str) {
+        let words = [
+            "/ip/hotspot/ip-binding/add".into(),
+            format!("=address={addresses}"),
+            "=type=bypassed".into(),
+        ];
+        self.sim
+            .with(|sim| sim.operate(words))
+            .expect("valid values");
+    }
+
+    fn add_lease(&self, mac: MacAddr, address: IpAddr) {
+        let words = [
+            "/ip/dhcp-server/lease/add".into(),
+            format!("=mac-address={mac}"),
+            format!("=address={address}"),
+        ];
+        self.sim
+            .with(|sim| sim.operate(words))
+            .expect("valid values");
+    }
+
     fn add_device(&self, device: Device<'_>) -> IpAddr {
         let name = match device.entry {
             Entry::Account(name) => name.to_owned(),

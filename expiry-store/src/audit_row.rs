@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_bound_reads_back_and_a_foreign_one_counts_upwards() {
         let cell = Cell {
-            table: "lag_bucket",
+            table: "lag_count",
             column: "bound_us",
             key: 1,
         };

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, error::Error, fmt::Display, str::FromStr, time:
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Access, AuditEntry, AuditKind, CutResult, Epoch, Hardware, MacAddr, Presence, PresenceKind,
-    Progress, Revision, Router, RouterAddress, RouterId, State, StoreError, Subscriber,
-    SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username, Want,
-    WatcherId, WayIn, undo_keys,
+    Access, AuditEntry, AuditKind, CutResult, Epoch, Hardware, LagKind, MacAddr, Presence,
+    PresenceKind, Progress, Revision, Router, RouterAddress, RouterId, State, StoreError,
+    Subscriber, SubscriberId, Task, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey,
+    Username, Waited, Want, WatcherId, WatcherKind, WayIn, undo_keys,
 };
 use sqlx::FromRow;
 use thiserror::Error;
@@ -75,6 +75,14 @@ impl<K: Display> Cell<K> {
 
     pub(crate) fn cut_result(self, word: &str) -> Result<CutResult, StoreError> {
         CutResult::from_word(word).ok_or_else(|| self.corrupt(UnknownWord(word.into())))
+    }
+
+    pub(crate) fn lag_kind(self, word: &str) -> Result<LagKind, StoreError> {
+        LagKind::from_word(word).ok_or_else(|| self.corrupt(UnknownWord(word.into())))
+    }
+
+    pub(crate) fn watcher_kind(self, word: &str) -> Result<WatcherKind, StoreError> {
+        WatcherKind::from_word(word).ok_or_else(|| self.corrupt(UnknownWord(word.into())))
     }
 
     pub(crate) fn way_in(self, word: Option<&str>) -> Result<Option<WayIn>, StoreError> {
@@ -294,6 +302,7 @@ pub(crate) struct EnforcementRow {
     pub(crate) username: Option<String>,
     macs: String,
     pub(crate) due_at: i64,
+    pub(crate) known_late_at: Option<i64>,
     backlog: bool,
     state: String,
     attempts: i64,
@@ -401,6 +410,14 @@ impl EnforcementRow {
             online: self.online,
             last_error: self.last_error.as_deref(),
         }
+    }
+
+    /// Judges a first confirmation at `now`; `back_at` is when the router last came back.
+    pub(crate) fn waited(&self, now: i64, back_at: Option<i64>) -> Result<Waited, StoreError> {
+        let known_late_at = self.cell("known_late_at").maybe_time(self.known_late_at)?;
+        let back_at = self.cell("back_at").maybe_time(back_at)?;
+        let due_at = self.cell("due_at").time(self.due_at)?;
+        Ok(Waited::until(instant(now)?, due_at, known_late_at, back_at))
     }
 
     pub(crate) fn task_ref(&self) -> Result<TaskRef, StoreError> {

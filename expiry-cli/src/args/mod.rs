@@ -129,6 +129,10 @@ pub(crate) struct StatusArgs {
     /// Show it until Ctrl-C, brought up to date each second and at changes.
     #[arg(long)]
     pub(crate) watch: bool,
+    /// List everything, not only the first 20 of each list; in JSON, not only the first 1 000 of what
+    /// is owed.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) all: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
+use super::presence::lent_by_address;
 use crate::{
     ActiveRow, BindingRow, CookieRow, HostRow, Live, MacAddr, Sighting, Task, UserRow, Username,
 };
@@ -8,7 +9,7 @@ use crate::{
 ///
 /// Each kind of row has one owner. An account, session or cookie belongs to its user, and to a
 /// device only if the user is that device's MAC, or `T-` and the MAC (a trial). A binding belongs
-/// to its MAC. A host belongs to the session on its MAC and address, else to its MAC, else to the
+/// to its MAC; without one, to who alone has the one address that it fits. A host belongs to the session on its MAC and address, else to its MAC, else to the
 /// target under whose session or binding the device was seen before, unless it passes by somebody
 /// else's binding now. Names match exactly, never by substring.
 #[derive(Clone, Debug)]
@@ -75,13 +76,24 @@ impl<'a> Claim<'a> {
                 && !self.is_explained(&row.user, named)
     }
 
-    /// Tells whether a binding lets the target pass.
-    pub fn binding(&self, row: &BindingRow) -> bool {
+    /// Tells whether a binding is the target's and lets it pass. `addresses` are those that only the
+    /// target uses. A binding that fits others, too, is nobody's.
+    pub fn binding(&self, row: &BindingRow, addresses: &BTreeSet<IpAddr>) -> bool {
         if !row.lets_pass() {
             return false;
         }
-        let by_mac = row.mac.is_some_and(|mac| self.macs.contains(&mac));
-        by_mac || self.binding_by_comment(row)
+        let by_address = || {
+            row.mac.is_none()
+                && row.only_address().is_some_and(|at| addresses.contains(&at))
+                && !self.is_lent(row)
+        };
+        self.has_device(row.mac) || self.binding_by_comment(row) || by_address()
+    }
+
+    /// Tells whether by its comment, which counts by option, a binding is a live access's.
+    fn is_lent(&self, row: &BindingRow) -> bool {
+        let name = row.comment.as_deref().and_then(|name| name.parse().ok());
+        self.comments && name.is_some_and(|name| self.live.names.contains(&name))
     }
 
     /// Tells whether a binding is the target's by nothing but its comment.
@@ -113,33 +125,31 @@ impl<'a> Claim<'a> {
 
     /// Tells whether a host passes by a binding that is not the target's.
     fn passes_otherwise(&self, row: &HostRow, bindings: &[BindingRow]) -> bool {
-        let mut of_it = bindings.iter().filter(|binding| binding.mac == row.mac);
-        row.bypassed && of_it.any(|binding| binding.lets_pass() && !self.binding(binding))
+        let of_it = |binding: &&BindingRow| binding.mac.is_some() && binding.mac == row.mac;
+        let mut of_it = bindings.iter().filter(of_it);
+        let none = BTreeSet::new();
+        row.bypassed && of_it.any(|binding| binding.lets_pass() && !self.binding(binding, &none))
     }
 
-    /// Returns the addresses that only the target uses: those of its sessions and hosts, and
-    /// those in `known` from earlier readings, less any that somebody else's session or host has.
-    pub fn addresses(&self, seen: &Sighting, known: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-        let mut ours = known.clone();
-        let mut others = BTreeSet::new();
-        for row in &seen.actives {
-            let side = if self.active(row) {
-                &mut ours
-            } else {
-                &mut others
-            };
-            side.extend(row.address);
-        }
-        for row in &seen.hosts {
-            let side = if self.host(row, seen) {
-                &mut ours
-            } else {
-                &mut others
-            };
-            side.extend(row.address.into_iter().chain(row.to_address));
-        }
-        ours.retain(|address| !others.contains(address));
-        ours
+    /// Tells whether a device is claimed.
+    pub(super) fn has_device(&self, mac: Option<MacAddr>) -> bool {
+        mac.is_some_and(|mac| self.macs.contains(&mac))
+    }
+
+    /// Returns the claimed device that has an address, by its host or its lease.
+    pub(super) fn device_at(&self, address: IpAddr, seen: &Sighting) -> Option<MacAddr> {
+        let hosts = seen.hosts.iter();
+        let at_it =
+            |row: &&HostRow| row.address == Some(address) || row.to_address == Some(address);
+        let hosts = hosts.filter(at_it).map(|row| row.mac);
+        let leases = seen.leases.iter().filter(|row| row.address == address);
+        let mut macs = hosts.chain(leases.map(|row| row.mac));
+        macs.find(|mac| self.has_device(*mac)).flatten()
+    }
+
+    /// Returns any claimed device.
+    pub(super) fn first_device(&self) -> Option<MacAddr> {
+        self.macs.first().copied()
     }
 
     fn login(&self, login: &str, named: Option<MacAddr>) -> bool {
@@ -195,8 +205,9 @@ pub fn with_lent_devices(mut live: Live, seen: &Sighting) -> Live {
                 .parse::<Username>()
                 .is_ok_and(|name| live.names.contains(&name))
     });
-    let lent: Vec<_> = lent.filter_map(|row| row.mac).collect();
-    live.macs.extend(lent);
+    let mut macs: BTreeSet<_> = lent.filter_map(|row| row.mac).collect();
+    macs.extend(lent_by_address(&live, seen));
+    live.macs.extend(macs);
     live
 }
 

@@ -18,6 +18,9 @@ pub struct Leftovers {
     pub cookies: Vec<CookieRow>,
     /// Enabled bypass bindings.
     pub bindings: Vec<BindingRow>,
+    /// Enabled bypass bindings by which a host of the target passes, and which are not the target's
+    /// alone. They are left as they are.
+    pub shared: Vec<BindingRow>,
     /// Sessions.
     pub actives: Vec<ActiveRow>,
     /// Hosts that pass: authorized or bypassed.
@@ -42,16 +45,14 @@ impl Leftovers {
             .filter(|r| claim.active(r))
             .cloned()
             .collect();
-        let bindings: Vec<_> = seen
-            .bindings
-            .iter()
-            .filter(|r| claim.binding(r))
+        let addresses = claim.addresses(seen, known);
+        let (passing, other): (Vec<_>, Vec<_>) = (seen.bindings.iter().filter(|r| r.lets_pass()))
             .cloned()
-            .collect();
+            .partition(|row| claim.binding(row, &addresses));
+        let bindings: Vec<_> = passing;
         let hosts = seen.hosts.iter().filter(|r| claim.host(r, seen)).cloned();
         let (open_hosts, closed_hosts): (Vec<_>, Vec<_>) =
             hosts.partition(|row| row.authorized || row.bypassed);
-        let addresses = claim.addresses(seen, known);
         let under_hosts = open_hosts
             .iter()
             .chain(&closed_hosts)
@@ -81,6 +82,7 @@ impl Leftovers {
                 .chain(under_bindings)
                 .chain(under_hosts)
                 .collect(),
+            shared: shared(other, &open_hosts),
             bindings,
             actives,
             open_hosts,
@@ -136,8 +138,33 @@ impl Leftovers {
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} × {what}"))
             .collect();
-        format!("still there after the cut: {}", parts.join(", "))
+        let left = format!("still there after the cut: {}", parts.join(", "));
+        match self.shared.first() {
+            Some(row) => format!("{left}; {}", passes_by(row)),
+            None => left,
+        }
     }
+}
+
+/// Says by which binding a target passes that is not the target's, and what to do about it.
+pub fn passes_by(row: &BindingRow) -> String {
+    format!(
+        "it passes by {}, which covers others too: narrow or disable it on the router",
+        row.describe()
+    )
+}
+
+/// Returns the bindings of an address or a range by which one of `hosts` passes. A binding of its
+/// own MAC is nearer.
+fn shared(mut bindings: Vec<BindingRow>, hosts: &[HostRow]) -> Vec<BindingRow> {
+    bindings.retain(|row| {
+        let passes = |host: &HostRow| {
+            let mut at = host.address.into_iter().chain(host.to_address);
+            host.bypassed && at.any(|address| row.covers(address))
+        };
+        hosts.iter().any(passes)
+    });
+    bindings
 }
 
 /// Returns what closes every way in, for all targets together.
@@ -177,26 +204,23 @@ pub fn drop_order<'a>(left: impl IntoIterator<Item = &'a Leftovers>) -> DropOrde
 
 /// Returns what has to be undone if access comes back: each enabled account and binding, under
 /// the name or MAC that it belongs to, and beside them the disabled rows that could be taken for
-/// one of them later.
-pub fn undo_of(claim: &Claim<'_>, seen: &Sighting) -> Vec<Undo> {
+/// one of them later. `left` is what the same reading shows of the target.
+pub fn undo_of(claim: &Claim<'_>, seen: &Sighting, left: &Leftovers) -> Vec<Undo> {
     let mut found: BTreeMap<UndoKey, Undo> = BTreeMap::new();
     let mut put = |key: UndoKey, item| {
         let undo = found.entry(key.clone());
         let undo = undo.or_insert_with(|| Undo::new(key, Vec::new()));
         undo.items.push(item);
     };
-    let users = seen.users.iter().filter(|row| !row.disabled);
-    for row in users.filter(|row| claim.user(row)) {
+    for row in &left.users {
         let by_name = claim.name().filter(|name| name.matches(&row.name));
         let by_mac = || row.name.parse().ok().map(UndoKey::Mac);
         if let Some(key) = by_name.cloned().map(UndoKey::Name).or_else(by_mac) {
             put(key, UndoItem::from(row));
         }
     }
-    for row in seen.bindings.iter().filter(|row| claim.binding(row)) {
-        let by_comment = claim.name().filter(|_| claim.binding_by_comment(row));
-        let by_mac = || row.mac.map(UndoKey::Mac);
-        if let Some(key) = by_comment.cloned().map(UndoKey::Name).or_else(by_mac) {
+    for row in &left.bindings {
+        if let Some(key) = key_of_binding(claim, seen, row) {
             put(key, UndoItem::from(row));
         }
     }
@@ -211,6 +235,19 @@ pub fn undo_of(claim: &Claim<'_>, seen: &Sighting) -> Vec<Undo> {
         undo.stay = disabled.iter().filter(alike).cloned().collect();
     }
     found.into_values().collect()
+}
+
+/// Returns under which name or MAC a binding is to be enabled again. That of an address is the
+/// device's that has the address, wherever it goes; the name's if no such device is known.
+fn key_of_binding(claim: &Claim<'_>, seen: &Sighting, row: &BindingRow) -> Option<UndoKey> {
+    let name = || claim.name().cloned().map(UndoKey::Name);
+    if claim.binding_by_comment(row) {
+        return name();
+    }
+    let at_it = |address| claim.device_at(address, seen);
+    let mac = row.mac.or_else(|| row.only_address().and_then(at_it));
+    let any = || claim.first_device().map(UndoKey::Mac);
+    mac.map(UndoKey::Mac).or_else(name).or_else(any)
 }
 
 fn ordered(ids: BTreeSet<RowId>) -> Vec<RowId> {

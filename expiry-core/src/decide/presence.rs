@@ -6,7 +6,7 @@ use std::{
 
 use super::way_in::way_in_of_session;
 use crate::{
-    ActiveRow, BindingRow, HostRow, Known, MacAddr, Presence, PresenceKind, Reconciliation,
+    ActiveRow, BindingRow, HostRow, Known, Live, MacAddr, Presence, PresenceKind, Reconciliation,
     Sighting, UndoKey, WayIn,
 };
 
@@ -21,36 +21,73 @@ pub struct Attribution {
 
 /// Says of everything that a router lets through whose it is, in the way of [`Claim`](super::Claim):
 /// a session is its user's, and a device's only if the user is its MAC, or `T-` and the MAC. A
-/// binding is its MAC's and, with `comments`, also that of the name that its comment equals. A
-/// bypassed host is of the session on its MAC and address, else of the binding on its MAC, else of
-/// its MAC; in the first two cases it is no presence of its own.
+/// binding is its MAC's and, with `comments`, also that of the name that its comment equals; one of
+/// a single address is that of the device that passes there. A bypassed host is of the session on
+/// its MAC and address, else of the binding on its MAC, else of its MAC; in the first two cases it
+/// is no presence of its own.
 pub fn attribute(seen: Sighting, comments: bool) -> Vec<Attribution> {
-    let carriers = Carriers::new(&seen.actives);
-    let bindings: Vec<_> = seen
-        .bindings
-        .into_iter()
-        .filter(BindingRow::lets_pass)
-        .collect();
-    let mut bound: BTreeMap<MacAddr, Option<HostRow>> = bindings
-        .iter()
-        .filter_map(|row| Some((row.mac?, None)))
-        .collect();
-    let mut found = Vec::new();
-    for row in seen.hosts.into_iter().filter(|row| row.bypassed) {
-        if carriers.carry(&row) {
-            continue;
-        }
-        match row.mac.and_then(|mac| bound.get_mut(&mac)) {
-            Some(on) => *on = Some(row),
-            None => found.push(host(&row)),
-        }
-    }
-    found.extend(seen.actives.into_iter().map(session));
-    found.extend(bindings.into_iter().map(|row| {
-        let on = row.mac.and_then(|mac| bound.get(&mac)?.as_ref());
-        binding(row, on, comments)
+    let Passing { bound, others } = Passing::of(&seen);
+    let bindings = seen.bindings.iter().filter(|row| row.lets_pass());
+    let mut found: Vec<_> = others.iter().map(|row| host(row, &seen.bindings)).collect();
+    found.extend(bindings.map(|row| {
+        let on: Vec<_> = match row.mac {
+            Some(mac) => bound.get(&mac).into_iter().flatten().copied().collect(),
+            None => others
+                .iter()
+                .filter(|host| covers(row, host))
+                .copied()
+                .collect(),
+        };
+        binding(row, &on, comments)
     }));
+    found.extend(seen.actives.into_iter().map(session));
     found
+}
+
+/// Returns the devices that pass by nothing but an address's binding whose comment names a live
+/// access, each alone on its address: by option they are that access's.
+pub(super) fn lent_by_address(live: &Live, seen: &Sighting) -> BTreeSet<MacAddr> {
+    let others = Passing::of(seen).others;
+    let lent = seen.bindings.iter().filter(|row| {
+        let name = row.comment.as_deref().and_then(|name| name.parse().ok());
+        row.mac.is_none() && row.lets_pass() && name.is_some_and(|name| live.names.contains(&name))
+    });
+    lent.filter_map(|row| only_device(row, &others)).collect()
+}
+
+/// The bypassed hosts that no session carries.
+struct Passing<'a> {
+    /// Those with a binding of their MAC, by MAC.
+    bound: BTreeMap<MacAddr, Vec<&'a HostRow>>,
+    others: Vec<&'a HostRow>,
+}
+
+impl<'a> Passing<'a> {
+    fn of(seen: &'a Sighting) -> Self {
+        let carriers = Carriers::new(&seen.actives);
+        let bindings = seen.bindings.iter().filter(|row| row.lets_pass());
+        let macs = bindings.filter_map(|row| Some((row.mac?, Vec::new())));
+        let mut bound: BTreeMap<_, Vec<_>> = macs.collect();
+        let mut others = Vec::new();
+        for row in seen.hosts.iter().filter(|row| row.bypassed) {
+            if carriers.carry(row) {
+                continue;
+            }
+            match row.mac.and_then(|mac| bound.get_mut(&mac)) {
+                Some(on) => on.push(row),
+                None => others.push(row),
+            }
+        }
+        Self { bound, others }
+    }
+}
+
+/// Returns the device that passes by a binding of one address, if no other does.
+fn only_device(binding: &BindingRow, hosts: &[&HostRow]) -> Option<MacAddr> {
+    binding.only_address()?;
+    let on = hosts.iter().filter(|host| covers(binding, host));
+    let devices: BTreeSet<_> = on.filter_map(|host| host.mac).collect();
+    devices.first().filter(|_| devices.len() == 1).copied()
 }
 
 /// Returns all names and MACs that explain anything, to ask who has them.
@@ -67,8 +104,9 @@ pub fn sort_out(attributions: Vec<Attribution>, known: &Known, pace: Duration) -
         found.presence.kind == PresenceKind::Binding && !found.keys.is_disjoint(&known.live)
     });
     let lent: BTreeSet<_> = lent
-        .filter_map(|found| found.presence.mac.map(UndoKey::Mac))
-        .filter(|mac| !known.live.contains(mac))
+        .flat_map(|found| &found.keys)
+        .filter(|key| matches!(key, UndoKey::Mac(_)) && !known.live.contains(key))
+        .cloned()
         .collect();
     let mut on = BTreeMap::new();
     let mut strays = Vec::new();
@@ -108,7 +146,12 @@ fn session(row: ActiveRow) -> Attribution {
     }
 }
 
-fn host(row: &HostRow) -> Attribution {
+fn host(row: &HostRow, bindings: &[BindingRow]) -> Attribution {
+    let by_address = bindings
+        .iter()
+        .filter(|by| by.lets_pass() && covers(by, row));
+    let by_address: Vec<_> = by_address.collect();
+    let is_shared = by_address.iter().all(|by| by.only_address().is_none());
     Attribution {
         keys: row.mac.map(UndoKey::Mac).into_iter().collect(),
         presence: Presence {
@@ -116,31 +159,51 @@ fn host(row: &HostRow) -> Attribution {
             login: None,
             mac: row.mac,
             address: row.address.map(|address| address.to_string()),
-            way_in: WayIn::Bypass,
+            way_in: if is_shared && !by_address.is_empty() {
+                WayIn::SharedBypass
+            } else {
+                WayIn::Bypass
+            },
             online: true,
             comment: None,
         },
     }
 }
 
-fn binding(row: BindingRow, on: Option<&HostRow>, comments: bool) -> Attribution {
+/// Takes a binding and the hosts that pass by it.
+fn binding(row: &BindingRow, on: &[&HostRow], comments: bool) -> Attribution {
     let name = row.comment.as_deref().filter(|_| comments);
     let name = name.and_then(|name| name.parse().ok()).map(UndoKey::Name);
+    let is_one = row.mac.is_some() || row.only_address().is_some();
+    let device = row.mac.or_else(|| only_device(row, on));
+    let used = on.last().filter(|_| row.mac.is_some());
+    let used = used.and_then(|host| host.address);
+    let place = || match row.mac {
+        Some(_) => row.address.clone(),
+        None => row.address.clone().or_else(|| row.to_address.clone()),
+    };
     Attribution {
-        keys: row.mac.map(UndoKey::Mac).into_iter().chain(name).collect(),
+        keys: device.map(UndoKey::Mac).into_iter().chain(name).collect(),
         presence: Presence {
             kind: PresenceKind::Binding,
             login: None,
             mac: row.mac,
-            address: on
-                .and_then(|host| host.address)
-                .map(|address| address.to_string())
-                .or(row.address),
-            way_in: WayIn::Bypass,
-            online: on.is_some(),
-            comment: row.comment,
+            address: used.map(|address| address.to_string()).or_else(place),
+            way_in: if is_one {
+                WayIn::Bypass
+            } else {
+                WayIn::SharedBypass
+            },
+            online: !on.is_empty(),
+            comment: row.comment.clone(),
         },
     }
+}
+
+/// Tells whether a host passes by a binding of its address.
+fn covers(binding: &BindingRow, host: &HostRow) -> bool {
+    let mut at = host.address.into_iter().chain(host.to_address);
+    at.any(|address| binding.covers(address))
 }
 
 /// Where sessions are, to be asked for each of many hosts. A session without MAC or address is on

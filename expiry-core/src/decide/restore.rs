@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::{BindingRow, HostRow, RowId, Sighting, Task, UnblockOrder, Undo, UndoItem, UserRow};
 
 /// What a restore still has to write, and what it answers for.
@@ -53,11 +55,13 @@ pub fn plan_restore(task: &Task, seen: &Sighting) -> RestorePlan {
 /// Returns the hosts that are shut out although their binding or MAC account was restored: both
 /// are tried once, when a host is first seen.
 pub fn hosts_to_renew(task: &Task, seen: &Sighting) -> Vec<RowId> {
+    let items = || task.undo.iter().flat_map(|undo| &undo.items);
+    let devices: BTreeSet<_> = items().filter_map(UndoItem::device).collect();
+    let addresses: BTreeSet<_> = items().filter_map(UndoItem::address).collect();
     let restored = |host: &HostRow| {
-        let items = task.undo.iter().flat_map(|undo| &undo.items);
-        let mut devices = items.filter_map(UndoItem::device);
-        host.mac
-            .is_some_and(|mac| devices.any(|device| device == mac))
+        let mut at = host.address.into_iter().chain(host.to_address);
+        host.mac.is_some_and(|mac| devices.contains(&mac))
+            || at.any(|address| addresses.contains(&address))
     };
     let shut_out = |host: &&HostRow| !host.authorized && !host.bypassed;
     let hosts = seen

@@ -9,6 +9,8 @@ pub fn suspected_way_in(left: &Leftovers) -> WayIn {
         WayIn::Trial
     } else if by(WayIn::Radius) {
         WayIn::Radius
+    } else if left.bindings.is_empty() && !left.shared.is_empty() {
+        WayIn::SharedBypass
     } else if !left.bindings.is_empty() || left.open_hosts.iter().any(|row| row.bypassed) {
         WayIn::Bypass
     } else if by(WayIn::MacLogin) {

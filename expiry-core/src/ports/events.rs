@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Brake, Presence, RouterId, TaskId, Username, WayIn};
+use crate::{Brake, Presence, RouterId, TaskId, Username, Waited, WayIn};
 
 /// Something that a running watcher did or saw, for logs, metrics and live views. The durable
 /// record is the store's.
@@ -58,10 +58,8 @@ pub enum Event {
         username: Option<Username>,
         /// When access ended.
         due_at: DateTime<Utc>,
-        /// From then until the confirmation.
-        lag: Duration,
-        /// Whether it waited for a router that was down.
-        outage: bool,
+        /// How long that took, and what it counts as.
+        waited: Waited,
     },
     /// A restore was confirmed and recorded.
     Restored {

@@ -12,12 +12,12 @@ pub use gateway::{
     Unreached,
 };
 pub use store::{
-    AuditStore, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
+    AuditStore, Backlog, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
     ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
     MachineRecord, Missing, NewRouter, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
-    PasswordStore, Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, Standing,
-    Status, StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try,
-    Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
+    PasswordStore, Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, SOON,
+    Standing, Status, StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary,
+    Tries, Try, Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{Event, EventSink};
+use crate::{Event, EventSink, LagKind};
 
 /// Keeps all events of a watcher, for tests that wait for them.
 #[derive(Debug, Default)]
@@ -67,8 +67,8 @@ impl Recorder {
         let is_wanted = |event: &Event| matches!(event, Event::Cut { .. }) && wanted(event);
         let cuts = self.wait_for(patience, count, is_wanted).await;
         let lag = |event: &Event| {
-            if let Event::Cut { lag, outage, .. } = event {
-                Some((*lag, *outage))
+            if let Event::Cut { waited, .. } = event {
+                Some((waited.span, waited.kind == LagKind::Outage))
             } else {
                 None
             }

@@ -5,9 +5,9 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, Live,
-    Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
-    decide::{Claim, Leftovers, block_order, drop_order, suspected_way_in, undo_of},
+    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, LeaseRow,
+    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
 /// How often connections that came back are removed and read again before the cut is left
@@ -24,6 +24,9 @@ struct Cut {
     left: Leftovers,
     /// The sessions and open hosts that were dropped.
     dropped: (Vec<ActiveRow>, BTreeSet<RowId>),
+    /// A binding of others, too, by which a reading of this attempt showed the target passing. What
+    /// was dropped is back with its next packet.
+    passed_by: Option<BindingRow>,
     /// Whether the last reading showed the target on an address that was not asked for.
     moved: bool,
     /// Whether the target was live at the last reading.
@@ -39,6 +42,7 @@ impl Cut {
         task.trace.add(&left.trace());
         Self {
             task,
+            passed_by: left.shared.first().cloned(),
             left,
             dropped: Default::default(),
             moved: false,
@@ -53,6 +57,9 @@ impl Cut {
         let claim = Claim::new(&self.task, live, turn.shared.config.comments);
         self.live = claim.is_void();
         self.left = Leftovers::find(&claim, seen, &self.task.trace.addresses);
+        if let Some(row) = self.left.shared.first() {
+            self.passed_by = Some(row.clone());
+        }
         let asked = &self.task.trace.addresses;
         let sure: BTreeSet<IpAddr> = self.left.addresses.intersection(asked).copied().collect();
         self.moved = sure.len() < self.left.addresses.len();
@@ -133,10 +140,11 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let alone = bindings_left_alone(seen, &order);
+    let (alone, leases) = left_alone(seen, &order);
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
     turn.answered(asked, &first, touched);
     seen.bindings = alone;
+    seen.leases.clone_from(&leases);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -161,7 +169,7 @@ pub(super) async fn run(
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, removals, refusals, touched).await
+    read_back(turn, cuts, &leases, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -179,7 +187,8 @@ async fn triage(
         let left = Leftovers::find(&claim, seen, &task.trace.addresses);
         // An attempt that was broken off may have left connections of a target that the router
         // does not show any more.
-        let was_never_there = !left.is_present() && task.trace.is_empty();
+        let is_nowhere = task.trace.is_empty() && left.addresses.is_empty();
+        let was_never_there = !left.is_present() && is_nowhere;
         match task.progress.state {
             _ if claim.is_void() => {
                 answered.push((turn.unconfirmed(&task, LIVE.into(), None), task));
@@ -207,7 +216,7 @@ async fn triage(
 fn intent(turn: &Turn<'_>, cut: &Cut, seen: &Sighting, live: &Live) -> Intent {
     let claim = Claim::new(&cut.task, live, turn.shared.config.comments);
     Intent {
-        undo: undo_of(&claim, seen),
+        undo: undo_of(&claim, seen, &cut.left),
         ..trace_only(&cut.task)
     }
 }
@@ -239,12 +248,12 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// The bindings that were read and are not switched off: they say who passes, and the flight that
-/// blocks does not read them.
-fn bindings_left_alone(seen: Sighting, order: &BlockOrder) -> Vec<BindingRow> {
+/// The bindings that were read and are not switched off, and the leases: they say who passes and
+/// who has which address, and the flight that blocks does not read them.
+fn left_alone(seen: Sighting, order: &BlockOrder) -> (Vec<BindingRow>, Vec<LeaseRow>) {
     let mut bindings = seen.bindings;
     bindings.retain(|row| !order.bindings.contains(&row.id));
-    bindings
+    (bindings, seen.leases)
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the
@@ -291,6 +300,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
+    leases: &[LeaseRow],
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -299,7 +309,7 @@ async fn read_back(
         if cuts.is_empty() {
             break;
         }
-        let back = match turn
+        let mut back = match turn
             .shared
             .gateway
             .look(turn.login, &wide_query(turn, &cuts))
@@ -313,6 +323,7 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
+        back.leases = leases.to_vec();
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
@@ -357,11 +368,23 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removals: &Removals, refusals: &[Refusal]
         !row.fasttrack && removals.refusal(row).is_none() && (is_patient || !removals.include(row))
     };
     let only_knocking = left.connections.iter().all(is_knock);
+    let refused = cut.refusal(refusals);
+    let is_shut = left.users.is_empty() && left.bindings.is_empty();
+    if let Some(row) = cut
+        .passed_by
+        .as_ref()
+        .filter(|_| is_shut && refused.is_none())
+    {
+        // Nothing that may be done here ends it: trying is left to the pace of the sweep.
+        return Outcome::Unconfirmed {
+            error: passes_by(row),
+            online: Some(true),
+            retry_in: turn.shared.config.interval,
+        };
+    }
     if left.is_clear() || left.ways_are_closed() && only_knocking {
         return turn.confirmed(&cut.task);
     }
-    let refused = cut.refusal(refusals);
-    let is_shut = left.users.is_empty() && left.bindings.is_empty();
     if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));
     }

@@ -252,6 +252,7 @@ impl Eyes {
         tasks: &[Task],
     ) -> Result<Result<Vec<RowsPreview>, GatewayError>, StoreError> {
         let mut query = turn::query(tasks, self.comments);
+        query.leases = tasks.iter().any(|task| task.want == Want::Cut);
         let seen = match self.gateway.look(login, &query).await {
             Ok(seen) => seen,
             Err(error) => return Ok(Err(error)),
@@ -326,6 +327,7 @@ fn of_restore(task: &Task, seen: &Sighting) -> RowsPreview {
 
 fn binding(row: &crate::BindingRow) -> String {
     let what = text(row.mac).or_else(|| row.address.clone());
+    let what = what.or_else(|| row.to_address.clone());
     let comment = row.comment.as_deref().filter(|comment| !comment.is_empty());
     let comment = comment.map(|comment| format!("\"{comment}\""));
     on(&what.unwrap_or_default(), [comment, None])

@@ -127,6 +127,7 @@ async fn beat_once(shared: &Shared) -> Result<Vec<Ownership>, StoreError> {
     } = brake::look(shared).await?;
     let beat = Heartbeat {
         watcher: shared.id,
+        kind: shared.kind,
         ttl: shared.config.ownership,
         place: Some((shared.machine.clone(), clocks.clone())),
         share_limit: shared.config.share_limit_percent(),

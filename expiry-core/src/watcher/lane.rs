@@ -241,7 +241,9 @@ impl Lane {
             (work.now, jitter),
         );
         self.touched.begin_turn();
-        let done = turn.run(work.tasks.clone(), &mut self.touched).await;
+        let mut tasks = work.tasks.clone();
+        self.reconciler.place(&mut tasks);
+        let done = turn.run(tasks, &mut self.touched).await;
         match done {
             Ok(seen) => {
                 self.came_to_its_end();

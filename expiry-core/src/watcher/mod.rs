@@ -24,6 +24,7 @@ mod removals;
 mod restore;
 mod tenure;
 mod turn;
+mod whereabouts;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
@@ -42,12 +43,12 @@ use tokio_util::sync::CancellationToken;
 use self::{measured::Measured, tenure::Tenure};
 use crate::{
     Brake, Clock, Event, EventSink, Machine, RouterGateway, RouterId, StoreError, WatcherId,
-    WatcherStore,
+    WatcherKind, WatcherStore,
 };
 
 /// One watcher: everything it needs, ready to run.
 pub struct Watcher {
-    shared: Arc<Shared>,
+    shared: Shared,
 }
 
 /// Why a watcher had to stop.
@@ -72,6 +73,7 @@ impl Watcher {
         let tenure = Tenure::new(Arc::clone(&clock), &config);
         let shared = Shared {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             store,
             gateway: Arc::clone(&measured) as Arc<dyn RouterGateway>,
             measured,
@@ -86,9 +88,7 @@ impl Watcher {
             plan: Notify::new(),
             served: Mutex::new(BTreeSet::new()),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared }
     }
 
     /// Returns the id under which this watcher owns routers.
@@ -110,7 +110,7 @@ impl Watcher {
     /// # Errors
     /// [`WatchError::Store`] when the store failed in a way that waiting does not mend.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WatchError> {
-        self.shared.run(&stop).await
+        Arc::new(self.shared).run(&stop).await
     }
 
     /// Has everything that is owed now tried once, by the watchers that own the routers, or by
@@ -121,13 +121,18 @@ impl Watcher {
     /// # Errors
     /// As [`Watcher::run`], and any error of the store while it is asked what is owed.
     pub async fn run_once(self, stop: CancellationToken) -> Result<OnceReport, WatchError> {
-        once::run_once(&self.shared, &stop).await
+        let shared = Shared {
+            kind: WatcherKind::Check,
+            ..self.shared
+        };
+        once::run_once(&Arc::new(shared), &stop).await
     }
 }
 
 /// What all loops of one watcher share.
 struct Shared {
     id: WatcherId,
+    kind: WatcherKind,
     store: Arc<dyn WatcherStore>,
     /// Measures what goes through it.
     gateway: Arc<dyn RouterGateway>,

@@ -6,9 +6,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, WatcherConfig, turn::TurnError};
+use super::{Shared, WatcherConfig, turn::TurnError, whereabouts::Whereabouts};
 use crate::{
-    Event, FailureKind, Fence, GatewayError, Reconciled, RouterLogin, State, Work,
+    Event, FailureKind, Fence, GatewayError, Reconciled, RouterLogin, State, Task, Work,
     decide::{attribute, keys_of, sort_out},
     retry::stretched,
 };
@@ -41,6 +41,7 @@ pub(super) struct Reconciler {
     /// Since when a reading waits for a gap between deadlines.
     waiting: Option<Instant>,
     gap: Duration,
+    whereabouts: Whereabouts,
 }
 
 /// What a lane has at hand when it has no work.
@@ -72,6 +73,14 @@ impl Reconciler {
             failing: false,
             waiting: None,
             gap: GAP,
+            whereabouts: Whereabouts::default(),
+        }
+    }
+
+    /// Adds to owed cuts where the readings of the router last showed their targets.
+    pub(super) fn place(&self, tasks: &mut [Task]) {
+        for task in tasks {
+            self.whereabouts.place(task);
         }
     }
 
@@ -114,6 +123,7 @@ impl Reconciler {
             Err(error) => return Ok(self.failed(place, &error)),
         };
         self.not_before = Some(now + place.shared.config.interval);
+        self.whereabouts.note(&seen, now);
         let found = attribute(seen, place.shared.config.comments);
         let keys = keys_of(&found);
         let known = place
@@ -127,6 +137,7 @@ impl Reconciler {
         place.tell(recorded.await?, strays);
         *self = Self {
             gap: self.gap,
+            whereabouts: std::mem::take(&mut self.whereabouts),
             ..Self::new(false, jitter)
         };
         Ok(Step::Done)

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use super::{Shared, cut, restore};
 use crate::{
     EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, RouterId,
-    RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, UndoItem,
+    RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, Trace,
     UndoKey, Want, WayIn,
-    decide::{logins_and_devices, with_lent_devices},
+    decide::{addresses_to_ask_for, logins_and_devices, with_lent_devices},
     undo_keys,
 };
 
@@ -121,12 +121,7 @@ impl<'a> Turn<'a> {
         tasks: Vec<Task>,
         touched: &mut Touched,
     ) -> Result<Seen, TurnError> {
-        let seen = match self
-            .shared
-            .gateway
-            .look(self.login, &self.query(&tasks))
-            .await
-        {
+        let seen = match self.first_look(&tasks).await {
             Ok(seen) => seen,
             Err(GatewayError::Refused { command, message }) => {
                 let error = GatewayError::Refused { command, message }.to_string();
@@ -146,6 +141,30 @@ impl<'a> Turn<'a> {
             cut::run(self, cuts, seen, touched).await?;
         }
         Ok(Seen::All)
+    }
+
+    /// Reads what may belong to the tasks; again, if the answer names addresses of theirs on which
+    /// somebody else may be by now.
+    async fn first_look(&self, tasks: &[Task]) -> Result<Sighting, GatewayError> {
+        let mut query = self.query(tasks);
+        let owed = |task: &&Task| task.want == Want::Cut && task.progress.state == State::Owed;
+        let owed: Vec<_> = tasks.iter().filter(owed).collect();
+        query.leases = !owed.is_empty();
+        for Trace {
+            addresses,
+            stations,
+        } in owed.iter().map(|task| &task.trace)
+        {
+            query.addresses.extend(addresses);
+            query.stations.extend(stations);
+        }
+        let seen = self.shared.gateway.look(self.login, &query).await?;
+        let named = addresses_to_ask_for(owed, &seen);
+        if named.is_subset(&query.addresses) {
+            return Ok(seen);
+        }
+        query.addresses.extend(named);
+        self.shared.gateway.look(self.login, &query).await
     }
 
     /// Asks for everything that may belong to the tasks.
@@ -331,20 +350,21 @@ impl<'a> Turn<'a> {
         };
         let (id, router, username) = (task.id, self.login.router.id, task.username.clone());
         match (outcome, task.want) {
-            (Outcome::Confirmed { .. }, Want::Cut) => recorded.lag.map(|lag| Event::Cut {
+            (Outcome::Confirmed { .. }, Want::Cut) => recorded.waited.map(|waited| Event::Cut {
                 task: id,
                 router,
                 username,
                 due_at: task.due_at,
-                lag,
-                outage: recorded.outage,
+                waited,
             }),
-            (Outcome::Confirmed { .. }, Want::Restore) => recorded.lag.map(|lag| Event::Restored {
-                task: id,
-                router,
-                username,
-                lag,
-            }),
+            (Outcome::Confirmed { .. }, Want::Restore) => {
+                recorded.waited.map(|waited| Event::Restored {
+                    task: id,
+                    router,
+                    username,
+                    lag: waited.span,
+                })
+            }
             (Outcome::Returned { .. }, _) if task.progress.cannot_hold() => None,
             (Outcome::Unconfirmed { error, .. }, _)
                 if task.progress.last_error.as_ref() == Some(error) =>
@@ -383,15 +403,18 @@ pub(super) fn query<'t>(tasks: impl IntoIterator<Item = &'t Task>, comments: boo
         }
     }
     let items = tasks.iter().flat_map(|task| &task.undo);
-    let items = items.flat_map(|undo| &undo.items);
-    let stations = items.filter_map(UndoItem::device).collect();
+    let items: Vec<_> = items.flat_map(|undo| &undo.items).collect();
+    let stations = items.iter().filter_map(|item| item.device()).collect();
+    let addresses = items.iter().filter_map(|item| item.address()).collect();
     names.extend(tasks.iter().filter_map(|task| task.username.clone()));
     macs.extend(tasks.iter().flat_map(|task| task.macs.iter().copied()));
     Query {
         names,
         macs,
         stations,
+        addresses,
         comments,
+        bypasses: true,
         ..Query::default()
     }
 }

@@ -43,9 +43,10 @@ async fn r8_each_router_has_exactly_one_owner_and_a_death_costs_at_most_20_s() {
     let cuts = world.events.wait_for(60 * SECOND, 4, is_cut).await;
 
     for cut in cuts {
-        let Event::Cut { lag, .. } = cut else {
+        let Event::Cut { waited, .. } = cut else {
             unreachable!("matched")
         };
+        let lag = waited.span;
         assert!(lag < 20 * SECOND, "lag {lag:?}");
     }
     second.stop().await;

@@ -147,8 +147,9 @@ impl WatcherAnswer {
         let status = &summary.status;
         let expired: u64 = summary.tenants.iter().map(|tenant| tenant.owed).sum();
         // The old clients know only of those whose access has ended, not of removed devices.
+        let late = summary.tenants.iter().map(|tenant| tenant.late).sum();
         let HealthReport { health, reasons } = HealthReport::of(&Status {
-            owed_subscribers: expired,
+            late_subscribers: late,
             ..status.clone()
         });
         let names: BTreeMap<_, _> = summary
@@ -169,7 +170,7 @@ impl WatcherAnswer {
             remaining_minutes: minutes(one.ends_at - status.now),
         });
         let overdue = summary.unconfirmed.iter().take(limit);
-        let alive = || status.watchers.iter().filter(|watcher| watcher.alive);
+        let alive = || status.watchers.iter().filter(|watcher| watcher.watches());
         let slowest = alive().filter_map(|watcher| watcher.interval).max();
         Self {
             success: true,

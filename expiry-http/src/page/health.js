@@ -71,7 +71,7 @@ function figures() {
   figure("soon", number(counts.expiring_in_30_min));
   figure("owed", number(counts.owed_subscribers), counts.owed_subscribers > 0 ? "bad" : null);
   figure("routers", all > 0 ? `${up}/${all}` : "–", up < all ? "warn" : null);
-  const alive = watchers.filter((watcher) => watcher.alive);
+  const alive = watchers.filter((watcher) => watcher.alive && watcher.kind === "watcher");
   follow(byId("watchers"), alive.length > 0 ? alive : watchers.slice(0, 1), (of) => of.id, watcherRow, watcher);
   byId("no-watcher").hidden = watchers.length > 0;
   say(byId("version"), version);

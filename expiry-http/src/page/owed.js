@@ -19,6 +19,7 @@ const WAYS_IN = {
   "mac-login": "a MAC login lets it in again: remove the MAC from RADIUS, or mac from login-by",
   cookie: "a saved cookie lets it in again: take cookie out of login-by",
   bypass: "a bypass binding lets it in again: something on the router makes it anew",
+  "shared-bypass": "a bypass binding that covers others too lets it pass: narrow or disable it",
   account: "its account lets it in again: something else enables it",
   unknown: "it comes back in a way that the rows do not show",
 };

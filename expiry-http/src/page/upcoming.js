@@ -118,7 +118,7 @@ function fill(node, item, at) {
 function due() {
   const overview = current();
   if (!overview || !isKnown) return NOT_KNOWN;
-  if (!overview.watchers.some((watcher) => watcher.alive)) return "waiting: no watcher";
+  if (!overview.watchers.some((watcher) => watcher.alive && watcher.kind === "watcher")) return "waiting: no watcher";
   return overview.brakes.length > 0 ? "waiting: brake" : "cutting…";
 }
 

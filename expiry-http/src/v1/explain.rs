@@ -55,6 +55,8 @@ struct TargetView {
     want: Direction,
     revision: i64,
     due_at: DateTime<Utc>,
+    /// When the end came to be known, if it was past already: such a cut has no lag.
+    known_late_at: Option<DateTime<Utc>>,
     /// `owed` or `confirmed`.
     state: &'static str,
     attempts: u32,
@@ -152,6 +154,7 @@ impl TargetView {
             want: target.want.into(),
             revision: target.revision.0,
             due_at: target.due_at,
+            known_late_at: target.known_late_at,
             state: match progress.state {
                 Progressed::Owed => "owed",
                 Progressed::Confirmed => "confirmed",

@@ -28,6 +28,8 @@ struct LagsView {
     cuts: HistogramView,
     /// Of cuts that waited for a router that was down.
     outage_cuts: HistogramView,
+    /// Of cuts whose end was past already when it came to be known, from then on: no lag.
+    known_late_cuts: HistogramView,
     restores: HistogramView,
     outage_restores: HistogramView,
 }
@@ -41,6 +43,8 @@ struct RouterLagsView {
     router: Option<String>,
     cuts: HistogramView,
     outage_cuts: HistogramView,
+    /// Of cuts whose end was past already when it came to be known, from then on: no lag.
+    known_late_cuts: HistogramView,
     restores: HistogramView,
     outage_restores: HistogramView,
 }
@@ -94,6 +98,7 @@ pub(crate) async fn lag(State(app): State<Arc<Inner>>) -> Result<Json<LagAnswer>
         let LagsView {
             cuts,
             outage_cuts,
+            known_late_cuts,
             restores,
             outage_restores,
         } = LagsView::new(&of.lags);
@@ -102,6 +107,7 @@ pub(crate) async fn lag(State(app): State<Arc<Inner>>) -> Result<Json<LagAnswer>
             router: of.router.clone(),
             cuts,
             outage_cuts,
+            known_late_cuts,
             restores,
             outage_restores,
         }
@@ -119,6 +125,7 @@ impl LagsView {
         Self {
             cuts: HistogramView::new(&lags.cuts),
             outage_cuts: HistogramView::new(&lags.outage_cuts),
+            known_late_cuts: HistogramView::new(&lags.known_late_cuts),
             restores: HistogramView::new(&lags.restores),
             outage_restores: HistogramView::new(&lags.outage_restores),
         }

@@ -152,6 +152,8 @@ struct OwedView {
     cannot_hold: bool,
     /// The suspected way in.
     way_in: Option<&'static str>,
+    /// Whether its end was past already when it came to be known, and the cut was not made yet.
+    backlog: bool,
 }
 
 /// Lists what is owed on enabled routers, oldest first.
@@ -258,6 +260,7 @@ impl OwedView {
             last_error: item.last_error,
             cannot_hold: item.cannot_hold,
             way_in: item.way_in.map(expiry_core::WayIn::as_str),
+            backlog: item.backlog,
         }
     }
 }

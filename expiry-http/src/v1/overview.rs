@@ -32,6 +32,12 @@ struct Counts {
     expiring_in_30_min: u64,
     /// Subscribers of whom a cut is owed.
     owed_subscribers: u64,
+    /// Of those, who is late now: due for more than 5 s, and not of the backlog.
+    late_subscribers: u64,
+    /// Of those, whose end was past already when it came to be known.
+    backlog_subscribers: u64,
+    /// Those of the backlog, and who of it was taken off since.
+    backlog_of: u64,
     owed_cuts: u64,
     owed_restores: u64,
 }
@@ -50,6 +56,8 @@ struct BrakeView {
 struct WatcherView {
     id: String,
     machine: Option<String>,
+    /// `watcher`, or `check`: one that ends after a single check, and watches nothing.
+    kind: &'static str,
     alive: bool,
     braked: bool,
     heartbeat_at: DateTime<Utc>,
@@ -75,6 +83,8 @@ pub(crate) async fn overview(State(app): State<Arc<Inner>>) -> Result<Json<Overv
         owed_cuts,
         owed_restores,
         owed_subscribers,
+        late_subscribers,
+        backlog,
         next_deadline,
         watchers,
         routers,
@@ -84,6 +94,7 @@ pub(crate) async fn overview(State(app): State<Arc<Inner>>) -> Result<Json<Overv
     let watchers = watchers.iter().map(|watcher| WatcherView {
         id: watcher.id.to_string(),
         machine: watcher.machine.clone(),
+        kind: watcher.kind.as_str(),
         alive: watcher.alive,
         braked: watcher.braked,
         heartbeat_at: watcher.heartbeat_at,
@@ -97,6 +108,9 @@ pub(crate) async fn overview(State(app): State<Arc<Inner>>) -> Result<Json<Overv
             live_subscribers: *live_subscribers,
             expiring_in_30_min: snapshot.summary.expiring,
             owed_subscribers: *owed_subscribers,
+            late_subscribers: *late_subscribers,
+            backlog_subscribers: backlog.left,
+            backlog_of: backlog.of,
             owed_cuts: *owed_cuts,
             owed_restores: *owed_restores,
         },

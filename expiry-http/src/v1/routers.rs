@@ -49,6 +49,8 @@ pub(crate) struct RouterView {
     reconciled_at: Option<DateTime<Utc>>,
     /// How much was seen there then that belongs to nobody we know.
     strays: u64,
+    /// How many accesses end there within the hour; null unless it does not answer.
+    ends_soon: Option<u64>,
 }
 
 impl RouterView {
@@ -81,6 +83,7 @@ impl RouterView {
             owed_restores: router.owed_restores,
             reconciled_at: router.reconciled_at,
             strays: router.strays,
+            ends_soon: router.ends_soon,
         }
     }
 }

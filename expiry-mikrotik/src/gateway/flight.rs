@@ -50,11 +50,17 @@ impl Flight<'_> {
 
     fn check_reads(&self, answers: &[Answer]) -> Result<(), GatewayError> {
         for (read, answer) in self.reads.iter().zip(answers) {
-            // Without the menu nothing is tracked, and nothing can skip the hotspot.
-            let is_untracked =
-                |trap: &Trap| read.table == Table::Connections && trap.is_missing_menu();
+            // Without the menu nothing is tracked, and nothing can skip the hotspot. Leases only say
+            // more of what other rows say.
+            let is_dispensable = |trap: &Trap| match read.table {
+                Table::Connections => trap.is_missing_menu(),
+                Table::Leases => true,
+                Table::Users | Table::Actives | Table::Hosts | Table::Cookies | Table::Bindings => {
+                    false
+                }
+            };
             if let Err(trap) = answer
-                && !is_untracked(trap)
+                && !is_dispensable(trap)
             {
                 return Err(GatewayError::Refused {
                     command: read.table.command().into(),

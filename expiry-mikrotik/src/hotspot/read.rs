@@ -11,7 +11,8 @@ type Term = Vec<u8>;
 const TERMS_PER_SENTENCE: usize = 100;
 
 /// The columns of bindings that are only reported.
-const PASSING_BINDINGS: &str = ".id,mac-address,address,type,comment,disabled,bypassed,blocked";
+const PASSING_BINDINGS: &str =
+    ".id,mac-address,address,to-address,type,comment,disabled,bypassed,blocked";
 
 /// A table that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(crate) enum Table {
     Cookies,
     Bindings,
     Connections,
+    Leases,
 }
 
 impl Table {
@@ -37,6 +39,7 @@ impl Table {
             Self::Cookies => "/ip/hotspot/cookie/print",
             Self::Bindings => "/ip/hotspot/ip-binding/print",
             Self::Connections => "/ip/firewall/connection/print",
+            Self::Leases => "/ip/dhcp-server/lease/print",
         }
     }
 
@@ -52,6 +55,7 @@ impl Table {
             Self::Connections => {
                 ".id,src-address,dst-address,reply-src-address,reply-dst-address,fasttrack,hw-offload"
             }
+            Self::Leases => ".id,mac-address,active-mac-address,address,active-address,disabled",
         }
     }
 }
@@ -68,6 +72,12 @@ pub(crate) fn matching(query: &Query) -> Vec<Read> {
     let mut reads = select(Table::Users, &users(query));
     reads.extend(select(Table::Cookies, &cookies(query)));
     reads.extend(select(Table::Bindings, &bindings(query)));
+    if query.bypasses {
+        reads.push(bypasses_by_address());
+    }
+    if query.leases {
+        reads.extend(select(Table::Leases, &leases(query)));
+    }
     reads.extend(matching_sessions(query));
     reads
 }
@@ -89,14 +99,9 @@ pub(crate) fn matching_sessions(query: &Query) -> Vec<Read> {
 }
 
 /// Reads all sessions, bypassed hosts and enabled bypass bindings. Bindings that were disabled are
-/// many after a while. Their kind stands in `type` or in a flag, and a flag that is false may be
-/// left out.
+/// many after a while. A flag that is false may be left out.
 pub(crate) fn all_sessions() -> Vec<Read> {
-    let bindings = Sentence::new(Table::Bindings.command())
-        .attribute(".proplist", PASSING_BINDINGS)
-        .query("type=bypassed")
-        .query("bypassed=true")
-        .query("#|")
+    let bindings = bypasses(PASSING_BINDINGS)
         .query("disabled=true")
         .query("#!&");
     let hosts = Table::Hosts.print().query("bypassed=true");
@@ -107,6 +112,29 @@ pub(crate) fn all_sessions() -> Vec<Read> {
     ]
     .map(|(table, command)| Read { table, command })
     .into()
+}
+
+/// Reads the bypass bindings without a MAC, disabled or not. They are few, and which addresses a
+/// range has no query can ask.
+fn bypasses_by_address() -> Read {
+    let command = bypasses(Table::Bindings.columns())
+        .query("-mac-address")
+        .query("mac-address=00:00:00:00:00:00")
+        .query("#|")
+        .query("#&");
+    Read {
+        table: Table::Bindings,
+        command,
+    }
+}
+
+/// Their kind stands in `type` or in a flag.
+fn bypasses(columns: &str) -> Sentence {
+    Sentence::new(Table::Bindings.command())
+        .attribute(".proplist", columns)
+        .query("type=bypassed")
+        .query("bypassed=true")
+        .query("#|")
 }
 
 fn select(table: Table, terms: &BTreeSet<Term>) -> Vec<Read> {
@@ -157,8 +185,21 @@ fn cookies(query: &Query) -> BTreeSet<Term> {
 
 fn bindings(query: &Query) -> BTreeSet<Term> {
     let mut terms: BTreeSet<_> = devices(query.macs.union(&query.stations)).collect();
+    terms.extend(query.addresses.iter().map(|ip| at("address", *ip)));
     if query.comments {
         terms.extend(names(query).map(|name| term("comment", name)));
+    }
+    terms
+}
+
+/// A static lease holds an address for its MAC; one that is bound shows who has it.
+fn leases(query: &Query) -> BTreeSet<Term> {
+    let mut terms: BTreeSet<_> = devices(&query.macs).collect();
+    let active = |mac: &MacAddr| term("active-mac-address", mac.to_string());
+    terms.extend(query.macs.iter().map(active));
+    for ip in &query.addresses {
+        terms.insert(at("address", *ip));
+        terms.insert(at("active-address", *ip));
     }
     terms
 }
@@ -201,6 +242,8 @@ mod tests {
             addresses: ["10.5.50.7".parse().expect("an address")].into(),
             comments: false,
             connections: false,
+            bypasses: false,
+            leases: false,
         }
     }
 
@@ -255,10 +298,23 @@ mod tests {
         ];
         assert_eq!(terms(&reads, Table::Hosts), hosts);
         let bindings = [
+            "address=10.5.50.7",
             "mac-address=02:00:00:00:00:01",
             "mac-address=AA:BB:CC:DD:EE:0F",
         ];
         assert_eq!(terms(&reads, Table::Bindings), bindings);
+        assert!(terms(&reads, Table::Leases).is_empty());
+        let reads = matching(&Query {
+            leases: true,
+            ..query()
+        });
+        let leases = [
+            "active-address=10.5.50.7",
+            "active-mac-address=AA:BB:CC:DD:EE:0F",
+            "address=10.5.50.7",
+            "mac-address=AA:BB:CC:DD:EE:0F",
+        ];
+        assert_eq!(terms(&reads, Table::Leases), leases);
     }
 
     #[test]
@@ -287,6 +343,7 @@ mod tests {
         let mut query = query();
         query.macs.clear();
         query.stations.clear();
+        query.addresses.clear();
         assert!(terms(&matching(&query), Table::Bindings).is_empty());
         query.comments = true;
         let by_comment = ["comment=+255700000001", "comment=255700000001"];
@@ -325,6 +382,30 @@ mod tests {
             assert_eq!(whole, read.table == Table::Connections);
             assert!(read.command.get(".proplist").is_some());
         }
+    }
+
+    #[test]
+    fn r7_bypasses_without_a_mac_are_read_by_one_command_however_many_are_asked_about() {
+        let query = Query {
+            bypasses: true,
+            ..query()
+        };
+        let whole = |query: &Query| {
+            let reads = matching(query).into_iter();
+            let of_bindings = reads.filter(|read| read.table == Table::Bindings);
+            let words: Vec<Vec<_>> = of_bindings
+                .map(|read| read.command.queries().map(<[u8]>::to_vec).collect())
+                .collect();
+            words
+        };
+        let words = whole(&query);
+        assert_eq!(words.len(), 2);
+        assert!(words[1].contains(&b"-mac-address".to_vec()));
+        let nobody = Query {
+            bypasses: true,
+            ..Query::default()
+        };
+        assert_eq!(whole(&nobody), words[1..]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::{
 };
 
 use expiry_core::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, RowId, Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, RowId,
+    Sighting, UserRow,
 };
 
 use super::{Table, fields};
@@ -19,6 +20,7 @@ pub(crate) struct Collector {
     cookies: Rows<CookieRow>,
     bindings: Rows<BindingRow>,
     connections: Vec<TrackedConnection>,
+    leases: Vec<LeaseRow>,
 }
 
 impl Collector {
@@ -34,6 +36,7 @@ impl Collector {
             Table::Cookies => self.cookies.put(id.clone(), cookie(id, row)),
             Table::Bindings => self.bindings.put(id.clone(), binding(id, row)),
             Table::Connections => self.connections.push(TrackedConnection::read(id, row)),
+            Table::Leases => self.leases.extend(leases(row)),
         }
     }
 
@@ -61,6 +64,7 @@ impl Collector {
             cookies: self.cookies.rows,
             bindings: self.bindings.rows,
             connections,
+            leases: self.leases,
         }
     }
 }
@@ -183,6 +187,19 @@ fn binding(id: RowId, row: &Sentence) -> BindingRow {
     }
 }
 
+/// Returns the address that a lease holds, and the one that is in use: a lease may hold a pool. One
+/// that is disabled holds nothing.
+fn leases(row: &Sentence) -> Vec<LeaseRow> {
+    if fields::flag(row, "disabled") {
+        return Vec::new();
+    }
+    let mac = fields::mac(row, "active-mac-address").or_else(|| fields::mac(row, "mac-address"));
+    let held = fields::address(row, "address");
+    let used = fields::address(row, "active-address").filter(|used| Some(*used) != held);
+    let addresses = held.into_iter().chain(used);
+    addresses.map(|address| LeaseRow { mac, address }).collect()
+}
+
 /// The kind stands in `type`, or in flags where `type` is not printed.
 fn binding_kind(row: &Sentence) -> BindingKind {
     match row.get("type") {
@@ -295,6 +312,24 @@ mod tests {
         assert!(!seen.hosts[0].authorized && !seen.hosts[0].bypassed);
         assert_eq!(seen.cookies[0].user, "");
         assert_eq!(seen.bindings[0].kind, BindingKind::Regular);
+    }
+
+    #[rstest]
+    #[case(&[("mac-address", "02:00:00:00:00:01"), ("address", "10.5.50.7")], &["10.5.50.7"])]
+    #[case(&[("mac-address", "02:00:00:00:00:01"), ("address", "pool1"),
+             ("active-address", "10.5.50.8")], &["10.5.50.8"])]
+    #[case(&[("active-mac-address", "02:00:00:00:00:01"), ("address", "10.5.50.7"),
+             ("active-address", "10.5.50.7")], &["10.5.50.7"])]
+    #[case(&[("mac-address", "02:00:00:00:00:01"), ("address", "10.5.50.7"),
+             ("disabled", "true")], &[])]
+    fn a_lease_names_the_address_of_its_device(
+        #[case] fields: &[(&str, &str)],
+        #[case] expected: &[&str],
+    ) {
+        let found = leases(&row(fields));
+        let addresses: Vec<_> = found.iter().map(|row| row.address.to_string()).collect();
+        assert_eq!(addresses, expected);
+        assert!(found.iter().all(|row| row.mac.is_some()));
     }
 
     #[rstest]

@@ -104,6 +104,8 @@ pub struct SimConfig {
     /// Whether a binding that is added or enabled lets a known device pass only after its host
     /// row was removed.
     pub bypass_needs_new_host: bool,
+    /// Whether there is a DHCP server, and so its menu.
+    pub dhcp_server: bool,
     /// Whether the firewall has a rule that fasttracks established connections.
     pub fasttrack_rule: bool,
     /// How long a login takes from the check of the password until the session appears.
@@ -145,6 +147,7 @@ impl SimConfig {
             shared_users: Some(1),
             disable_ends_sessions: false,
             bypass_needs_new_host: false,
+            dhcp_server: true,
             fasttrack_rule: true,
             login_latency: Duration::ZERO,
             cookie_lifetime: Duration::from_hours(72),

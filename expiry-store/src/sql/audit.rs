@@ -8,7 +8,7 @@ use std::{
 
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, LagPoint, LagReport, RouterId, RouterLags,
-    StoreError, Subscriber, SubscriberId, TenantId, Username, Want,
+    StoreError, Subscriber, SubscriberId, TenantId, Username, Waited, Want,
 };
 use sqlx::{FromRow, QueryBuilder};
 
@@ -137,34 +137,33 @@ async fn name_owners(tx: &mut Tx, entries: &mut [AuditEntry]) -> Result<()> {
     Ok(())
 }
 
-/// Counts first confirmations on a router, each with its direction, lag, and whether that comes
-/// from an outage.
+/// Counts first confirmations on a router by their direction.
 pub(super) async fn count_lags(
     tx: &mut Tx,
     router: RouterId,
-    lags: impl IntoIterator<Item = (Want, bool, Duration)>,
+    lags: impl IntoIterator<Item = (Want, Waited)>,
 ) -> Result<()> {
     let mut buckets: BTreeMap<_, (i64, i64, i64)> = BTreeMap::new();
-    for (want, outage, lag) in lags {
+    for (want, waited) in lags {
         let (count, sum, max) = buckets
-            .entry((want, outage, bound_column(lag)))
+            .entry((want, waited.kind, bound_column(waited.span)))
             .or_default();
-        let lag = span(lag);
+        let lag = span(waited.span);
         (*count, *sum, *max) = (*count + 1, sum.saturating_add(lag), lag.max(*max));
     }
     if buckets.is_empty() {
         return Ok(());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "INSERT INTO lag_bucket (router_id, want, outage, bound_us, count, sum_us, max_us) ",
+        "INSERT INTO lag_count (router_id, want, kind, bound_us, count, sum_us, max_us) ",
     );
     query.push_values(
         buckets,
-        |mut values, ((want, outage, bound), (count, sum, max))| {
+        |mut values, ((want, kind, bound), (count, sum, max))| {
             values
                 .push_bind(router.0)
                 .push_bind(want_word(want))
-                .push_bind(outage)
+                .push_bind(kind.as_str())
                 .push_bind(bound)
                 .push_bind(count)
                 .push_bind(sum)
@@ -172,11 +171,11 @@ pub(super) async fn count_lags(
         },
     );
     query.push(
-        " ON CONFLICT (router_id, want, outage, bound_us) DO UPDATE SET
-              count = lag_bucket.count + excluded.count,
-              sum_us = lag_bucket.sum_us + excluded.sum_us,
-              max_us = CASE WHEN excluded.max_us > lag_bucket.max_us THEN excluded.max_us
-                            ELSE lag_bucket.max_us END",
+        " ON CONFLICT (router_id, want, kind, bound_us) DO UPDATE SET
+              count = lag_count.count + excluded.count,
+              sum_us = lag_count.sum_us + excluded.sum_us,
+              max_us = CASE WHEN excluded.max_us > lag_count.max_us THEN excluded.max_us
+                            ELSE lag_count.max_us END",
     );
     query.build().execute(tx.conn()).await?;
     Ok(())
@@ -276,7 +275,7 @@ struct Bucket {
     router_id: i64,
     router: Option<String>,
     want: String,
-    outage: bool,
+    kind: String,
     bound_us: i64,
     count: i64,
     sum_us: i64,
@@ -286,16 +285,16 @@ struct Bucket {
 /// Reads how long first confirmations took.
 pub(super) async fn lag(tx: &mut Tx) -> Result<LagReport> {
     let rows: Vec<Bucket> = sqlx::query_as(
-        "SELECT b.router_id, r.name AS router, b.want, b.outage, b.bound_us, b.count, b.sum_us,
+        "SELECT b.router_id, r.name AS router, b.want, b.kind, b.bound_us, b.count, b.sum_us,
              b.max_us
-         FROM lag_bucket b LEFT JOIN router r ON r.id = b.router_id",
+         FROM lag_count b LEFT JOIN router r ON r.id = b.router_id",
     )
     .fetch_all(tx.conn())
     .await?;
     let mut routers: BTreeMap<Option<i64>, RouterLags> = BTreeMap::new();
     for row in rows {
         let cell = |column| Cell {
-            table: "lag_bucket",
+            table: "lag_count",
             column,
             key: row.router_id,
         };
@@ -306,7 +305,8 @@ pub(super) async fn lag(tx: &mut Tx) -> Result<LagReport> {
             router: row.router.clone(),
             lags: expiry_core::Lags::default(),
         });
-        of.lags.of(cell("want").want(&row.want)?, row.outage).put(
+        let kind = cell("kind").lag_kind(&row.kind)?;
+        of.lags.of(cell("want").want(&row.want)?, kind).put(
             bound(cell("bound_us"), row.bound_us)?,
             cell("count").number(row.count)?,
             time("sum_us", row.sum_us)?,

@@ -5,23 +5,51 @@ use std::collections::BTreeSet;
 use expiry_core::{MacAddr, RouterId, UndoKey};
 use sqlx::QueryBuilder;
 
-use super::{CHUNK, Db, Tx, audit, keys::push_numbers, work};
+use super::{CHUNK, Db, Tx, audit, keys::push_numbers, watch, work};
 use crate::{error::Result, row::EnforcementRow};
 
 /// Work that was due so long before it was planned is backlog, in microseconds.
-pub(super) const BACKLOG_AFTER: i64 = 30_000_000;
+pub(super) const BACKLOG_AFTER: i64 = watch::UNSEEN;
+
+/// An end that is past by no more than this when it is written is one of just now, in microseconds.
+const JUST_NOW: i64 = expiry_core::JUST_NOW.num_seconds() * 1_000_000;
 
 pub(super) const INSERT: &str = "INSERT INTO enforcement (tenant_id, router_id, subscriber_id, \
-     device, detached, want, revision, username, macs, due_at, backlog, next_at) ";
+     device, detached, want, revision, username, macs, due_at, known_late_at, backlog, next_at) ";
 
-/// A row that is planned anew starts anew.
-pub(super) const START_ANEW: &str = " ON CONFLICT (subscriber_id, device, router_id) DO UPDATE SET \
-     detached = excluded.detached, want = excluded.want, revision = excluded.revision, \
-     username = excluded.username, macs = excluded.macs, due_at = excluded.due_at, \
-     backlog = excluded.backlog, state = excluded.state, attempts = excluded.attempts, \
-     next_at = excluded.next_at, looks = excluded.looks, returns = excluded.returns, \
-     way_in = excluded.way_in, confirmed_at = excluded.confirmed_at, online = excluded.online, \
-     last_error = excluded.last_error, attempted_at = excluded.attempted_at";
+/// A row that is planned anew starts anew, but for since when it is owed: `Owing::planned_anew`.
+pub(super) fn push_start_anew(query: &mut QueryBuilder<Db>, now: i64) {
+    query.push(
+        " ON CONFLICT (subscriber_id, device, router_id) DO UPDATE SET \
+         detached = excluded.detached, want = excluded.want, revision = excluded.revision, \
+         username = excluded.username, macs = excluded.macs, state = excluded.state, \
+         attempts = excluded.attempts, next_at = excluded.next_at, looks = excluded.looks, \
+         returns = excluded.returns, way_in = excluded.way_in, online = excluded.online, \
+         last_error = excluded.last_error, attempted_at = excluded.attempted_at",
+    );
+    for column in ["due_at", "known_late_at", "backlog", "confirmed_at"] {
+        query
+            .push(format_args!(
+                ", {column} = CASE WHEN enforcement.state = 'owed' AND enforcement.want = excluded.want \
+                 AND (enforcement.want = 'cut' OR enforcement.confirmed_at IS NULL) \
+                 AND enforcement.due_at <= "
+            ))
+            .push_bind(now)
+            .push(format_args!(
+                " THEN enforcement.{column} ELSE excluded.{column} END"
+            ));
+    }
+}
+
+/// Adds when the end of subscriber `s` came to be known, if it is written late: `known_late`.
+pub(super) fn push_known_late(query: &mut QueryBuilder<Db>, now: i64) {
+    query
+        .push("CASE WHEN s.ends_at < ")
+        .push_bind(now - JUST_NOW)
+        .push(" THEN ")
+        .push_bind(now)
+        .push(" END");
+}
 
 /// Routers `r` in the scope of subscriber `s`.
 pub(super) const JOIN_SCOPE: &str = " JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled \
@@ -54,18 +82,26 @@ pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<(
              s.username, s.macs, ",
         );
         match due {
-            Due::End => query
-                .push("s.ends_at, s.ends_at < ")
-                .push_bind(now - BACKLOG_AFTER)
-                .push(", s.ends_at"),
-            Due::Now => query.push_bind(now).push(", FALSE, ").push_bind(now),
-        };
+            Due::End => {
+                query.push("s.ends_at, ");
+                push_known_late(&mut query, now);
+                query
+                    .push(", s.ends_at < ")
+                    .push_bind(now - BACKLOG_AFTER)
+                    .push(", s.ends_at");
+            }
+            Due::Now => {
+                query.push_bind(now).push(", ");
+                push_known_late(&mut query, now);
+                query.push(", FALSE, ").push_bind(now);
+            }
+        }
         query
             .push(" FROM subscriber s")
             .push(JOIN_PLANNED)
             .push("WHERE s.id IN ");
         push_numbers(&mut query, ids.iter().copied());
-        query.push(START_ANEW);
+        push_start_anew(&mut query, now);
         query.build().execute(tx.conn()).await?;
     }
     Ok(())
@@ -76,12 +112,17 @@ pub(super) async fn plan(tx: &mut Tx, subscribers: &[i64], due: Due) -> Result<(
 pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
     audit::note_ends(tx, limit).await?;
     let now = tx.now;
+    let unseen_before = watch::unseen_before(tx).await?;
     let mut query = QueryBuilder::<Db>::new(INSERT);
     query
         .push(
             "SELECT s.tenant_id, r.id, s.id, '', s.removed_at IS NOT NULL, 'cut', s.revision, \
-             s.username, s.macs, s.ends_at, s.ends_at < ",
+             s.username, s.macs, s.ends_at, CASE WHEN s.ends_at < ",
         )
+        .push_bind(unseen_before)
+        .push(" THEN ")
+        .push_bind(now)
+        .push(" END, s.ends_at < ")
         .push_bind(now - BACKLOG_AFTER)
         .push(", s.ends_at FROM (SELECT * FROM subscriber WHERE planned_revision < revision AND ends_at <= ")
         .push_bind(now)
@@ -89,8 +130,8 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
         .push_bind(i64::from(limit))
         .push(") AS s")
         .push(JOIN_PLANNED)
-        .push("WHERE TRUE")
-        .push(START_ANEW);
+        .push("WHERE TRUE");
+    push_start_anew(&mut query, now);
     query.build().execute(tx.conn()).await?;
     let planned = sqlx::query(
         "UPDATE subscriber SET planned_revision = revision
@@ -103,6 +144,21 @@ pub(super) async fn plan_ended(tx: &mut Tx, limit: u32) -> Result<u64> {
     .execute(tx.conn())
     .await?;
     Ok(planned.rows_affected())
+}
+
+/// Marks what was owed on a router before it came into service as known late: nobody served it.
+pub(super) async fn mark_known_late(tx: &mut Tx, router: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE enforcement SET known_late_at = $2
+         WHERE router_id = $1 AND want = 'cut' AND state = 'owed' AND confirmed_at IS NULL
+           AND known_late_at IS NULL AND due_at < $3",
+    )
+    .bind(router)
+    .bind(tx.now)
+    .bind(tx.now - JUST_NOW)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Has everything that is owed on a router tried now. What is confirmed there stays so: the reading
@@ -134,15 +190,19 @@ pub(super) struct Removed {
 }
 
 /// Owes the cuts of devices that were removed, but where somebody has them now who answers for them
-/// as its own; nothing else remembers them until a disabled router is enabled.
+/// as its own; nothing else remembers them until a disabled router is enabled. What is owed of its
+/// owner was owed of the device.
 pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()> {
     let now = tx.now;
     for devices in devices.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new(INSERT);
         query
-            .push("SELECT s.tenant_id, r.id, s.id, v.column2, TRUE, 'cut', s.revision, NULL, v.column3, ")
+            .push("SELECT s.tenant_id, r.id, s.id, v.column2, TRUE, 'cut', s.revision, NULL, v.column3, COALESCE(o.due_at, ")
             .push_bind(now)
-            .push(", FALSE, ")
+            .push("), CASE WHEN o.id IS NOT NULL THEN o.known_late_at ELSE ");
+        push_known_late(&mut query, now);
+        query
+            .push(" END, COALESCE(o.backlog, FALSE), ")
             .push_bind(now)
             .push(" FROM (");
         query.push_values(devices, |mut row, device| {
@@ -156,10 +216,13 @@ pub(super) async fn plan_devices(tx: &mut Tx, devices: &[Removed]) -> Result<()>
                  JOIN router r ON r.tenant_id = s.tenant_id \
                       AND (r.id = v.column4 OR v.column4 IS NULL \
                            AND (s.router_id IS NULL OR s.router_id = r.id)) \
-                 WHERE NOT ",
+                 LEFT JOIN enforcement o ON o.subscriber_id = s.id AND o.device = '' \
+                      AND o.router_id = r.id AND o.want = 'cut' AND o.state = 'owed' \
+                      AND o.confirmed_at IS NULL AND o.due_at <= ",
         );
+        query.push_bind(now).push(" WHERE NOT ");
         push_is_answered_for(&mut query, "s.tenant_id", "v.column2", "r.id");
-        query.push(START_ANEW);
+        push_start_anew(&mut query, now);
         query.build().execute(tx.conn()).await?;
     }
     Ok(())
@@ -198,6 +261,9 @@ pub(super) async fn plan_missing(
         query
             .push("SELECT s.tenant_id, r.id, s.id, '', FALSE, 'cut', s.revision, s.username, s.macs, ")
             .push_bind(now)
+            .push(", ");
+        push_known_late(&mut query, now);
+        query
             .push(", FALSE, ")
             .push_bind(now)
             .push(" FROM subscriber s")

@@ -192,7 +192,7 @@ async fn targets(
     of: &Subscriber,
 ) -> Result<(BTreeMap<i64, Vec<ExplainedTarget>>, BTreeSet<UndoKey>)> {
     let rows: Vec<TargetRow> = sqlx::query_as(
-        "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
+        "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, known_late_at, backlog, state,
              attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error, trace,
              router_id, attempted_at
          FROM enforcement WHERE subscriber_id = $1 ORDER BY device, id",
@@ -226,6 +226,7 @@ fn explained_target(target: &TargetRow) -> Result<ExplainedTarget> {
         want: task.want,
         revision: task.revision,
         due_at: cell("due_at").time(target.row.due_at)?,
+        known_late_at: cell("known_late_at").maybe_time(target.row.known_late_at)?,
         cannot_hold: progress.cannot_hold(),
         progress,
         attempted_at: cell("attempted_at").maybe_time(target.attempted_at)?,

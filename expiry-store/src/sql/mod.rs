@@ -30,6 +30,7 @@ mod summary;
 mod tenants;
 mod transaction;
 mod undo;
+mod watch;
 pub(super) mod work;
 
 pub(super) use self::transaction::Tx;

@@ -52,7 +52,7 @@ pub(super) async fn outlook(tx: &mut Tx) -> Result<Outlook> {
 async fn owed(tx: &mut Tx) -> Result<Vec<OwedRow>> {
     let rows = sqlx::query_as(
         "SELECT e.router_id, e.id, e.subscriber_id, e.device, e.want, e.revision, e.username,
-             e.macs, e.due_at, e.backlog, e.state, e.attempts, e.next_at, e.looks, e.returns,
+             e.macs, e.due_at, e.known_late_at, e.backlog, e.state, e.attempts, e.next_at, e.looks, e.returns,
              e.way_in, e.confirmed_at, e.online, e.last_error, e.trace
          FROM enforcement e JOIN router r ON r.id = e.router_id AND r.enabled
          WHERE e.state = 'owed' AND e.due_at <= $1

@@ -7,7 +7,7 @@ use expiry_core::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, audit, brake, keys::push_numbers, routers, share, signal};
+use super::{Db, Tx, audit, brake, keys::push_numbers, routers, share, signal, watch};
 use crate::{
     error::Result,
     row::{RouterRow, span, tenant_id, watcher_id},
@@ -18,12 +18,14 @@ use crate::{
 const FORGOTTEN_AFTER: i64 = 24 * 3_600_000_000;
 
 pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<Vec<Ownership>> {
+    let gap = watch::gap(tx, beat.kind).await?;
     note_beat(tx, beat, false).await?;
     share::forget_ended(tx).await?;
     if let (_, Some(exceeded)) = share::check(tx).await? {
         share::record(tx, exceeded).await?;
     }
     claim(tx, beat.watcher).await?;
+    watch::mark_unseen(tx, gap).await?;
     let rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
@@ -56,11 +58,12 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
 }
 
 pub(super) async fn stand_by(tx: &mut Tx, beat: &Heartbeat) -> Result<()> {
+    let gap = watch::gap(tx, beat.kind).await?;
     note_beat(tx, beat, true).await?;
     if let_go(tx, beat.watcher, true).await? {
         signal(tx.conn()).await?;
     }
-    Ok(())
+    watch::mark_unseen(tx, gap).await
 }
 
 /// Takes a router away from its owner, who is done with it, if the fence holds.
@@ -85,11 +88,13 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
     sqlx::query(
-        "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit, interval_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit, interval_us,
+             kind)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
              ttl_us = excluded.ttl_us, machine = excluded.machine, braked = excluded.braked,
-             share_limit = excluded.share_limit, interval_us = excluded.interval_us",
+             share_limit = excluded.share_limit, interval_us = excluded.interval_us,
+             kind = excluded.kind",
     )
     .bind(beat.watcher.to_string())
     .bind(now)
@@ -98,6 +103,7 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     .bind(braked)
     .bind(beat.share_limit.map(i64::from))
     .bind(beat.interval.map(span))
+    .bind(beat.kind.as_str())
     .execute(tx.conn())
     .await?;
     sqlx::query("DELETE FROM watcher WHERE heartbeat_at < $1")
@@ -163,6 +169,7 @@ async fn claim(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
 
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
     let released = let_go(tx, watcher, false).await?;
+    watch::note_leaving(tx, watcher).await?;
     sqlx::query("DELETE FROM watcher WHERE id = $1")
         .bind(watcher.to_string())
         .execute(tx.conn())

@@ -4,7 +4,7 @@ use sqlx::QueryBuilder;
 
 use super::{
     CHUNK, Db, Tx,
-    cut::{INSERT, JOIN_SCOPE, START_ANEW},
+    cut::{INSERT, JOIN_SCOPE, push_start_anew},
     keys::push_numbers,
     signal,
 };
@@ -43,7 +43,7 @@ async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
              s.macs, ",
         )
         .push_bind(now)
-        .push(", FALSE, ")
+        .push(", NULL, FALSE, ")
         .push_bind(now)
         .push(
             " FROM (SELECT u.router_id AS at, o.id AS owner FROM subscriber o \
@@ -58,16 +58,15 @@ async fn owe_undone(tx: &mut Tx, ids: &[i64]) -> Result<()> {
           WHERE d.subscriber_id IN ",
     );
     push_numbers(&mut query, ids.iter().copied());
-    query
-        .push(
-            ") AS x JOIN subscriber s ON s.id = x.owner \
+    query.push(
+        ") AS x JOIN subscriber s ON s.id = x.owner \
              JOIN router r ON r.id = x.at AND r.tenant_id = s.tenant_id \
              WHERE (r.enabled AND (s.router_id IS NULL OR s.router_id = r.id) \
                     OR EXISTS (SELECT 1 FROM enforcement e WHERE e.router_id = r.id \
                                AND e.subscriber_id = s.id AND e.device = '' \
                                AND NOT e.detached))",
-        )
-        .push(START_ANEW);
+    );
+    push_start_anew(&mut query, now);
     query.build().execute(tx.conn()).await?;
     Ok(())
 }
@@ -83,7 +82,7 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
              s.macs, ",
         )
         .push_bind(now)
-        .push(", FALSE, ")
+        .push(", NULL, FALSE, ")
         .push_bind(now)
         .push(
             " FROM (SELECT u.router_id AS at, o.id AS owner FROM undo u \
@@ -109,8 +108,8 @@ pub(super) async fn owe_explained(tx: &mut Tx, router: Option<i64>) -> Result<()
             ") AND NOT EXISTS (SELECT 1 FROM enforcement e WHERE e.subscriber_id = s.id \
              AND e.device = '' AND e.router_id = r.id AND e.want = 'restore' \
              AND e.state = 'owed')",
-        )
-        .push(START_ANEW);
+        );
+    push_start_anew(&mut query, now);
     let owed = query.build().execute(tx.conn()).await?.rows_affected();
     if owed > 0 {
         plan_again_at_the_end(tx).await?;

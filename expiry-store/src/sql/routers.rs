@@ -105,6 +105,9 @@ pub(super) async fn change(
         stray::forget(tx, row.id).await?;
     }
     note_change(tx, &row, change).await?;
+    if enabled && !row.enabled {
+        cut::mark_known_late(tx, row.id).await?;
+    }
     if enabled && (moved || !row.enabled) {
         entered_scope(tx, row.id).await?;
     } else {

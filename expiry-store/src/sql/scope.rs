@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::{
     CHUNK, Db, Tx,
-    cut::{self, INSERT, Removed, START_ANEW},
+    cut::{self, INSERT, Removed, push_start_anew},
     keys::push_numbers,
 };
 use crate::{
@@ -53,23 +53,22 @@ async fn leave(tx: &mut Tx, changes: &[&Change]) -> Result<()> {
             "SELECT s.tenant_id, r.id, s.id, '', TRUE, 'cut', s.revision, s.username, v.column2, ",
         )
         .push_bind(now)
-        .push(", TRUE, ")
-        .push_bind(now)
-        .push(" FROM (");
+        .push(", ");
+    cut::push_known_late(&mut query, now);
+    query.push(", TRUE, ").push_bind(now).push(" FROM (");
     query.push_values(changes, |mut row, change| {
         row.push_bind(change.after.id.0)
             .push_bind(macs_json(&change.before.devices))
             .push_bind(change.before.router.map(|router| router.0));
     });
-    query
-        .push(
-            ") AS v JOIN subscriber s ON s.id = v.column1 \
-             JOIN router r ON r.tenant_id = s.tenant_id AND r.id <> s.router_id \
-                  AND (v.column3 IS NULL OR v.column3 = r.id) \
-             WHERE TRUE",
-        )
-        .push(START_ANEW)
-        .push(" WHERE enforcement.want = 'restore'");
+    query.push(
+        ") AS v JOIN subscriber s ON s.id = v.column1 \
+         JOIN router r ON r.tenant_id = s.tenant_id AND r.id <> s.router_id \
+              AND (v.column3 IS NULL OR v.column3 = r.id) \
+         WHERE TRUE",
+    );
+    push_start_anew(&mut query, now);
+    query.push(" WHERE enforcement.want = 'restore'");
     query.build().execute(tx.conn()).await?;
     Ok(())
 }

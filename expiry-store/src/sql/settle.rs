@@ -1,15 +1,12 @@
 //! Recording outcomes, and what follows from them. All that happens when a cut is confirmed
 //! happens in `Desk::record`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
     AuditEntry, AuditKind, CutResult, Fence, Outcome, Progress, Recorded, RouterId, Settled,
-    Settlement, State, TaskId, UndoKey, Want,
+    Settlement, State, TaskId, UndoKey, Waited, Want,
 };
 use sqlx::QueryBuilder;
 
@@ -48,7 +45,7 @@ struct Desk {
     closed: BTreeSet<UndoKey>,
     reopened: BTreeSet<UndoKey>,
     events: Vec<AuditEntry>,
-    lags: Vec<(Want, bool, Duration)>,
+    lags: Vec<(Want, Waited)>,
     cuts: Vec<CutResult>,
 }
 
@@ -139,23 +136,16 @@ impl Desk {
         }
         row.set_progress(&after);
         let first = after.state == State::Confirmed && before.confirmed_at.is_none();
-        let lag = first.then(|| u64::try_from(now - row.due_at).unwrap_or_default());
-        let lag = lag.map(Duration::from_micros);
-        let outage = first && self.back_at.is_some_and(|back_at| back_at > row.due_at);
+        let waited = first.then(|| row.waited(now, self.back_at)).transpose()?;
         self.touched.insert(task.id);
         self.cuts
             .extend(CutResult::of(task.want, &before, &settlement.outcome));
-        self.lags.extend(lag.map(|lag| (task.want, outage, lag)));
+        self.lags.extend(waited.map(|waited| (task.want, waited)));
         if let Some(kind) = AuditKind::of_outcome(task.want, &before, &after, &settlement.outcome) {
-            self.events.push(AuditEntry {
-                lag,
-                outage,
-                ..row.audited(kind)?
-            });
+            self.events.push(row.audited(kind)?.after(waited));
         }
         Ok(Settled::Recorded(Recorded {
-            lag,
-            outage,
+            waited,
             progress: row.progress()?,
         }))
     }

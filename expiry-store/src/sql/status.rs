@@ -6,17 +6,39 @@ use std::{
 };
 
 use expiry_core::{
-    OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress, RouterId,
-    RouterSaid, RouterStatus, Status, StoreError, SubscriberId, TaskId, Tries, Try, Want,
-    WatcherStatus,
+    Backlog, LATE_AFTER, OwedFilter, OwedItem, OwedPlace, RETURNS_UNTIL_CANNOT_HOLD, RouterAddress,
+    RouterId, RouterSaid, RouterStatus, SOON, Status, StoreError, SubscriberId, TaskId, Tries, Try,
+    Want, WatcherStatus,
 };
 use sqlx::FromRow;
 
-use super::{Tx, brake};
+use super::{Tx, brake, watch};
 use crate::{
     error::Result,
-    row::{Cell, hardware, instant, want_word, watcher_id},
+    row::{Cell, hardware, instant, span, want_word, watcher_id},
 };
+
+/// Whether a row of `enforcement` is a cut whose end was known late and that was not made yet:
+/// `Lateness::Backlog`.
+macro_rules! is_backlog {
+    ($row:literal) => {
+        concat!(
+            "(",
+            $row,
+            "known_late_at IS NOT NULL AND ",
+            $row,
+            "confirmed_at IS NULL AND ",
+            $row,
+            "returns = 0)"
+        )
+    };
+}
+pub(super) use is_backlog;
+
+/// A cut that was due before this is late, if it is no backlog, in microseconds.
+pub(super) fn late_before(tx: &Tx) -> i64 {
+    tx.now - LATE_AFTER.num_seconds() * 1_000_000
+}
 
 /// What is owed on routers.
 type Owed = BTreeMap<i64, OwedOn>;
@@ -31,7 +53,10 @@ struct OwedOn {
 pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
     let live = live_subscribers(tx).await?;
     let owed = owed_subscribers(tx).await?;
-    let items = owed_items(tx, OwedFilter::default(), None, limit).await?;
+    let filter = OwedFilter::default();
+    let mut items = owed_items(tx, filter, Part::Current, None, limit).await?;
+    let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(limit));
+    items.extend(owed_items(tx, filter, Part::Backlog, None, left).await?);
     of_counts(tx, live, owed, items).await
 }
 
@@ -39,7 +64,7 @@ pub(super) async fn status(tx: &mut Tx, limit: u32) -> Result<Status> {
 pub(super) async fn of_counts(
     tx: &mut Tx,
     live_subscribers: u64,
-    owed_subscribers: u64,
+    subscribers: OwedSubscribers,
     items: Vec<OwedItem>,
 ) -> Result<Status> {
     let owed = owed_by_router(tx).await?;
@@ -55,7 +80,9 @@ pub(super) async fn of_counts(
         live_subscribers,
         owed_cuts,
         owed_restores,
-        owed_subscribers,
+        owed_subscribers: subscribers.all,
+        late_subscribers: subscribers.late,
+        backlog: subscribers.backlog,
         next_deadline: next_deadline(tx).await?.map(instant).transpose()?,
         watchers,
         routers,
@@ -88,12 +115,15 @@ pub(super) async fn next_deadline(tx: &mut Tx) -> Result<Option<i64>> {
 /// Counts the rows that are owed, and the cuts that are owed since a deadline passed although
 /// nobody has planned them yet.
 async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
-    let rows: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(concat!(
         "SELECT router_id, COUNT(*) FILTER (WHERE want = 'cut'),
-             COUNT(*) FILTER (WHERE want = 'restore'), MIN(due_at) FILTER (WHERE want = 'cut')
+             COUNT(*) FILTER (WHERE want = 'restore'),
+             MIN(due_at) FILTER (WHERE want = 'cut' AND NOT ",
+        is_backlog!(""),
+        ")
          FROM enforcement WHERE next_at IS NOT NULL AND state = 'owed' AND due_at <= $1
-         GROUP BY router_id",
-    )
+         GROUP BY router_id"
+    ))
     .bind(tx.now)
     .fetch_all(tx.conn())
     .await?;
@@ -107,8 +137,9 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
         };
         owed.insert(router, on);
     }
-    let unplanned: Vec<(i64, i64, i64)> = sqlx::query_as(
-        "SELECT r.id, COUNT(*), MIN(s.ends_at)
+    let unseen_before = watch::unseen_before(tx).await?;
+    let unplanned: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT r.id, COUNT(*), MIN(s.ends_at) FILTER (WHERE s.ends_at >= $2)
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
@@ -116,33 +147,104 @@ async fn owed_by_router(tx: &mut Tx) -> Result<Owed> {
          GROUP BY r.id",
     )
     .bind(tx.now)
+    .bind(unseen_before)
     .fetch_all(tx.conn())
     .await?;
     for (router, cuts, oldest) in unplanned {
         let on = owed.entry(router).or_default();
         on.cuts += count_of(cuts)?;
-        on.oldest_cut = Some(on.oldest_cut.map_or(oldest, |known| known.min(oldest)));
+        on.oldest_cut = on.oldest_cut.into_iter().chain(oldest).min();
     }
     Ok(owed)
 }
 
-/// Counts each once, on however many routers, planned or not.
-pub(super) async fn owed_subscribers(tx: &mut Tx) -> Result<u64> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM (
-             SELECT e.subscriber_id FROM enforcement e
-             JOIN router r ON r.id = e.router_id AND r.enabled
-             WHERE e.next_at IS NOT NULL AND e.state = 'owed' AND e.want = 'cut'
-               AND e.due_at <= $1
-             UNION SELECT s.id FROM subscriber s
-             JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
-                  AND (s.router_id IS NULL OR s.router_id = r.id)
-             WHERE s.planned_revision < s.revision AND s.ends_at <= $1) AS owed",
-    )
+/// Subscribers who are owed a cut, each once, on however many routers, planned or not.
+#[derive(Clone, Copy)]
+pub(super) struct OwedSubscribers {
+    all: u64,
+    late: u64,
+    backlog: Backlog,
+}
+
+pub(super) async fn owed_subscribers(tx: &mut Tx) -> Result<OwedSubscribers> {
+    let unseen_before = watch::unseen_before(tx).await?;
+    let (all, late, left, known_since): (i64, i64, i64, Option<i64>) = sqlx::query_as(concat!(
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE late > 0), COUNT(*) FILTER (WHERE backlog > 0),
+             MIN(known_late_at)
+         FROM (SELECT subscriber_id, MAX(late) AS late, MAX(backlog) AS backlog,
+                   MIN(known_late_at) AS known_late_at
+               FROM (SELECT e.subscriber_id,
+                         CASE WHEN NOT ",
+        is_backlog!("e."),
+        " AND e.due_at < $2 THEN 1 ELSE 0 END AS late,
+                         CASE WHEN ",
+        is_backlog!("e."),
+        " THEN 1 ELSE 0 END AS backlog,
+                         CASE WHEN ",
+        is_backlog!("e."),
+        " THEN e.known_late_at END AS known_late_at
+                     FROM enforcement e JOIN router r ON r.id = e.router_id AND r.enabled
+                     WHERE e.next_at IS NOT NULL AND e.state = 'owed' AND e.want = 'cut'
+                       AND e.due_at <= $1
+                     UNION ALL
+                     SELECT s.id, CASE WHEN s.ends_at >= $3 AND s.ends_at < $2 THEN 1 ELSE 0 END,
+                         CASE WHEN s.ends_at < $3 THEN 1 ELSE 0 END, NULL
+                     FROM subscriber s
+                     JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
+                          AND (s.router_id IS NULL OR s.router_id = r.id)
+                     WHERE s.planned_revision < s.revision AND s.ends_at <= $1) AS cuts
+               GROUP BY subscriber_id) AS owed"
+    ))
     .bind(tx.now)
+    .bind(late_before(tx))
+    .bind(unseen_before)
     .fetch_one(tx.conn())
     .await?;
-    count_of(count)
+    let left = count_of(left)?;
+    let done = match known_since {
+        Some(since) if left > 0 => taken_off(tx, since).await?,
+        _ => 0,
+    };
+    Ok(OwedSubscribers {
+        all: count_of(all)?,
+        late: count_of(late)?,
+        backlog: Backlog {
+            left,
+            of: left + done,
+        },
+    })
+}
+
+/// Counts whose end was known late and who was taken off everywhere, since an instant.
+async fn taken_off(tx: &mut Tx, since: i64) -> Result<u64> {
+    let done: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM (
+             SELECT DISTINCT subscriber_id FROM enforcement
+             WHERE known_late_at IS NOT NULL AND confirmed_at >= $1 AND state = 'confirmed'
+             EXCEPT
+             SELECT subscriber_id FROM enforcement WHERE state = 'owed') AS done",
+    )
+    .bind(since)
+    .fetch_one(tx.conn())
+    .await?;
+    count_of(done)
+}
+
+/// Counts the accesses that end soon in the scope of the routers that do not answer.
+async fn ends_soon(tx: &mut Tx) -> Result<BTreeMap<i64, i64>> {
+    let counts: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT r.id, COUNT(*) FROM subscriber s
+         JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
+              AND (s.router_id IS NULL OR s.router_id = r.id)
+         WHERE s.planned_revision < s.revision AND s.ends_at > $1 AND s.ends_at <= $2
+           AND (r.down_since IS NOT NULL OR r.attempted_at IS NULL)
+         GROUP BY r.id",
+    )
+    .bind(tx.now)
+    .bind(tx.now.saturating_add(span(SOON)))
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(counts.into_iter().collect())
 }
 
 #[derive(FromRow)]
@@ -153,11 +255,12 @@ struct WatcherRow {
     machine: Option<String>,
     braked: bool,
     interval_us: Option<i64>,
+    kind: String,
 }
 
 pub(super) async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
     let rows: Vec<WatcherRow> = sqlx::query_as(
-        "SELECT id, heartbeat_at, ttl_us, machine, braked, interval_us
+        "SELECT id, heartbeat_at, ttl_us, machine, braked, interval_us, kind
          FROM watcher ORDER BY heartbeat_at DESC, id",
     )
     .fetch_all(tx.conn())
@@ -165,7 +268,13 @@ pub(super) async fn watchers(tx: &mut Tx) -> Result<Vec<WatcherStatus>> {
     let now = tx.now;
     let watchers = rows.into_iter().map(|row| {
         let interval = row.interval_us.map(i64::unsigned_abs);
+        let cell = Cell {
+            table: "watcher",
+            column: "kind",
+            key: row.id.as_str(),
+        };
         Ok(WatcherStatus {
+            kind: cell.watcher_kind(&row.kind)?,
             id: watcher_id("watcher", &row.id)?,
             heartbeat_at: instant(row.heartbeat_at)?,
             // A heartbeat from far ahead is one of a clock that was wrong.
@@ -216,6 +325,13 @@ async fn routers(
     .await?;
     let alive = watchers.iter().filter(|watcher| watcher.alive);
     let alive: BTreeSet<_> = alive.map(|watcher| watcher.id).collect();
+    let is_unreached =
+        |row: &Row| row.enabled && (row.down_since.is_some() || row.attempted_at.is_none());
+    let ends_soon = if rows.iter().any(is_unreached) {
+        ends_soon(tx).await?
+    } else {
+        BTreeMap::new()
+    };
     let mut routers = Vec::with_capacity(rows.len());
     for row in rows {
         let owner = row.owner.as_deref().map(|id| watcher_id("router", id));
@@ -228,6 +344,8 @@ async fn routers(
             column,
             key: row.id,
         };
+        let soon = ends_soon.get(&row.id).copied().unwrap_or_default();
+        let ends_soon = is_unreached(&row).then(|| count_of(soon)).transpose()?;
         let said = row.said_at.map(|at| {
             Ok::<_, StoreError>(RouterSaid {
                 at: cell("said_at").time(at)?,
@@ -237,6 +355,7 @@ async fn routers(
             })
         });
         routers.push(RouterStatus {
+            ends_soon,
             id: RouterId(row.id),
             tenant: slug(row.tenant),
             address: RouterAddress::place(&row.host, cell("port").number(row.port)?),
@@ -276,6 +395,27 @@ struct OwedRow {
     last_error: Option<String>,
     returns: i64,
     way_in: Option<String>,
+    backlog: bool,
+}
+
+/// Which part of what is owed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// All but the backlog.
+    Current,
+    Backlog,
+}
+
+impl Part {
+    /// Returns -1 for all, else whether it is the backlog.
+    fn column(self) -> i64 {
+        match self {
+            Self::All => -1,
+            Self::Current => 0,
+            Self::Backlog => 1,
+        }
+    }
 }
 
 /// What passes the filter, and how much that is in all.
@@ -298,18 +438,23 @@ pub(super) async fn owed(
         Some(Want::Restore) => on.restores,
     });
     let count = count.sum();
-    Ok((count, owed_items(tx, filter, after, limit).await?))
+    let items = owed_items(tx, filter, Part::All, after, limit).await?;
+    Ok((count, items))
 }
 
 async fn owed_items(
     tx: &mut Tx,
     filter: OwedFilter,
+    part: Part,
     after: Option<OwedPlace>,
     limit: u32,
 ) -> Result<Vec<OwedItem>> {
-    let mut items = planned_items(tx, filter, after, limit).await?;
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let mut items = planned_items(tx, filter, part, after, limit).await?;
     if filter.want != Some(Want::Restore) {
-        items.extend(unplanned_items(tx, filter, after, limit).await?);
+        items.extend(unplanned_items(tx, filter, part, after, limit).await?);
     }
     items.sort_by_key(OwedItem::place);
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -320,15 +465,19 @@ async fn owed_items(
 async fn planned_items(
     tx: &mut Tx,
     filter: OwedFilter,
+    part: Part,
     after: Option<OwedPlace>,
     limit: u32,
 ) -> Result<Vec<OwedItem>> {
     let task = after.and_then(|after| after.task);
-    let rows: Vec<OwedRow> = sqlx::query_as(
+    let rows: Vec<OwedRow> = sqlx::query_as(concat!(
         "SELECT e.id, e.subscriber_id, s.username, e.device, t.slug AS tenant, r.name AS router,
              e.router_id, e.want, e.due_at, e.online, e.attempts, e.attempted_at,
              CASE WHEN r.down_since IS NOT NULL THEN r.attempted_at END AS router_attempted_at,
-             COALESCE(e.last_error, r.last_error) AS last_error, e.returns, e.way_in
+             COALESCE(e.last_error, r.last_error) AS last_error, e.returns, e.way_in,
+             ",
+        is_backlog!("e."),
+        " AS backlog
          FROM enforcement e
          JOIN router r ON r.id = e.router_id AND r.enabled
          JOIN tenant t ON t.id = r.tenant_id
@@ -336,14 +485,18 @@ async fn planned_items(
          WHERE e.state = 'owed' AND e.due_at <= $2
            AND ($3 = 0 OR e.router_id = $3) AND ($4 = '' OR e.want = $4)
            AND (e.due_at, e.id) > ($5, $6)
-         ORDER BY e.due_at, e.id LIMIT $1",
-    )
+           AND ($7 < 0 OR CASE WHEN ",
+        is_backlog!("e."),
+        " THEN 1 ELSE 0 END = $7)
+         ORDER BY e.due_at, e.id LIMIT $1"
+    ))
     .bind(i64::from(limit))
     .bind(tx.now)
     .bind(filter.router.map_or(0, |router| router.0))
     .bind(filter.want.map_or("", want_word))
     .bind(since(after))
     .bind(task.map_or(0, |task| task.0))
+    .bind(part.column())
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(owed_item).collect()
@@ -382,6 +535,7 @@ pub(super) async fn tries(tx: &mut Tx) -> Result<Tries> {
 async fn unplanned_items(
     tx: &mut Tx,
     filter: OwedFilter,
+    part: Part,
     after: Option<OwedPlace>,
     limit: u32,
 ) -> Result<Vec<OwedItem>> {
@@ -392,6 +546,7 @@ async fn unplanned_items(
         Some(OwedPlace { task: Some(_), .. }) => (i64::MAX, i64::MAX),
         Some(after) => (after.subscriber.0, after.router.0),
     };
+    let unseen_before = watch::unseen_before(tx).await?;
     let rows: Vec<(i64, String, String, i64, String, i64)> = sqlx::query_as(
         "SELECT s.id, s.username, t.slug, r.id, r.name, s.ends_at
          FROM subscriber s
@@ -399,6 +554,7 @@ async fn unplanned_items(
               AND (s.router_id IS NULL OR s.router_id = r.id)
          JOIN tenant t ON t.id = s.tenant_id
          WHERE s.planned_revision < s.revision AND s.ends_at <= $1 AND ($3 = 0 OR r.id = $3)
+           AND ($7 < 0 OR CASE WHEN s.ends_at < $8 THEN 1 ELSE 0 END = $7)
            AND (s.ends_at, s.id) >= ($4, $5) AND (s.ends_at, s.id, r.id) > ($4, $5, $6)
          ORDER BY s.ends_at, s.id, r.id LIMIT $2",
     )
@@ -408,6 +564,8 @@ async fn unplanned_items(
     .bind(since(after))
     .bind(subscriber)
     .bind(router)
+    .bind(part.column())
+    .bind(unseen_before)
     .fetch_all(tx.conn())
     .await?;
     let items = rows.into_iter();
@@ -417,12 +575,16 @@ async fn unplanned_items(
             column,
             key: id,
         };
-        Ok(OwedItem::unplanned(
+        let item = OwedItem::unplanned(
             (SubscriberId(id), cell("username").parse(&username)?),
             slug(tenant),
             (RouterId(router_id), router),
             cell("ends_at").time(end)?,
-        ))
+        );
+        Ok(OwedItem {
+            backlog: end < unseen_before,
+            ..item
+        })
     });
     items.collect()
 }
@@ -448,6 +610,7 @@ fn owed_item(row: OwedRow) -> Result<OwedItem> {
         way_in: cell("way_in").way_in(row.way_in.as_deref())?,
         cannot_hold: returns >= RETURNS_UNTIL_CANNOT_HOLD,
         online: row.online,
+        backlog: row.backlog && row.want == "cut",
         last_error: row.last_error,
         tenant: slug(row.tenant),
         router: row.router,

@@ -16,22 +16,27 @@ use crate::{
 
 macro_rules! owed_cuts {
     () => {
-        "SELECT e.subscriber_id, e.router_id, e.due_at AS since, e.online, s.ends_at
+        concat!(
+            "SELECT e.subscriber_id, e.router_id, e.due_at AS since, e.online, s.ends_at, ",
+            status::is_backlog!("e."),
+            " AS backlog
          FROM enforcement e JOIN router r ON r.id = e.router_id AND r.enabled
          JOIN subscriber s ON s.id = e.subscriber_id AND s.ends_at <= $1
          WHERE e.next_at IS NOT NULL AND e.state = 'owed' AND e.want = 'cut' AND e.due_at <= $1
          UNION ALL
-         SELECT s.id, r.id, s.ends_at, FALSE, s.ends_at
+         SELECT s.id, r.id, s.ends_at, FALSE, s.ends_at, FALSE
          FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
          WHERE s.planned_revision < s.revision AND s.ends_at <= $1"
+        )
     };
 }
 
-/// How many subscribers of each tenant have ended and are owed a cut.
+/// How many subscribers of each tenant have ended and are owed a cut, and how many of those are late.
 const OWED_BY_TENANT: &str = concat!(
-    "SELECT s.tenant_id, COUNT(DISTINCT o.subscriber_id) FROM (",
+    "SELECT s.tenant_id, COUNT(DISTINCT o.subscriber_id),
+         COUNT(DISTINCT CASE WHEN NOT o.backlog AND o.since < $2 THEN o.subscriber_id END) FROM (",
     owed_cuts!(),
     ") AS o JOIN subscriber s ON s.id = o.subscriber_id GROUP BY s.tenant_id"
 );
@@ -124,11 +129,12 @@ async fn tenants(tx: &mut Tx, soon: Duration) -> Result<Vec<TenantSummary>> {
     )
     .fetch_all(tx.conn())
     .await?;
-    let owed: Vec<(i64, i64)> = sqlx::query_as(OWED_BY_TENANT)
+    let owed: Vec<(i64, i64, i64)> = sqlx::query_as(OWED_BY_TENANT)
         .bind(tx.now)
+        .bind(status::late_before(tx))
         .fetch_all(tx.conn())
         .await?;
-    let mut counts: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
+    let mut counts: BTreeMap<i64, [u64; 4]> = BTreeMap::new();
     for (tenant, live, expiring) in live {
         let of = counts.entry(tenant).or_default();
         of[0] += status::count_of(live)?;
@@ -137,17 +143,20 @@ async fn tenants(tx: &mut Tx, soon: Duration) -> Result<Vec<TenantSummary>> {
     for (tenant, live) in forever {
         counts.entry(tenant).or_default()[0] += status::count_of(live)?;
     }
-    for (tenant, owed) in owed {
-        counts.entry(tenant).or_default()[2] += status::count_of(owed)?;
+    for (tenant, owed, late) in owed {
+        let of = counts.entry(tenant).or_default();
+        of[2] += status::count_of(owed)?;
+        of[3] += status::count_of(late)?;
     }
     let tenants = rows.into_iter().map(|(id, slug, name)| {
-        let [live, expiring, owed] = counts.get(&id).copied().unwrap_or_default();
+        let [live, expiring, owed, late] = counts.get(&id).copied().unwrap_or_default();
         TenantSummary {
             slug: status::slug(slug),
             name,
             live,
             expiring,
             owed,
+            late,
         }
     });
     Ok(tenants.collect())

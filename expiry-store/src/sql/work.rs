@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(crate) const READY: &str =
-    "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
+    "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, known_late_at, backlog, state,
              attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
              trace
          FROM enforcement
@@ -175,7 +175,7 @@ pub(super) async fn rows_of(
 /// Begins to select rows on a router.
 pub(super) fn rows_query(router: RouterId) -> QueryBuilder<Db> {
     let mut query = QueryBuilder::new(
-        "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, backlog, state,
+        "SELECT id, subscriber_id, device, want, revision, username, macs, due_at, known_late_at, backlog, state,
              attempts, next_at, looks, returns, way_in, confirmed_at, online, last_error,
              trace
          FROM enforcement WHERE router_id = ",

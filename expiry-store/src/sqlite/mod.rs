@@ -39,6 +39,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
     include_str!("../../migrations/sqlite/0003_spelling.sql"),
+    include_str!("../../migrations/sqlite/0004_known_late.sql"),
 ];
 
 /// What each step leaves behind.
@@ -46,6 +47,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.shape"),
     include_str!("../../migrations/sqlite/0002_counts.shape"),
     include_str!("../../migrations/sqlite/0003_spelling.shape"),
+    include_str!("../../migrations/sqlite/0004_known_late.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.

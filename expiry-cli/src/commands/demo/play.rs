@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::{Event, Username};
+use expiry_core::{Event, LagKind, Username};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -135,22 +135,20 @@ impl Play {
             }
             Event::RouterReached { name, .. } => view.event(at, &format!("{name} reached"))?,
             Event::Cut {
-                username,
-                lag,
-                outage,
-                ..
+                username, waited, ..
             } => {
                 let Some(actor) = actor(username) else {
                     return Ok(());
                 };
                 self.cut.insert(actor);
-                let lags = if *outage {
+                let (lag, is_outage) = (waited.span, waited.kind == LagKind::Outage);
+                let lags = if is_outage {
                     &mut self.outage_lags
                 } else {
                     &mut self.lags
                 };
-                lags.push(*lag);
-                let waited = if *outage {
+                lags.push(lag);
+                let waited = if is_outage {
                     ", waited for the router"
                 } else {
                     ""

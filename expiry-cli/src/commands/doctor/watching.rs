@@ -1,7 +1,7 @@
 //! Is anybody making cuts, and are they made?
 
 use chrono::TimeDelta;
-use expiry_core::{Status, StatusStore};
+use expiry_core::{Status, StatusStore, unreached_words};
 
 use super::check::{Check, answer};
 use crate::output::{count, time};
@@ -14,14 +14,19 @@ const MOST: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) async fn check(store: &(impl StatusStore + ?Sized)) -> Vec<Check> {
     match answer("watcher", store.status(1)).await {
-        Ok(status) => vec![watcher(&status), brake(&status), owed(&status)],
+        Ok(status) => vec![
+            watcher(&status),
+            brake(&status),
+            unreached(&status),
+            owed(&status),
+        ],
         Err(check) => vec![check],
     }
 }
 
 fn watcher(status: &Status) -> Check {
     const NAME: &str = "watcher";
-    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let alive = status.watchers.iter().filter(|watcher| watcher.watches());
     let alive = alive.count() as u64;
     if alive > 0 {
         return Check::ok(NAME, format!("{} alive", count(alive, "watcher")));
@@ -47,12 +52,36 @@ fn brake(status: &Status) -> Check {
     }
 }
 
+/// What the watcher met, which may be on another network than this command.
+fn unreached(status: &Status) -> Check {
+    const NAME: &str = "reached";
+    let routers = status.routers.iter().filter(|one| one.is_unreached());
+    let found: Vec<_> = routers.map(unreached_words).collect();
+    if found.is_empty() {
+        return Check::ok(NAME, "every router in service answers the watcher");
+    }
+    let advice = "`expiry router test` says which step fails";
+    Check::warning(NAME, found.join("; "), advice)
+}
+
 fn owed(status: &Status) -> Check {
     const NAME: &str = "owed";
     let all = status.owed_cuts + status.owed_restores;
     let Some(oldest) = status.owed.first() else {
         return Check::ok(NAME, "nothing");
     };
+    let backlog = status.backlog;
+    if oldest.backlog && status.late_subscribers == 0 {
+        let found = format!(
+            "{} of {} who had ended before they were known",
+            backlog.left, backlog.of
+        );
+        return Check::warning(
+            NAME,
+            found,
+            "they are being taken off; `expiry status` says how far",
+        );
+    }
     let age = status.now - oldest.since;
     let cuts = count(status.owed_cuts, "cut");
     let restores = count(status.owed_restores, "restore");
@@ -74,8 +103,8 @@ fn owed(status: &Status) -> Check {
 mod tests {
     use chrono::DateTime;
     use expiry_core::{
-        Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, WatcherId,
-        WatcherStatus,
+        Backlog, Brake, MockStatusStore, OwedItem, RouterId, StoreError, SubscriberId, WatcherId,
+        WatcherKind, WatcherStatus,
     };
 
     use super::*;
@@ -93,6 +122,7 @@ mod tests {
         };
         let watcher = |alive: &bool| WatcherStatus {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             heartbeat_at: now,
             alive: *alive,
             machine: None,
@@ -106,6 +136,8 @@ mod tests {
             owed_cuts: owed_for_s.iter().count() as u64,
             owed_restores: 0,
             owed_subscribers: 0,
+            late_subscribers: 0,
+            backlog: Backlog::default(),
             next_deadline: None,
             watchers: alive.iter().map(watcher).collect(),
             routers: Vec::new(),
@@ -137,6 +169,17 @@ mod tests {
         let check = brake(&status);
         assert_eq!(check.state, State::Failed);
         assert!(check.found.contains("more than 20 %"), "{check}");
+    }
+
+    #[test]
+    fn r9_backlog_that_is_worked_through_is_a_warning() {
+        let mut status = status(Some(9_000_000), &[true]);
+        status.late_subscribers = 0;
+        status.backlog = Backlog { left: 3, of: 9 };
+        status.owed[0].backlog = true;
+        let check = owed(&status);
+        assert_eq!(check.state, State::Warning);
+        assert!(check.found.starts_with("3 of 9"), "{check}");
     }
 
     #[test]

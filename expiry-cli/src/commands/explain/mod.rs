@@ -153,7 +153,7 @@ enum Watch {
 
 impl Watch {
     fn of(watchers: &[WatcherStatus], brakes: &[Brake]) -> Self {
-        let mut alive = watchers.iter().filter(|watcher| watcher.alive).peekable();
+        let mut alive = watchers.iter().filter(|one| one.watches()).peekable();
         if alive.peek().is_none() {
             return Self::Nobody;
         }

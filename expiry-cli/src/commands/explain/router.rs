@@ -83,6 +83,10 @@ fn owed(
     };
     let since = when(target.due_at, case.now);
     let mut told = vec![format!("{what} is owed since {since}{attempts}")];
+    told.extend(target.known_late_at.map(|known| {
+        let known = when(known, case.now);
+        format!("the end was past already when it came to be known, {known}: it has no lag")
+    }));
     if target.want == Want::Cut {
         told.push(if progress.online {
             "the last reading showed it online".into()
@@ -122,10 +126,12 @@ fn confirmed(
 ) -> Vec<String> {
     let progress = &target.progress;
     let at = progress.confirmed_at.unwrap_or(target.due_at);
-    let (from, of) = match (target.want, target.device, case.ended_at()) {
+    let ended_at = case.ended_at().filter(|_| target.device.is_none());
+    let (from, of) = match (target.want, target.known_late_at, ended_at) {
         (Want::Restore, _, _) => (target.due_at, "the payment"),
+        (Want::Cut, Some(known), _) => (known, "the end, past already, came to be known"),
         (Want::Cut, None, Some(end)) => (end, "the end"),
-        (Want::Cut, _, _) => (target.due_at, "it was owed"),
+        (Want::Cut, None, None) => (target.due_at, "it was owed"),
     };
     let took = span((at - from).to_std().unwrap_or_default());
     let mut told = vec![format!(

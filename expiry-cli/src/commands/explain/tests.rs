@@ -5,7 +5,8 @@ use std::time::Duration;
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, ExplainedRouter, ExplainedTarget, ExplainedUndo,
     GatewayError, MacAddr, MockAuditStore, MockDirectory, Progress, Revision, RouterId, Service,
-    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WayIn,
+    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WatcherKind,
+    WayIn,
 };
 
 use super::*;
@@ -59,6 +60,7 @@ fn target(want: Want) -> ExplainedTarget {
         want,
         revision: Revision(4),
         due_at: ended(),
+        known_late_at: None,
         progress: Progress::owed(ended()),
         cannot_hold: false,
         attempted_at: None,
@@ -88,6 +90,7 @@ fn explanation(subscribers: Vec<Explained>, alive: bool) -> Explanation {
         brakes: Vec::new(),
         watchers: vec![WatcherStatus {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             heartbeat_at: at(-1),
             alive,
             machine: None,

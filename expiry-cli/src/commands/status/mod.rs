@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use expiry_core::{
     AuditStore, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus, Status,
-    StatusStore, Store, StoreError, Upcoming, WayIn,
+    StatusStore, Store, StoreError, Upcoming, WatcherKind, WayIn,
 };
 use serde::Serialize;
 
@@ -19,8 +19,11 @@ use crate::{
     words::{advice, span},
 };
 
-/// Most owed items that are listed.
+/// Most owed items that are read for JSON and for the screen.
 const LIMIT: u32 = 1_000;
+
+/// Most entries of a list in the text, unless all are asked for.
+const LISTED: usize = 20;
 
 /// Most deadlines ahead that are listed.
 const AHEAD: u32 = 100;
@@ -33,8 +36,10 @@ pub(super) async fn run(
     if args.watch {
         return watch::watch(store, out).await;
     }
-    let report = Report::read(&*store, &*store).await?;
-    Ok(out.show(&report)?)
+    let limit = if args.all { u32::MAX } else { LIMIT };
+    let report = Report::read(&*store, &*store, limit).await?;
+    let listed = if args.all { usize::MAX } else { LISTED };
+    Ok(out.show(&Page { report, listed })?)
 }
 
 /// A status as people read it, and what belongs to it.
@@ -49,8 +54,12 @@ struct Report {
 }
 
 impl Report {
-    async fn read(status: &dyn StatusStore, audit: &dyn AuditStore) -> Result<Self, StoreError> {
-        let status = status.status(LIMIT).await?;
+    async fn read(
+        status: &dyn StatusStore,
+        audit: &dyn AuditStore,
+        limit: u32,
+    ) -> Result<Self, StoreError> {
+        let status = status.status(limit).await?;
         Ok(Self {
             health: HealthReport::of(&status),
             lag: audit.lag().await?,
@@ -67,50 +76,78 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+/// A report with lists of a certain length.
+#[derive(Serialize)]
+struct Page {
+    #[serde(flatten)]
+    report: Report,
+    /// Most entries of each list in the text.
+    #[serde(skip)]
+    listed: usize,
+}
+
+/// Says how many entries of a list are not shown.
+fn more(f: &mut fmt::Formatter<'_>, all: u64, shown: usize) -> fmt::Result {
+    match all.saturating_sub(shown as u64) {
+        0 => Ok(()),
+        hidden => write!(f, "\n  and {hidden} more: `expiry status --all` lists them"),
+    }
+}
+
+impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = &self.status;
+        let Self { report, listed } = self;
+        let status = &report.status;
         for brake in &status.brakes {
             writeln!(f, "{}", brake::Line(brake))?;
         }
         writeln!(f, "at {}", time(status.now))?;
-        writeln!(f, "health: {}", self.health.health)?;
-        for reason in &self.health.reasons {
+        writeln!(f, "health: {}", report.health.health)?;
+        for reason in &report.health.reasons {
             writeln!(f, "  {reason}")?;
         }
-        watchers(status, f)?;
+        watchers(status, *listed, f)?;
         write!(f, "subscribers: {} live", status.live_subscribers)?;
         match status.next_deadline {
             Some(at) => writeln!(f, ", next access ends {}", time(at))?,
             None => writeln!(f, ", no end ahead")?,
         }
-        writeln!(f, "routers: {}", status.routers.len())?;
-        for router in &status.routers {
-            write!(f, "  {}", RouterLine(router))?;
-            match self.lags_on(router) {
-                Some(lags) => writeln!(f, ", lag of cuts {}", Lag(&lags.cuts))?,
-                None => writeln!(f)?,
+        write!(f, "routers: {}", status.routers.len())?;
+        // Those that do not answer must not be hidden by the alphabet.
+        let mut routers: Vec<_> = status.routers.iter().collect();
+        if routers.len() > *listed {
+            routers.sort_by_key(|router| !router.is_unreached());
+        }
+        for router in routers.iter().take(*listed) {
+            write!(f, "\n  {}", RouterLine(router))?;
+            if let Some(lags) = report.lags_on(router) {
+                write!(f, ", lag of cuts {}", Lag(&lags.cuts))?;
             }
         }
-        writeln!(f, "lag of cuts: {}", Lag(&self.lag.all.cuts))?;
-        let outage = &self.lag.all.outage_cuts;
+        more(f, routers.len() as u64, *listed)?;
+        writeln!(f, "\nlag of cuts: {}", Lag(&report.lag.all.cuts))?;
+        let late = &report.lag.all.known_late_cuts;
+        if late.count() > 0 {
+            let took = Lag(late);
+            writeln!(
+                f,
+                "ended before they were known, from then until cut, no lag: {took}"
+            )?;
+        }
+        let outage = &report.lag.all.outage_cuts;
         if outage.count() > 0 {
             writeln!(f, "lag of cuts that waited for a router: {}", Lag(outage))?;
         }
         let cuts = count(status.owed_cuts, "cut");
         let restores = count(status.owed_restores, "restore");
         write!(f, "owed: {cuts}, {restores}")?;
-        for item in &status.owed {
+        let shown = status.owed.len().min(*listed);
+        for item in status.owed.iter().take(shown) {
             let routers = &status.routers;
             let router = routers.iter().find(|router| router.name == item.router);
             write!(f, "\n  {}", OwedLine { item, router })?;
         }
-        let owed = status.owed_cuts + status.owed_restores;
-        let hidden = owed.saturating_sub(status.owed.len() as u64);
-        if hidden > 0 {
-            write!(f, "\n  and {hidden} more")?;
-        }
-        Ok(())
+        more(f, status.owed_cuts + status.owed_restores, shown)
     }
 }
 
@@ -134,29 +171,31 @@ impl fmt::Display for Lag<'_> {
     }
 }
 
-fn watchers(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn watchers(status: &Status, listed: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match alive_and_braked(status) {
-        (0, _) => writeln!(f, "watchers: none alive, nobody makes cuts")?,
-        (alive, 0) => writeln!(f, "watchers: {alive} alive")?,
+        (0, _) => write!(f, "watchers: none alive, nobody makes cuts")?,
+        (alive, 0) => write!(f, "watchers: {alive} alive")?,
         (alive, braked) if alive == braked => {
-            writeln!(f, "watchers: {alive} alive, all BRAKED, nobody makes cuts")?;
+            write!(f, "watchers: {alive} alive, all BRAKED, nobody makes cuts")?;
         }
-        (alive, braked) => writeln!(f, "watchers: {alive} alive, {braked} of them BRAKED")?,
+        (alive, braked) => write!(f, "watchers: {alive} alive, {braked} of them BRAKED")?,
     }
-    for watcher in &status.watchers {
-        write!(f, "  {}", watcher.id)?;
+    for watcher in status.watchers.iter().take(listed) {
+        write!(f, "\n  {}", watcher.id)?;
         if let Some(machine) = &watcher.machine {
             write!(f, " on {machine}")?;
         }
-        let state = match (watcher.alive, watcher.braked) {
-            (true, false) => "alive",
-            (true, true) => "BRAKED",
-            (false, _) => "silent",
+        let state = match (watcher.alive, watcher.braked, watcher.kind) {
+            (true, _, WatcherKind::Check) => "runs a single check",
+            (true, false, WatcherKind::Watcher) => "alive",
+            (true, true, WatcherKind::Watcher) => "BRAKED",
+            (false, ..) => "silent",
         };
         let heartbeat = time(watcher.heartbeat_at);
-        writeln!(f, " {state}, last heartbeat {heartbeat}")?;
+        write!(f, " {state}, last heartbeat {heartbeat}")?;
     }
-    Ok(())
+    more(f, status.watchers.len() as u64, listed)?;
+    writeln!(f)
 }
 
 /// How many watchers are alive, in few words.
@@ -171,7 +210,7 @@ fn alive(status: &Status) -> String {
 }
 
 fn alive_and_braked(status: &Status) -> (usize, usize) {
-    let alive = status.watchers.iter().filter(|watcher| watcher.alive);
+    let alive = status.watchers.iter().filter(|watcher| watcher.watches());
     let braked = alive.clone().filter(|watcher| watcher.braked);
     (alive.count(), braked.count())
 }
@@ -255,6 +294,9 @@ impl fmt::Display for OwedLine<'_> {
         if let Some(error) = error.or(item.last_error.as_ref()) {
             write!(f, ", last: {error}")?;
         }
+        if item.backlog {
+            f.write_str("; ended before it was known")?;
+        }
         if item.cannot_hold {
             let way_in = item.way_in.unwrap_or(WayIn::Unknown);
             write!(f, "; CANNOT HOLD, comes back by {}", advice(way_in))?;
@@ -269,8 +311,8 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use expiry_core::{
-        Brake, MockAuditStore, MockStatusStore, RouterId, RouterLags, SubscriberId, TaskId, Want,
-        WatcherId, WatcherStatus,
+        Backlog, Brake, MockAuditStore, MockStatusStore, RouterId, RouterLags, SubscriberId,
+        TaskId, Want, WatcherId, WatcherKind, WatcherStatus,
     };
 
     use super::*;
@@ -296,6 +338,7 @@ mod tests {
             last_error: Some("no answer for 5 s".into()),
             cannot_hold: false,
             way_in: None,
+            backlog: false,
         }
     }
 
@@ -316,6 +359,7 @@ mod tests {
             reconciled_at: None,
             strays: 0,
             oldest_cut: None,
+            ends_soon: None,
             said: None,
         }
     }
@@ -328,9 +372,12 @@ mod tests {
             owed_cuts: 3,
             owed_restores: 0,
             owed_subscribers: 2,
+            late_subscribers: 2,
+            backlog: Backlog::default(),
             next_deadline: Some(at(60)),
             watchers: vec![WatcherStatus {
                 id: WatcherId::fresh(),
+                kind: WatcherKind::Watcher,
                 heartbeat_at: at(8),
                 alive: true,
                 machine: Some("vps1".into()),
@@ -340,6 +387,11 @@ mod tests {
             routers: vec![router()],
             owed: vec![item()],
         }
+    }
+
+    fn page(report: Report) -> Page {
+        let listed = LISTED;
+        Page { report, listed }
     }
 
     fn report(status: Status) -> Report {
@@ -376,7 +428,7 @@ mod tests {
         status.routers[0].down_since = Some(at(-60));
         status.routers[0].last_error = Some("login refused: no".into());
         status.owed[0].attempts = 0;
-        let text = report(status).to_string();
+        let text = page(report(status)).to_string();
         let line = "cut of joe: unconfirmed on r1 since 2027-01-15T08:00:00Z, r1 not reached since \
                     2027-01-15T07:59:00Z, last tried 2027-01-15T08:00:09Z, last: login refused: no\n";
         assert!(text.contains(line), "{text}");
@@ -406,7 +458,7 @@ mod tests {
         for watcher in &mut status.watchers {
             watcher.alive = false;
         }
-        let text = report(status).to_string();
+        let text = page(report(status)).to_string();
         assert!(
             text.contains("watchers: none alive, nobody makes cuts"),
             "{text}"
@@ -424,7 +476,7 @@ mod tests {
             agreed_ms: None,
         }];
         status.watchers[0].braked = true;
-        let text = report(status).to_string();
+        let text = page(report(status)).to_string();
         assert!(
             text.starts_with("BRAKED since 2027-01-15T08:00:05Z: "),
             "{text}"
@@ -438,7 +490,7 @@ mod tests {
 
     #[test]
     fn r9_health_comes_first_with_its_reasons() {
-        let text = report(status()).to_string();
+        let text = page(report(status())).to_string();
         let reason = "2 subscribers who may not be online any more are not confirmed off";
         let expected = format!("health: needs attention\n  {reason}\n");
         assert!(text.contains(&expected), "{text}");
@@ -464,7 +516,7 @@ mod tests {
             lag: LagReport::new(vec![of]),
             ..report(status())
         };
-        let text = report.to_string();
+        let text = page(report.clone()).to_string();
         let cuts = "p50 ≤ 50 ms, p99 ≤ 180 ms, max 180 ms of 3";
         for line in [
             format!("up, served by nobody, lag of cuts {cuts}\n"),
@@ -480,8 +532,11 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_is_counted() {
-        let text = report(status()).to_string();
-        assert!(text.ends_with("\n  and 2 more"), "{text}");
+        let text = page(report(status())).to_string();
+        assert!(
+            text.contains("\n  and 2 more: `expiry status --all`"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -512,7 +567,7 @@ mod tests {
         store
             .expect_status()
             .return_once(|_| Err(StoreError::Unavailable("gone".into())));
-        let result = Report::read(&store, &MockAuditStore::new()).await;
+        let result = Report::read(&store, &MockAuditStore::new(), 20).await;
         let result = result.map_err(CliError::from);
         assert_eq!(
             result.expect_err("failed").exit_code(),

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Report, alive, screen};
+use super::{LIMIT, Report, alive, screen};
 use crate::{
     error::{self, CliError},
     lifecycle,
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn watch(store: Arc<dyn Store>, out: &mut Output<'_>) -> Result<(), CliError> {
     // What is wrong for good is said at once, on the screen that stays.
-    let first = Report::read(&*store, &*store).await?;
+    let first = Report::read(&*store, &*store, LIMIT).await?;
     let mut view = if out.is_json() {
         View::Json
     } else if terminal::can_draw() {
@@ -93,7 +93,7 @@ async fn follow(
         }
         let read = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            read = timeout(PATIENCE, Report::read(store, store)) => read,
+            read = timeout(PATIENCE, Report::read(store, store, LIMIT)) => read,
         };
         picture.take(read.ok())?;
     }
@@ -177,7 +177,9 @@ fn line(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use expiry_core::{HealthReport, LagReport, Status, WatcherId, WatcherStatus};
+    use expiry_core::{
+        Backlog, HealthReport, LagReport, Status, WatcherId, WatcherKind, WatcherStatus,
+    };
 
     use super::*;
 
@@ -190,9 +192,12 @@ mod tests {
             owed_cuts: 0,
             owed_restores: 1,
             owed_subscribers: 0,
+            late_subscribers: 0,
+            backlog: Backlog::default(),
             next_deadline: Some(now + Duration::from_secs(12)),
             watchers: vec![WatcherStatus {
                 id: WatcherId::fresh(),
+                kind: WatcherKind::Watcher,
                 heartbeat_at: now,
                 alive: true,
                 machine: None,

@@ -1,3 +1,4 @@
+mod by_address;
 mod presence;
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -7,8 +8,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, Live, MacAddr, Progress,
-    Revision, RowId, Sighting, Task, TaskId, Undo, UndoItem, UndoKey, UserRow, Username, Want,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Live, MacAddr,
+    Progress, Revision, RowId, Sighting, Task, TaskId, Undo, UndoItem, UndoKey, UserRow, Username,
+    Want,
 };
 
 fn mac(last: u8) -> MacAddr {
@@ -130,6 +132,7 @@ fn r6_every_kind_of_row_of_the_target_is_found() {
         ],
         bindings: vec![bypass(9, mac(1), "anything")],
         connections: vec![connection(10, &[ip(9), ip(200)]), connection(11, &[ip(1)])],
+        leases: vec![],
     };
     let left = find(&task(Some("255700"), &[mac(1)]), &live(&[], &[]), &seen);
     let block = block_order([&left]);
@@ -264,7 +267,9 @@ fn r3_what_was_disabled_before_us_is_in_no_undo() {
         ..Sighting::default()
     };
     let (task, live) = (task(Some("a"), &[]), live(&[], &[]));
-    assert_eq!(undo_of(&Claim::new(&task, &live, false), &seen), []);
+    let claim = Claim::new(&task, &live, false);
+    let left = Leftovers::find(&claim, &seen, &BTreeSet::new());
+    assert_eq!(undo_of(&claim, &seen, &left), []);
 }
 
 fn logins() -> impl Strategy<Value = String> {
@@ -277,6 +282,22 @@ fn macs() -> impl Strategy<Value = MacAddr> {
     (1..=3u8).prop_map(mac)
 }
 
+/// The MAC and the addresses of a binding: at least one of them.
+fn places() -> impl Strategy<Value = (Option<MacAddr>, Option<String>)> {
+    let addresses = [
+        "10.5.50.1",
+        "10.5.50.2",
+        "10.5.50.3",
+        "10.5.50.1-10.5.50.3",
+        "10.5.50.0/24",
+    ];
+    let addresses = || select(addresses.map(String::from).to_vec());
+    prop_oneof![
+        (macs(), option::of(addresses())).prop_map(|(mac, addresses)| (Some(mac), addresses)),
+        addresses().prop_map(|addresses| (None, Some(addresses))),
+    ]
+}
+
 fn ips() -> impl Strategy<Value = IpAddr> {
     (1..=4u8).prop_map(ip)
 }
@@ -287,7 +308,8 @@ prop_compose! {
         actives in vec((logins(), macs(), ips()), 0..5),
         hosts in vec((macs(), ips(), any::<bool>(), any::<bool>()), 0..5),
         cookies in vec((logins(), option::of(macs())), 0..5),
-        bindings in vec((macs(), logins(), any::<bool>()), 0..4),
+        bindings in vec((places(), logins(), any::<bool>()), 0..5),
+        leases in vec((option::of(macs()), ips()), 0..3),
         connections in vec(vec(ips(), 1..3), 0..5),
     ) -> Sighting {
         let on = |n: usize| id(n + 1);
@@ -303,13 +325,18 @@ prop_compose! {
             cookies: cookies.into_iter().enumerate().map(|(n, (user, mac))| CookieRow {
                 id: on(n), user, mac,
             }).collect(),
-            bindings: bindings.into_iter().enumerate().map(|(n, (mac, comment, disabled))| {
-                BindingRow { disabled, ..bypass(n + 1, mac, &comment) }
+            bindings: bindings.into_iter().enumerate().map(|(n, (place, comment, disabled))| {
+                BindingRow { mac: place.0, address: place.1, disabled, ..bypass(n + 1, mac(1), &comment) }
             }).collect(),
+            leases: leases.into_iter().map(|(mac, address)| LeaseRow { mac, address }).collect(),
             connections: connections.into_iter().enumerate()
                 .map(|(n, addresses)| connection(n + 1, &addresses)).collect(),
         }
     }
+}
+
+fn is_on_address(active: &ActiveRow, host: &HostRow) -> bool {
+    active.mac == host.mac && active.address == host.address
 }
 
 fn owned_by(login: &str, live: &Live) -> bool {
@@ -344,9 +371,11 @@ proptest! {
             prop_assert!(!owned_by(&row.user, &live), "{row:?}");
         }
         for row in &left.bindings {
-            prop_assert!(!live.macs.contains(&row.mac.expect("made with one")), "{row:?}");
+            prop_assert!(row.mac.is_none_or(|mac| !live.macs.contains(&mac)), "{row:?}");
             let comment = row.comment.as_deref().expect("made with one");
             prop_assert!(!comments || !live.names.iter().any(|name| name.matches(comment)));
+            let by_comment = comments && username.is_some_and(|name| name == comment);
+            prop_assert!(row.mac.is_some() || by_comment || row.only_address().is_some(), "{row:?}");
         }
         let live_sessions: Vec<_> =
             seen.actives.iter().filter(|row| owned_by(&row.user, &live)).collect();
@@ -359,6 +388,11 @@ proptest! {
         }
         for address in &left.addresses {
             prop_assert!(live_sessions.iter().all(|row| row.address != Some(*address)));
+            let of_live = seen.hosts.iter().filter(|row| {
+                let ours = |a: &ActiveRow| is_on_address(a, row);
+                row.mac.is_some_and(|mac| live.macs.contains(&mac)) && !left.actives.iter().any(ours)
+            });
+            prop_assert!(of_live.into_iter().all(|row| row.address != Some(*address)));
         }
     }
 
@@ -373,7 +407,7 @@ proptest! {
         let claim = Claim::new(&cut, &live, comments);
         let left = Leftovers::find(&claim, &seen, &BTreeSet::new());
         let order = block_order([&left]);
-        cut.undo = undo_of(&claim, &seen);
+        cut.undo = undo_of(&claim, &seen, &left);
 
         let mut after = seen.clone();
         for row in &mut after.users {

@@ -152,6 +152,8 @@ pub struct ExplainedTarget {
     pub revision: Revision,
     /// When access ended, or was given back.
     pub due_at: DateTime<Utc>,
+    /// When that came to be known, if it was known late: it has no lag then.
+    pub known_late_at: Option<DateTime<Utc>>,
     /// How far it has come.
     #[serde(flatten)]
     pub progress: Progress,

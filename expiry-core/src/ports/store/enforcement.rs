@@ -10,7 +10,7 @@ use super::StoreError;
 use crate::{
     Clocks, Epoch, Histogram, Intent, Known, MacAddr, Machine, Ownership, Reconciled,
     Reconciliation, RouterFacts, RouterId, Settled, Settlement, Task, TaskRef, UndoKey, Username,
-    WatcherId,
+    WatcherId, WatcherKind,
 };
 
 /// What the engine needs: planning, ownership, work, and the record of results.
@@ -146,6 +146,8 @@ pub trait EnforcementStore: Send + Sync {
 pub struct Heartbeat {
     /// Whose it is.
     pub watcher: WatcherId,
+    /// Whether it goes on, or ends after one check.
+    pub kind: WatcherKind,
     /// How long others respect its ownerships from now on.
     pub ttl: Duration,
     /// Where it runs, and what the clocks there showed when they were last judged.
@@ -158,10 +160,11 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// A heartbeat that tells nothing else.
+    /// A heartbeat of a watcher that tells nothing else.
     pub fn new(watcher: WatcherId, ttl: Duration) -> Self {
         Self {
             watcher,
+            kind: WatcherKind::Watcher,
             ttl,
             place: None,
             share_limit: None,

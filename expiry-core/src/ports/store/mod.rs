@@ -18,8 +18,9 @@ pub use enforcement::{
 pub use error::{Conflict, Missing, StoreError};
 pub use password::PasswordStore;
 pub use status::{
-    Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, Status,
-    StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn, WatcherStatus,
+    Backlog, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, RouterSaid, RouterStatus, SOON,
+    Status, StatusStore, Summary, TenantSummary, Tries, Try, Unconfirmed, UnconfirmedOn,
+    WatcherStatus,
 };
 #[cfg(feature = "mock")]
 pub use {

@@ -8,16 +8,19 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{StoreError, Upcoming};
+#[cfg(doc)]
+use crate::Lateness;
 use crate::{
     Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
-    WayIn, millis,
+    WatcherKind, WayIn, millis,
 };
 
 /// What is true now, for people and monitoring.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait StatusStore: Send + Sync {
-    /// Returns the state of everything, with at most `limit` owed items, oldest first.
+    /// Returns the state of everything, with at most `limit` owed items: backlog last, else the
+    /// oldest first.
     async fn status(&self, limit: u32) -> Result<Status, StoreError>;
 
     /// Returns counts of everything, of each tenant, and the next `limit` of those whose access ends
@@ -111,14 +114,27 @@ pub struct Status {
     /// Subscribers of whom a cut is owed on an enabled router: whose access ended, or who lost a
     /// device, and who is not confirmed off. Each counts once, on however many routers.
     pub owed_subscribers: u64,
+    /// Of those, who is late now: [`Lateness::Late`] on some router.
+    pub late_subscribers: u64,
+    /// Of those, whose end was known late: [`Lateness::Backlog`] on some router.
+    pub backlog: Backlog,
     /// The next deadline ahead.
     pub next_deadline: Option<DateTime<Utc>>,
     /// Watchers, freshest heartbeat first.
     pub watchers: Vec<WatcherStatus>,
     /// Routers by name.
     pub routers: Vec<RouterStatus>,
-    /// What is owed on enabled routers, oldest first.
+    /// What is owed on enabled routers: backlog last, else the oldest first.
     pub owed: Vec<OwedItem>,
+}
+
+/// Subscribers whose end was known late, and how far they are taken off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Of whom the cut is still owed on an enabled router.
+    pub left: u64,
+    /// Those, and who was taken off since the oldest of them came to be known.
+    pub of: u64,
 }
 
 /// One watcher.
@@ -126,6 +142,8 @@ pub struct Status {
 pub struct WatcherStatus {
     /// Its id.
     pub id: WatcherId,
+    /// Whether it goes on, or ends after one check: then it watches nothing.
+    pub kind: WatcherKind,
     /// Its last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
     /// Whether others still respect what it owns: for as long after that as it said, by default
@@ -138,6 +156,13 @@ pub struct WatcherStatus {
     /// The longest time between two of its looks at the store; `None` if it did not say.
     #[serde(rename = "interval_ms", serialize_with = "millis::option::serialize")]
     pub interval: Option<Duration>,
+}
+
+impl WatcherStatus {
+    /// Tells whether it is there to see the next end of access: alive, and no single check.
+    pub fn watches(&self) -> bool {
+        self.alive && self.kind == WatcherKind::Watcher
+    }
 }
 
 /// One router.
@@ -172,10 +197,22 @@ pub struct RouterStatus {
     pub reconciled_at: Option<DateTime<Utc>>,
     /// How much was seen there then that belongs to nobody we know.
     pub strays: u64,
-    /// Since when the oldest cut is owed there.
+    /// Since when the oldest cut is owed there, but for those whose end was known late.
     pub oldest_cut: Option<DateTime<Utc>>,
+    /// How many accesses end there within [`SOON`]; counted only while it does not answer.
+    pub ends_soon: Option<u64>,
     /// What it said about itself when it was last asked.
     pub said: Option<RouterSaid>,
+}
+
+/// Ends that a router which does not answer will miss soon.
+pub const SOON: Duration = Duration::from_hours(1);
+
+impl RouterStatus {
+    /// Tells whether it is in service and does not answer, or has never been reached.
+    pub fn is_unreached(&self) -> bool {
+        self.enabled && (self.down_since.is_some() || self.attempted_at.is_none())
+    }
 }
 
 /// What a router said about itself.
@@ -220,6 +257,8 @@ pub struct TenantSummary {
     pub expiring: u64,
     /// Subscribers whose access has ended and of whom a cut is owed on an enabled router.
     pub owed: u64,
+    /// Of those, who is late now.
+    pub late: u64,
 }
 
 /// A subscriber whose access has ended and of whom a cut is owed.
@@ -303,6 +342,9 @@ pub struct OwedItem {
     pub cannot_hold: bool,
     /// The suspected way in.
     pub way_in: Option<WayIn>,
+    /// Whether it is a cut whose end was known late and that was not made yet:
+    /// [`Lateness::Backlog`].
+    pub backlog: bool,
 }
 
 impl OwedItem {
@@ -329,6 +371,7 @@ impl OwedItem {
             last_error: None,
             cannot_hold: false,
             way_in: None,
+            backlog: false,
         }
     }
 

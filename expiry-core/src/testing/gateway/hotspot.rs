@@ -6,8 +6,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, MacAddr, Query, RowId,
-    Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, MacAddr,
+    Query, RowId, Sighting, UserRow,
 };
 
 /// How a simulated device is let in.
@@ -38,6 +38,8 @@ pub struct Hotspot {
     pub hosts: BTreeMap<RowId, HostRow>,
     /// Tracked connections by row id.
     pub connections: BTreeMap<RowId, ConnectionRow>,
+    /// DHCP leases.
+    pub leases: Vec<LeaseRow>,
     devices: BTreeMap<MacAddr, Device>,
     /// Since when each device that can move bytes could without a break, by which login.
     moving: BTreeMap<MacAddr, (Option<String>, Instant)>,
@@ -53,6 +55,8 @@ struct Device {
     address: IpAddr,
     fasttrack: bool,
     present: bool,
+    /// The router forgot its host, and not its connections.
+    asleep: bool,
 }
 
 impl Hotspot {
@@ -88,6 +92,24 @@ impl Hotspot {
         id
     }
 
+    /// Adds a bypass binding for an address, a range of them or a network.
+    pub fn add_address_binding(&mut self, addresses: &str, comment: &str) -> RowId {
+        let id = self.fresh_id();
+        let row = BindingRow {
+            id: id.clone(),
+            mac: None,
+            address: Some(addresses.into()),
+            to_address: None,
+            server: None,
+            kind: BindingKind::Bypassed,
+            comment: Some(comment.into()),
+            disabled: false,
+        };
+        self.bindings.insert(id.clone(), row);
+        self.admit();
+        id
+    }
+
     /// Brings a device into range, with the account or binding it comes in by.
     pub fn add_device(&mut self, mac: MacAddr, account: &str, by: Admission, fasttrack: bool) {
         match by {
@@ -104,6 +126,7 @@ impl Hotspot {
             address,
             fasttrack,
             present: true,
+            asleep: false,
         };
         self.devices.insert(mac, device);
         self.admit();
@@ -127,6 +150,20 @@ impl Hotspot {
     /// it cannot.
     pub fn moving_since(&self, mac: MacAddr) -> Option<Instant> {
         self.moving.get(&mac).map(|(_, since)| *since)
+    }
+
+    /// Returns the address of a device.
+    pub fn address_of(&self, mac: MacAddr) -> Option<IpAddr> {
+        self.devices.get(&mac).map(|device| device.address)
+    }
+
+    /// Has a device say nothing for so long that its session and host are gone. Its tracked
+    /// connections stay. Or wakes it.
+    pub fn set_asleep(&mut self, mac: MacAddr, asleep: bool) {
+        if let Some(device) = self.devices.get_mut(&mac) {
+            device.asleep = asleep;
+        }
+        self.admit();
     }
 
     /// Takes a device out of range, or back.
@@ -289,8 +326,13 @@ impl Hotspot {
                 login(&row.user) || row.mac.is_some_and(|mac| query.macs.contains(&mac))
             }),
             bindings: select(&self.bindings, |row| {
-                row.mac
-                    .is_some_and(|mac| query.macs.contains(&mac) || query.stations.contains(&mac))
+                let is_by_address = row.mac.is_none() && row.kind == BindingKind::Bypassed;
+                let address = row.address.as_deref().and_then(|text| text.parse().ok());
+                is_by_address && query.bypasses
+                    || address.is_some_and(|address| query.addresses.contains(&address))
+                    || row.mac.is_some_and(|mac| {
+                        query.macs.contains(&mac) || query.stations.contains(&mac)
+                    })
                     || query.comments
                         && row
                             .comment
@@ -298,7 +340,15 @@ impl Hotspot {
                             .is_some_and(|c| query.names.iter().any(|name| name.matches(c)))
             }),
             connections: Vec::new(),
+            leases: Vec::new(),
         };
+        if query.leases {
+            let of_query = |row: &&LeaseRow| {
+                row.mac.is_some_and(|mac| query.macs.contains(&mac))
+                    || query.addresses.contains(&row.address)
+            };
+            seen.leases = self.leases.iter().filter(of_query).copied().collect();
+        }
         if query.connections {
             let shown = seen.actives.iter().filter_map(|row| row.address);
             let hosts = seen
@@ -338,13 +388,15 @@ impl Hotspot {
             .map(|(mac, d)| (*mac, d.clone()))
             .collect();
         for (mac, device) in devices {
-            if device.present {
+            if device.present && !device.asleep {
                 self.admit_one(mac, &device);
             } else {
                 self.actives.retain(|_, row| row.mac != Some(mac));
                 self.hosts.retain(|_, row| row.mac != Some(mac));
-                self.connections
-                    .retain(|_, row| !row.addresses.contains(&device.address));
+                if !device.present {
+                    self.connections
+                        .retain(|_, row| !row.addresses.contains(&device.address));
+                }
             }
             self.note_moving(mac);
         }
@@ -408,7 +460,7 @@ impl Hotspot {
         let binding = self
             .bindings
             .values()
-            .find(|row| !row.disabled && row.mac == Some(mac));
+            .find(|row| !row.disabled && (row.mac == Some(mac) || row.covers(address)));
         let row = HostRow {
             id: id.clone(),
             mac: Some(mac),

@@ -343,6 +343,7 @@ impl RouterGateway for SimGateway {
                 users: vec![],
                 cookies: vec![],
                 bindings: vec![],
+                leases: vec![],
                 ..seen
             }
         };

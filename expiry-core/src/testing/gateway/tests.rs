@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{Admission, Fault, SimGateway};
 use crate::{
-    Hardware, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
+    Hardware, LeaseRow, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
     testing::conformance::gateway::{Binding, Device, Entry, GatewayBench},
 };
 
@@ -67,6 +67,18 @@ impl GatewayBench for Bench {
             let id = hotspot.add_binding(mac, comment, disabled);
             let row = hotspot.bindings.get_mut(&id).expect("it was added");
             row.kind = kind;
+        });
+    }
+
+    fn add_address_binding(&self, addresses: &str) {
+        self.0
+            .with(ROUTER, |hotspot| hotspot.add_address_binding(addresses, ""));
+    }
+
+    fn add_lease(&self, mac: MacAddr, address: IpAddr) {
+        let mac = Some(mac);
+        self.0.with(ROUTER, |hotspot| {
+            hotspot.leases.push(LeaseRow { mac, address })
         });
     }
 

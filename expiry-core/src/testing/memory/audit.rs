@@ -295,6 +295,7 @@ fn explained_target(row: &Row) -> ExplainedTarget {
         want: row.want,
         revision: row.revision,
         due_at: row.due_at,
+        known_late_at: row.known_late_at,
         cannot_hold: row.progress.cannot_hold(),
         progress: row.progress.clone(),
         attempted_at: row.attempted_at,

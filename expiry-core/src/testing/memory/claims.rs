@@ -1,11 +1,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Tables, WatcherRow};
-use crate::{AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId};
+use crate::{AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId, WatcherKind};
 
 impl Tables {
     pub(super) fn own(&mut self, beat: &Heartbeat, now: DateTime<Utc>) -> Vec<Ownership> {
         let watcher = beat.watcher;
+        let gap = self.gap(beat.kind, now);
         self.note_beat(beat, false, now);
         self.forget_ended(now);
         self.share_is_exceeded(now);
@@ -24,6 +25,7 @@ impl Tables {
             row.epoch.0 += 1;
             row.claimed_at = now;
         }
+        self.mark_unseen(gap, now);
         for (router, taken_over_from) in claimed {
             let kind = AuditKind::RouterOwned {
                 watcher,
@@ -47,7 +49,9 @@ impl Tables {
     }
 
     pub(super) fn stand_by(&mut self, beat: &Heartbeat, now: DateTime<Utc>) {
+        let gap = self.gap(beat.kind, now);
         self.note_beat(beat, true, now);
+        self.mark_unseen(gap, now);
         if self.let_go(beat.watcher, true, now) {
             self.wake();
         }
@@ -56,6 +60,7 @@ impl Tables {
     fn note_beat(&mut self, beat: &Heartbeat, braked: bool, now: DateTime<Utc>) {
         let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
         let row = WatcherRow {
+            kind: beat.kind,
             heartbeat_at: now,
             ttl: beat.ttl,
             machine,
@@ -70,7 +75,10 @@ impl Tables {
     }
 
     pub(super) fn release(&mut self, watcher: WatcherId, now: DateTime<Utc>) {
-        self.watchers.remove(&watcher);
+        let gone = self.watchers.remove(&watcher);
+        if gone.is_some_and(|row| row.kind == WatcherKind::Watcher) {
+            self.watch.left_at = Some(now);
+        }
         self.let_go(watcher, false, now);
         self.wake();
     }

@@ -15,7 +15,7 @@ use crate::{
     AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Histogram,
     Intent, Known, Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation,
     RouterFacts, RouterId, RouterSaid, RouterState, Settled, Settlement, State, StoreError, Task,
-    TaskRef, UndoKey, Username, Want, WatcherId, Work,
+    TaskRef, UndoKey, Username, Want, WatcherId, Work, seen_late,
 };
 
 #[async_trait]
@@ -221,7 +221,8 @@ impl Tables {
         for owner in self.unplanned(now).into_iter().take(limit as usize) {
             let end = owner.subscriber.access.end().unwrap_or(now);
             self.note_end(&owner, now);
-            self.plan_cut(&owner, end, now);
+            let known_late_at = seen_late(end, self.watched_since(now), now);
+            self.plan_cut(&owner, end, known_late_at, now);
             planned += 1;
         }
         planned += self.take_back_early(limit.saturating_sub(planned), now);

@@ -16,6 +16,7 @@ mod routers;
 mod status;
 mod subscribers;
 mod tables;
+mod watch;
 
 pub use backup::Backup;
 pub use faults::Fault;

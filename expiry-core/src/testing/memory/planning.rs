@@ -4,12 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Row, SubscriberRow, Tables, Target};
 use crate::{
-    Access, AuditEntry, AuditKind, MacAddr, Progress, RouterId, State, SubscriberId, TaskId, Trace,
-    UndoKey, Username, Want,
+    Access, AuditEntry, AuditKind, MacAddr, Owing, Progress, RouterId, State, SubscriberId, TaskId,
+    Trace, UNSEEN_AFTER, UndoKey, Username, Want, known_late,
 };
 
 /// A deadline that was passed by more than this when it was planned is backlog.
-pub(super) const FRESH: TimeDelta = TimeDelta::seconds(30);
+pub(super) const FRESH: TimeDelta = UNSEEN_AFTER;
 
 impl Tables {
     /// Plans anew after a change of the subscriber. `due_at` is when an ended access is due.
@@ -34,7 +34,8 @@ impl Tables {
                 if due_at.is_none() {
                     self.note_end(&owner, now);
                 }
-                self.plan_cut(&owner, due_at.unwrap_or(end), now);
+                let known_late_at = known_late(end, now);
+                self.plan_cut(&owner, due_at.unwrap_or(end), known_late_at, now);
             }
         }
         self.wake();
@@ -51,6 +52,7 @@ impl Tables {
         &mut self,
         owner: &SubscriberRow,
         due_at: DateTime<Utc>,
+        known_late_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) {
         let target = owner.target();
@@ -65,7 +67,13 @@ impl Tables {
             .map(|router| router.id)
             .collect();
         for router in routers {
-            self.put_cut(owner, router, due_at, now - due_at > FRESH);
+            let owing = Owing {
+                due_at,
+                known_late_at,
+                backlog: now - due_at > FRESH,
+                confirmed_at: None,
+            };
+            self.put_cut(owner, router, owing, now);
         }
         let id = owner.subscriber.id;
         if let Some(row) = self.subscribers.get_mut(&id) {
@@ -77,9 +85,15 @@ impl Tables {
         &mut self,
         owner: &SubscriberRow,
         router: RouterId,
-        due_at: DateTime<Utc>,
-        backlog: bool,
+        owing: Owing,
+        now: DateTime<Utc>,
     ) {
+        let Owing {
+            due_at,
+            known_late_at,
+            backlog,
+            ..
+        } = owing;
         let row = Row {
             id: TaskId(0),
             target: owner.target(),
@@ -89,12 +103,13 @@ impl Tables {
             username: Some(owner.subscriber.username.clone()),
             macs: owner.subscriber.devices.clone(),
             due_at,
+            known_late_at,
             backlog,
             progress: Progress::owed(due_at),
             trace: Trace::default(),
             attempted_at: None,
         };
-        self.put_row(row);
+        self.put_row(row, now);
     }
 
     /// Owes the cut of who has ended on a router in scope, unless a row stands there; tells whether
@@ -109,7 +124,7 @@ impl Tables {
         let is_planned = owner.planned >= owner.subscriber.revision;
         let is_missing = is_planned && self.row_of(owner.target(), router).is_none();
         if is_missing {
-            self.put_cut(owner, router, now, false);
+            self.put_cut(owner, router, owner.owes_now(false, now), now);
         }
         is_missing
     }
@@ -124,12 +139,13 @@ impl Tables {
             username: Some(owner.subscriber.username.clone()),
             macs: owner.subscriber.devices.clone(),
             due_at: now,
+            known_late_at: None,
             backlog: false,
             progress: Progress::owed(now),
             trace: Trace::default(),
             attempted_at: None,
         };
-        self.put_row(row);
+        self.put_row(row, now);
     }
 
     fn plan_live(&mut self, owner: &SubscriberRow, now: DateTime<Utc>) {
@@ -241,7 +257,14 @@ impl Tables {
         if holder.is_some_and(answers) {
             return;
         }
-        self.put_row(Row {
+        // What is owed of its owner was owed of the device.
+        let standing = self.row_of(owner.target(), router);
+        let standing = standing.filter(|row| {
+            let first = row.progress.confirmed_at.is_none() && row.due_at <= now;
+            row.want == Want::Cut && row.is_owed() && first
+        });
+        let owing = standing.map_or_else(|| owner.owes_now(false, now), Row::owing);
+        let row = Row {
             id: TaskId(0),
             target: Target {
                 subscriber: owner.subscriber.id,
@@ -252,12 +275,23 @@ impl Tables {
             revision: owner.subscriber.revision,
             username: None,
             macs: BTreeSet::from([mac]),
-            due_at: now,
-            backlog: false,
+            due_at: owing.due_at,
+            known_late_at: owing.known_late_at,
+            backlog: owing.backlog,
             progress: Progress::owed(now),
             trace: Trace::default(),
             attempted_at: None,
-        });
+        };
+        self.put_row(row, now);
+    }
+
+    /// Marks what was owed on a router before it came into service as known late.
+    pub(super) fn mark_known_late(&mut self, router: RouterId, now: DateTime<Utc>) {
+        let here = self.rows_mut().filter(|row| row.router == router);
+        let cuts = here.filter(|row| row.want == Want::Cut && row.is_owed());
+        for row in cuts.filter(|row| row.progress.confirmed_at.is_none()) {
+            row.known_late_at = row.known_late_at.or(known_late(row.due_at, now));
+        }
     }
 
     /// Has everything that is owed tried now on a router of which nothing is known any more. What is

@@ -120,7 +120,7 @@ impl Tables {
                     let is_cut = row.is_some_and(|row| row.want == crate::Want::Cut);
                     if !is_cut {
                         owner.subscriber.devices.clone_from(&before.devices);
-                        self.put_cut(&owner, router.id, now, true);
+                        self.put_cut(&owner, router.id, owner.owes_now(true, now), now);
                         owner.subscriber.devices.clone_from(&after.devices);
                     }
                 }

@@ -106,7 +106,7 @@ impl Tables {
         row.progress.online = way_in.is_some();
         row.progress.way_in = way_in;
         let row = row.clone();
-        self.note_row(&row, AuditKind::CameBack { way_in }, None, false, now);
+        self.note_row(&row, AuditKind::CameBack { way_in }, None, now);
         Some(Found {
             task: id,
             username: row.username,
@@ -133,7 +133,7 @@ impl Tables {
         row.backlog |= now - row.due_at > FRESH;
         self.count_cut(before.router, Some(CutResult::Returned));
         if let Some(kind) = AuditKind::of_return(&before.progress, &progress, way_in) {
-            self.note_row(&before, kind, None, false, now);
+            self.note_row(&before, kind, None, now);
         }
         Some(Found {
             task: id,

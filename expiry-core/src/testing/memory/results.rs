@@ -1,11 +1,9 @@
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
 use super::tables::{Row, Tables, UndoRow};
 use crate::{
     AuditEntry, AuditKind, CutResult, Intent, Outcome, Progress, Recorded, RouterId, Settled,
-    Settlement, State, TaskRef, Trace, Undo, UndoItem, UndoKey, Want,
+    Settlement, State, TaskRef, Trace, Undo, UndoItem, UndoKey, Waited, Want,
 };
 
 impl Tables {
@@ -21,7 +19,7 @@ impl Tables {
         }
         let row = self.row(intent.task.id).cloned();
         if let Some((row, kind)) = row.zip(AuditKind::of_intent(&new)) {
-            self.note_row(&row, kind, None, false, now);
+            self.note_row(&row, kind, None, now);
         }
         if let Some(row) = self.row_mut(intent.task.id) {
             row.trace.add(&intent.trace);
@@ -80,11 +78,10 @@ impl Tables {
             after.trace = Trace::default();
         }
         let first = confirmed && before.progress.confirmed_at.is_none();
-        let lag = first.then(|| (now - before.due_at).to_std().unwrap_or_default());
         let back_at = self.routers.get(&router).and_then(|row| row.back_at);
+        let (due_at, known_late_at) = (before.due_at, before.known_late_at);
         let recorded = Recorded {
-            lag,
-            outage: first && back_at.is_some_and(|back| back > before.due_at),
+            waited: first.then(|| Waited::until(now, due_at, known_late_at, back_at)),
             progress: after.progress.clone(),
         };
         self.audit(&before, &settlement.outcome, &recorded, now);
@@ -95,16 +92,16 @@ impl Tables {
     }
 
     fn audit(&mut self, before: &Row, outcome: &Outcome, recorded: &Recorded, now: DateTime<Utc>) {
-        if let Some(lag) = recorded.lag {
+        if let Some(waited) = recorded.waited {
             let lags = self.lags.entry(before.router).or_default();
-            lags.of(before.want, recorded.outage).record(lag);
+            lags.of(before.want, waited.kind).record(waited.span);
         }
         let (old, new) = (&before.progress, &recorded.progress);
         self.count_cut(before.router, CutResult::of(before.want, old, outcome));
         let Some(kind) = AuditKind::of_outcome(before.want, old, new, outcome) else {
             return;
         };
-        self.note_row(before, kind, recorded.lag, recorded.outage, now);
+        self.note_row(before, kind, recorded.waited, now);
     }
 
     pub(super) fn count_cut(&mut self, router: RouterId, result: Option<CutResult>) {
@@ -123,8 +120,7 @@ impl Tables {
         &mut self,
         row: &Row,
         kind: AuditKind,
-        lag: Option<Duration>,
-        outage: bool,
+        waited: Option<Waited>,
         now: DateTime<Utc>,
     ) {
         let owner = self.subscribers.get(&row.target.subscriber);
@@ -135,11 +131,9 @@ impl Tables {
                 router: Some(row.router),
                 router_name: Some(router.router.name.clone()),
                 due_at: Some(row.due_at),
-                lag,
-                outage,
                 ..AuditEntry::of(&owner.subscriber, kind)
             };
-            self.note(entry, now);
+            self.note(entry.after(waited), now);
         }
     }
 

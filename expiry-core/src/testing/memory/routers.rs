@@ -113,6 +113,9 @@ impl Tables {
         if !after.enabled {
             self.disown(id);
         }
+        if after.enabled && !before.enabled {
+            self.mark_known_late(id, now);
+        }
         if moved || after.enabled && !before.enabled {
             self.enter_scope(id, now);
         }

@@ -10,10 +10,10 @@ use super::{
     tables::{RouterRow, Row, SubscriberRow, Tables},
 };
 use crate::{
-    Access, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Progress, RouterAddress,
-    RouterStatus, Standing, Status, StatusStore, StoreError, SubscriberFilter, SubscriberId,
-    Summary, Task, TaskId, Tenant, TenantId, TenantSummary, Trace, Tries, Try, Unconfirmed,
-    UnconfirmedOn, Want, WatcherId, WatcherStatus,
+    Access, Backlog, LATE_AFTER, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace, Progress,
+    Router, RouterAddress, RouterStatus, SOON, Standing, Status, StatusStore, StoreError,
+    SubscriberFilter, SubscriberId, Summary, Task, TaskId, Tenant, TenantId, TenantSummary, Trace,
+    Tries, Try, Unconfirmed, UnconfirmedOn, Want, WatcherId, WatcherStatus, seen_late,
 };
 
 #[async_trait]
@@ -39,6 +39,7 @@ impl StatusStore for MemoryStore {
             let name = |id| Some(tables.routers.get(&id)?.router.name.clone());
             let router = filter.router.map(name);
             let mut items = tables.status(u32::MAX, now).owed;
+            items.sort_by_key(OwedItem::place);
             items.retain(|item| {
                 let here = router
                     .as_ref()
@@ -106,7 +107,7 @@ impl Tables {
         let rows = self.rows().filter(|row| self.counts(row, now));
         let mut owed: Vec<_> = rows.filter_map(|row| self.owed_item(row)).collect();
         owed.extend(self.owed_unplanned(now));
-        owed.sort_by_key(|item| (item.since, item.task));
+        owed.sort_by_key(|item| (item.backlog, item.since, item.task));
         let all: Vec<_> = owed.iter().collect();
         let mut routers: Vec<_> = self
             .routers
@@ -123,6 +124,8 @@ impl Tables {
             owed_cuts: count(&all, Want::Cut),
             owed_restores: count(&all, Want::Restore),
             owed_subscribers: subscribers.len() as u64,
+            late_subscribers: late_of(&owed, now).len() as u64,
+            backlog: self.backlog(&owed),
             next_deadline: live.filter_map(|row| row.subscriber.access.end()).min(),
             watchers: self.watcher_list(now),
             routers,
@@ -134,12 +137,15 @@ impl Tables {
         let mut status = self.status(u32::MAX, now);
         let owed = std::mem::take(&mut status.owed);
         let mut unconfirmed: Vec<Unconfirmed> = Vec::new();
+        let mut late = BTreeSet::new();
         for item in owed.into_iter().filter(|item| item.want == Want::Cut) {
             let owner = self.subscribers.get(&item.subscriber);
             let owner = owner.filter(|owner| owner.has_ended(now) || owner.is_removed());
             let Some(ended_at) = owner.and_then(|owner| owner.subscriber.access.end()) else {
                 continue;
             };
+            let is_late = !late_of(std::slice::from_ref(&item), now).is_empty();
+            late.extend(is_late.then_some(item.subscriber));
             let on = UnconfirmedOn {
                 router: item.router,
                 since: item.since,
@@ -191,7 +197,9 @@ impl Tables {
             tenant.live = live.filter(here).count() as u64;
             let ours = |slug: &Option<String>| *slug == tenant.slug;
             tenant.expiring = ahead.iter().filter(|one| ours(&one.tenant)).count() as u64;
-            tenant.owed = unconfirmed.iter().filter(|one| ours(&one.tenant)).count() as u64;
+            let here = || unconfirmed.iter().filter(|one| ours(&one.tenant));
+            tenant.owed = here().count() as u64;
+            tenant.late = here().filter(|one| late.contains(&one.subscriber)).count() as u64;
         }
         let expiring = ahead.len() as u64;
         ahead.truncate(limit as usize);
@@ -210,6 +218,7 @@ impl Tables {
         let mut watchers: Vec<_> = watchers
             .map(|(id, row)| WatcherStatus {
                 id: *id,
+                kind: row.kind,
                 heartbeat_at: row.heartbeat_at,
                 alive: row.is_alive(now),
                 machine: row.machine.clone(),
@@ -263,18 +272,61 @@ impl Tables {
     /// The cuts that are owed since a deadline passed, although nobody has planned them yet.
     fn owed_unplanned(&self, now: DateTime<Utc>) -> Vec<OwedItem> {
         let mut items = Vec::new();
+        let watched_since = self.watched_since(now);
         for row in self.unplanned(now) {
+            let end = row.subscriber.access.end().unwrap_or(now);
+            let backlog = seen_late(end, watched_since, now).is_some();
             let routers = self.routers.values().map(|row| &row.router);
             for router in routers.filter(|router| row.has_in_scope(router)) {
-                items.push(OwedItem::unplanned(
+                let item = OwedItem::unplanned(
                     (row.subscriber.id, row.subscriber.username.clone()),
                     self.slug(row.subscriber.tenant),
                     (router.id, router.name.clone()),
-                    row.subscriber.access.end().unwrap_or(now),
-                ));
+                    end,
+                );
+                items.push(OwedItem { backlog, ..item });
             }
         }
         items
+    }
+
+    /// Counts whose end was known late, and who of them was taken off since.
+    fn backlog(&self, owed: &[OwedItem]) -> Backlog {
+        let left: BTreeSet<_> = owed
+            .iter()
+            .filter(|item| item.backlog)
+            .map(|item| item.subscriber)
+            .collect();
+        let owed_rows = owed.iter().filter(|item| item.backlog);
+        let known = owed_rows.filter_map(|item| self.row(item.task?)?.known_late_at);
+        let since = known.min();
+        let owes: BTreeSet<_> = self
+            .rows()
+            .filter(|row| row.is_owed())
+            .map(|row| row.target.subscriber)
+            .collect();
+        let done: BTreeSet<_> = self
+            .rows()
+            .filter(|row| row.known_late_at.is_some() && !row.is_owed())
+            .filter(|row| since.is_some() && row.progress.confirmed_at >= since)
+            .map(|row| row.target.subscriber)
+            .filter(|subscriber| !owes.contains(subscriber))
+            .collect();
+        Backlog {
+            left: left.len() as u64,
+            of: (left.len() + done.len()) as u64,
+        }
+    }
+
+    /// Counts the accesses that end soon in the scope of a router.
+    fn ends_soon(&self, router: &Router, now: DateTime<Utc>) -> u64 {
+        let here = self
+            .subscribers
+            .values()
+            .filter(|row| row.has_in_scope(router));
+        let live = here.filter(|row| row.is_live(now));
+        let ends = live.filter_map(|row| row.subscriber.access.end());
+        ends.filter(|end| *end <= now + SOON).count() as u64
     }
 
     fn router_status(
@@ -287,7 +339,7 @@ impl Tables {
         let owed: Vec<_> = owed.iter().filter(here).collect();
         let cuts = owed.iter().filter(|item| item.want == Want::Cut);
         let address = &row.router.address;
-        RouterStatus {
+        let status = RouterStatus {
             id: row.router.id,
             name: row.router.name.clone(),
             tenant: self.slug(row.router.tenant),
@@ -305,8 +357,19 @@ impl Tables {
                 .strays
                 .get(&row.router.id)
                 .map_or(0, |s| s.len() as u64),
-            oldest_cut: cuts.map(|item| item.since).min(),
+            oldest_cut: cuts
+                .filter(|item| !item.backlog)
+                .map(|item| item.since)
+                .min(),
             said: row.said.clone(),
+            ends_soon: None,
+        };
+        let ends_soon = status
+            .is_unreached()
+            .then(|| self.ends_soon(&row.router, now));
+        RouterStatus {
+            ends_soon,
+            ..status
         }
     }
 
@@ -335,6 +398,7 @@ impl Tables {
                 .or_else(|| router.last_error.clone()),
             cannot_hold: progress.cannot_hold(),
             way_in: progress.way_in,
+            backlog: row.is_backlog(),
         })
     }
 
@@ -389,6 +453,13 @@ fn unplanned_task(owner: &SubscriberRow, now: DateTime<Utc>) -> Task {
         trace: Trace::default(),
         undo: Vec::new(),
     }
+}
+
+/// Who is late of what is owed.
+fn late_of(owed: &[OwedItem], now: DateTime<Utc>) -> BTreeSet<SubscriberId> {
+    let cuts = owed.iter().filter(|item| item.want == Want::Cut);
+    let late = cuts.filter(|item| !item.backlog && now - item.since > LATE_AFTER);
+    late.map(|item| item.subscriber).collect()
 }
 
 fn count(items: &[&OwedItem], want: Want) -> u64 {

@@ -6,12 +6,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
-use super::brake::MachineRow;
+use super::{brake::MachineRow, watch::Watch};
 use crate::{
-    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, MacAddr,
-    NoPassword, NoPasswordCause, Progress, Revision, Router, RouterId, RouterSaid, State, Stray,
-    Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo, UndoKey, Username,
-    Want, WatcherId, undo_keys,
+    AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, Lateness,
+    MacAddr, NoPassword, NoPasswordCause, Owing, Progress, Revision, Router, RouterId, RouterSaid,
+    State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo,
+    UndoKey, Username, Want, WatcherId, WatcherKind, known_late, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -42,6 +42,8 @@ pub struct Row {
     pub macs: BTreeSet<MacAddr>,
     /// Since when it is due.
     pub due_at: DateTime<Utc>,
+    /// When that came to be known, if it was known late.
+    pub known_late_at: Option<DateTime<Utc>>,
     /// Whether it was overdue when first seen.
     pub backlog: bool,
     /// How far it has come.
@@ -67,6 +69,33 @@ impl Row {
 
     pub(super) fn is_owed(&self) -> bool {
         self.progress.state == State::Owed
+    }
+
+    /// Since when it is owed.
+    pub(super) fn owing(&self) -> Owing {
+        Owing {
+            due_at: self.due_at,
+            known_late_at: self.known_late_at,
+            backlog: self.backlog,
+            confirmed_at: self.progress.confirmed_at,
+        }
+    }
+
+    /// Tells whether it is a cut whose end was known late and that was not made yet.
+    pub(super) fn is_backlog(&self) -> bool {
+        self.want == Want::Cut && Lateness::is_backlog(self.known_late_at, &self.progress)
+    }
+
+    /// Keeps since when it is owed, if what stood before was owed already.
+    fn planned_anew(mut self, before: &Self, now: DateTime<Utc>) -> Self {
+        let standing = (before.is_owed() && before.want == self.want).then(|| before.owing());
+        let owing = self.owing().planned_anew(self.want, standing, now);
+        self.due_at = owing.due_at;
+        self.known_late_at = owing.known_late_at;
+        self.backlog = owing.backlog;
+        self.progress.confirmed_at = owing.confirmed_at;
+        self.trace.clone_from(&before.trace);
+        self
     }
 
     /// When the row wants to be tried or looked at.
@@ -165,6 +194,7 @@ impl RouterRow {
 
 #[derive(Clone, Debug)]
 pub(super) struct WatcherRow {
+    pub(super) kind: WatcherKind,
     pub(super) heartbeat_at: DateTime<Utc>,
     pub(super) ttl: Duration,
     pub(super) machine: Option<String>,
@@ -191,6 +221,17 @@ impl SubscriberRow {
 
     pub(super) fn has_ended(&self, now: DateTime<Utc>) -> bool {
         self.subscriber.access.end().is_some_and(|end| end <= now)
+    }
+
+    /// Since when a cut is owed that only now becomes due somewhere.
+    pub(super) fn owes_now(&self, backlog: bool, now: DateTime<Utc>) -> Owing {
+        let end = self.subscriber.access.end();
+        Owing {
+            due_at: now,
+            known_late_at: end.and_then(|end| known_late(end, now)),
+            backlog,
+            confirmed_at: None,
+        }
     }
 
     /// Tells whether the router would be in scope if it were enabled.
@@ -226,6 +267,7 @@ pub(super) struct Tables {
     pub(super) owners: Owners,
     pub(super) undo: BTreeMap<(RouterId, UndoKey), UndoRow>,
     pub(super) watchers: BTreeMap<WatcherId, WatcherRow>,
+    pub(super) watch: Watch,
     pub(super) machines: BTreeMap<String, MachineRow>,
     pub(super) share: Option<Brake>,
     /// Whose access was ended by a change, and when.
@@ -322,14 +364,14 @@ impl Tables {
     }
 
     /// Makes the row of a target on a router, or overwrites the one that is there; it keeps its id.
-    pub(super) fn put_row(&mut self, mut row: Row) {
+    pub(super) fn put_row(&mut self, mut row: Row, now: DateTime<Utc>) {
         let place = (row.target, row.router);
         row.id = match self.targets.get(&place) {
             Some(id) => *id,
             None => TaskId(self.next_id()),
         };
         if let Some(before) = self.rows.get(&row.id) {
-            row.trace.clone_from(&before.trace);
+            row = row.planned_anew(before, now);
         }
         self.targets.insert(place, row.id);
         self.rows.insert(row.id, row);

@@ -19,6 +19,7 @@ pub(super) enum Menu {
     Server,
     ServerProfile,
     Connection,
+    Lease,
     Filter,
     Switch,
     Identity,
@@ -39,6 +40,7 @@ impl Menu {
             "/ip/hotspot" => Self::Server,
             "/ip/hotspot/profile" => Self::ServerProfile,
             "/ip/firewall/connection" => Self::Connection,
+            "/ip/dhcp-server/lease" => Self::Lease,
             "/ip/firewall/filter" => Self::Filter,
             "/interface/ethernet/switch" => Self::Switch,
             "/system/identity" => Self::Identity,
@@ -61,6 +63,7 @@ impl Menu {
             | Self::Server
             | Self::ServerProfile
             | Self::Connection
+            | Self::Lease
             | Self::Filter
             | Self::Switch
             | Self::Identity
@@ -92,6 +95,7 @@ impl Menu {
             Self::Cookie => visit_table(&hotspot.cookies, only, each),
             Self::Binding => visit_table(hotspot.bindings.table(), only, each),
             Self::Connection => visit_table(&hotspot.connections, only, each),
+            Self::Lease => visit_table(&hotspot.leases, only, each),
             Self::UserProfile => each(Some(0), &user_profile(hotspot)),
             Self::Server => each(Some(1), &server()),
             Self::ServerProfile => each(Some(1), &server_profile(hotspot)),

@@ -33,6 +33,9 @@ pub(super) fn execute(
     let path = std::str::from_utf8(command.command()).unwrap_or_default();
     let (path, verb) = path.rsplit_once('/').ok_or_else(Trap::no_such_command)?;
     let menu = Menu::at(path).ok_or_else(Trap::no_such_command)?;
+    if menu == Menu::Lease && !hotspot.config.dhcp_server {
+        return Err(Trap::no_such_command());
+    }
     match verb {
         "print" | "getall" => Ok(print::print(hotspot, booted_at, menu, command)),
         _ if !hotspot.config.write_policy => Err(Trap::not_permitted()),

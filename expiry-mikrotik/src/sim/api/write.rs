@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     sim::{
-        hotspot::{Binding, Hotspot, Inert, Logout, Mac, User},
+        hotspot::{Binding, Hotspot, Inert, Lease, Logout, Mac, User},
         text::{parse_duration, parse_flag},
     },
     wire::Sentence,
@@ -42,6 +42,7 @@ pub(super) fn write(
             | Menu::Host
             | Menu::Cookie
             | Menu::Binding
+            | Menu::Lease
             | Menu::Connection,
             "remove",
         ) => each_row(hotspot, menu, command, |hotspot, id| {
@@ -79,6 +80,7 @@ pub(super) fn write(
             }
             Ok(added(hotspot.add_binding(row)))
         }
+        (Menu::Lease, "add") => add_lease(hotspot, command),
         (Menu::User, "reset-counters") => each_row(hotspot, menu, command, |hotspot, id| {
             if let Some(mut user) = hotspot.users.get(id).cloned() {
                 user.uptime = Duration::ZERO;
@@ -109,6 +111,7 @@ fn remove(hotspot: &mut Hotspot, menu: Menu, id: u32) {
         Menu::Cookie => hotspot.remove_cookie(id),
         Menu::Binding => hotspot.remove_binding(id),
         Menu::Connection => hotspot.remove_connection(id),
+        Menu::Lease => drop(hotspot.leases.remove(id)),
         Menu::UserProfile
         | Menu::Server
         | Menu::ServerProfile
@@ -165,6 +168,7 @@ fn resolve(hotspot: &Hotspot, menu: Menu, text: &[u8]) -> Option<u32> {
         Menu::Cookie => hotspot.cookies.get(id).is_some(),
         Menu::Binding => hotspot.bindings.get(id).is_some(),
         Menu::Connection => hotspot.connections.get(id).is_some(),
+        Menu::Lease => hotspot.leases.get(id).is_some(),
         Menu::UserProfile
         | Menu::Server
         | Menu::ServerProfile
@@ -220,6 +224,19 @@ fn add_user(hotspot: &mut Hotspot, command: &Sentence) -> Result<Answer, Trap> {
     Ok(added(hotspot.add_user(user)))
 }
 
+/// A static lease, or with `dynamic=yes` one as the server gives it.
+fn add_lease(hotspot: &mut Hotspot, command: &Sentence) -> Result<Answer, Trap> {
+    let device = command.get("mac-address").unwrap_or_default();
+    let device = mac(b"mac-address", device)?.ok_or_else(|| Trap::missing("mac-address"))?;
+    let held = command.get("address").unwrap_or_default();
+    let (address, _) = range(b"address", held)?.ok_or_else(|| Trap::missing("address"))?;
+    Ok(added(hotspot.leases.insert(Lease {
+        mac: device,
+        address,
+        dynamic: command.get("dynamic") == Some(b"yes"),
+    })))
+}
+
 fn same_server(a: &User, b: &User) -> bool {
     a.inert.get("server") == b.inert.get("server")
 }
@@ -239,6 +256,7 @@ pub(super) fn new_binding() -> Binding {
     Binding {
         mac: None,
         range: None,
+        range_text: Vec::new(),
         kind: BindingKind::Regular,
         disabled: false,
         inert: Inert::new(),
@@ -269,7 +287,10 @@ fn change_binding(row: &mut Binding, name: &[u8], value: &[u8]) -> Result<(), Tr
     let invalid = || Trap::invalid_value(name);
     match name {
         b"mac-address" => row.mac = mac(name, value)?,
-        b"address" => row.range = range(name, value)?,
+        b"address" => {
+            row.range = range(name, value)?;
+            row.range_text = value.to_vec();
+        }
         b"disabled" => row.disabled = parse_flag(value).ok_or_else(invalid)?,
         b"type" => {
             row.kind = match value {
@@ -319,6 +340,12 @@ fn range(name: &[u8], value: &[u8]) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, Trap
     }
     let parse = || {
         let text = std::str::from_utf8(value).ok()?;
+        if let Some((network, length)) = text.split_once('/') {
+            let (network, length): (Ipv4Addr, u32) = (network.parse().ok()?, length.parse().ok()?);
+            let free = u32::MAX.checked_shr(length).unwrap_or(0);
+            let first = u32::from(network) & !free;
+            return Some((Ipv4Addr::from(first), Ipv4Addr::from(first | free)));
+        }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         Some((first.parse().ok()?, last.parse().ok()?))
     };

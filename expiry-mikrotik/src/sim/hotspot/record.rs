@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use expiry_core::BindingKind;
 
-use super::rows::{Active, Binding, Connection, Cookie, Host, User};
+use super::rows::{Active, Binding, Connection, Cookie, Host, Lease, User};
 use crate::sim::text::{Value, duration, flag, owned};
 
 /// What printing depends on besides the row.
@@ -209,13 +209,7 @@ impl Record for Binding {
     fn get(&self, column: &str, moment: Moment) -> Option<Value<'_>> {
         match column {
             "mac-address" => Some(text(&self.mac.as_ref()?.text)),
-            "address" => self.range.map(|(first, last)| {
-                owned(if first == last {
-                    first.to_string()
-                } else {
-                    format!("{first}-{last}")
-                })
-            }),
+            "address" => self.range.map(|_| bytes(&self.range_text)),
             "type" => match self.kind {
                 BindingKind::Regular => None,
                 BindingKind::Bypassed => Some(text("bypassed")),
@@ -225,6 +219,36 @@ impl Record for Binding {
             "blocked" => moment.flag(self.kind == BindingKind::Blocked),
             "disabled" => moment.flag(self.disabled),
             _ => self.inert.get(column).map(|value| bytes(value)),
+        }
+    }
+}
+
+impl Record for Lease {
+    fn columns(&self) -> Cow<'static, [&'static str]> {
+        Cow::Borrowed(&[
+            "address",
+            "mac-address",
+            "server",
+            "status",
+            "active-address",
+            "active-mac-address",
+            "dynamic",
+            "blocked",
+            "disabled",
+        ])
+    }
+
+    fn get(&self, column: &str, moment: Moment) -> Option<Value<'_>> {
+        match column {
+            "address" => Some(owned(self.address.to_string())),
+            "mac-address" => Some(text(&self.mac.text)),
+            "active-address" if self.dynamic => Some(owned(self.address.to_string())),
+            "active-mac-address" if self.dynamic => Some(text(&self.mac.text)),
+            "server" => Some(text("dhcp1")),
+            "status" => Some(text(if self.dynamic { "bound" } else { "waiting" })),
+            "dynamic" => moment.flag(self.dynamic),
+            "blocked" | "disabled" => moment.flag(false),
+            _ => None,
         }
     }
 }

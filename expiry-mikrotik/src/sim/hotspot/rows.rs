@@ -76,6 +76,8 @@ pub(crate) struct Binding {
     pub(crate) mac: Option<Mac>,
     /// First and last address it fits.
     pub(crate) range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// The range as it was written: an address, two, or a network.
+    pub(crate) range_text: Vec<u8>,
     pub(crate) kind: BindingKind,
     pub(crate) disabled: bool,
     pub(crate) inert: Inert,
@@ -89,6 +91,14 @@ impl Binding {
             .is_none_or(|(first, last)| (first..=last).contains(&address));
         !self.disabled && by_mac && by_address && (self.mac.is_some() || self.range.is_some())
     }
+}
+
+/// An address that the DHCP server holds for a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    pub(crate) mac: Mac,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) dynamic: bool,
 }
 
 #[derive(Clone, Debug)]

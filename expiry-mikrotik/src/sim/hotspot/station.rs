@@ -255,6 +255,7 @@ impl Hotspot {
                     self.add_binding(Binding {
                         mac: Some(Mac::from(config.mac)),
                         range: None,
+                        range_text: Vec::new(),
                         kind: BindingKind::Bypassed,
                         disabled: false,
                         inert: [("comment", name.to_vec())].into(),

@@ -1,6 +1,6 @@
 use expiry_core::{
-    HealthReport, LagReport, Lags, RouterId, RouterLags, Status, SubscriberId, TaskId, WatcherId,
-    WatcherStatus,
+    Backlog, HealthReport, LagReport, Lags, RouterId, RouterLags, Status, SubscriberId, TaskId,
+    WatcherId, WatcherKind, WatcherStatus,
 };
 use proptest::prelude::*;
 
@@ -27,6 +27,7 @@ fn owed(number: usize) -> OwedItem {
         last_error: Some("no answer for 5 s".into()),
         cannot_hold: false,
         way_in: None,
+        backlog: false,
     }
 }
 
@@ -47,6 +48,7 @@ fn router(number: usize) -> RouterStatus {
         reconciled_at: None,
         strays: 2 * u64::from(number == 2),
         oldest_cut: None,
+        ends_soon: None,
         said: None,
     }
 }
@@ -68,9 +70,12 @@ fn report(owed_items: usize, routers: usize, ends: usize) -> Report {
         owed_cuts: owed_items as u64,
         owed_restores: 0,
         owed_subscribers: owed_items as u64,
+        late_subscribers: owed_items as u64,
+        backlog: Backlog::default(),
         next_deadline: Some(at(12)),
         watchers: vec![WatcherStatus {
             id: WatcherId::fresh(),
+            kind: WatcherKind::Watcher,
             heartbeat_at: at(-1),
             alive: true,
             machine: None,
@@ -109,7 +114,8 @@ fn everything_stands_on_a_usual_screen() {
     assert_eq!(
         text[1..],
         [
-            "2 subscribers who may not be online any more are not confirmed off",
+            "router router-1 does not answer since 2027-01-15T07:56:55Z (cannot connect): 1 cut \
+             waits for it; 2 subscribers who may not be online any more are not confirmed off",
             "1 watcher alive, 1204 subscribers live, owed 2 cuts and 0 restores",
             "lag p50 ≤41ms p99 ≤41ms max 41ms (1); after outages p50 ≤1m35s p99 ≤1m35s max 1m35s (1)",
             "",

@@ -30,6 +30,12 @@ pub trait GatewayBench: Send + Sync {
     /// Adds a binding.
     fn add_binding(&self, binding: Binding<'_>);
 
+    /// Adds a bypass binding without a MAC for an address, a range of them, or a network.
+    fn add_address_binding(&self, addresses: &str);
+
+    /// Has the router's DHCP server hold an address for a device.
+    fn add_lease(&self, mac: MacAddr, address: IpAddr);
+
     /// Brings a device into range, online, with the account or binding that it comes in by (unless
     /// that exists) and one tracked connection. Returns its address.
     fn add_device(&self, device: Device<'_>) -> IpAddr;
@@ -159,8 +165,12 @@ async fn cut_by(
     order: impl FnOnce(&Leftovers) -> DropOrder,
 ) -> (Leftovers, Leftovers) {
     let task = task(name, macs);
-    let found = leftovers(&task, &look(bench, &query(name, macs)).await, None);
-    let wide = wide(&query(name, macs), &found);
+    let query = Query {
+        bypasses: true,
+        ..query(name, macs)
+    };
+    let found = leftovers(&task, &look(bench, &query).await, None);
+    let wide = wide(&query, &found);
     let (seen, refused) = block(bench, &block_order([&found]), &wide).await;
     assert_eq!(refused, []);
     let open = leftovers(&task, &seen, Some(&found));

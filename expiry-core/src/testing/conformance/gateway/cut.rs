@@ -3,7 +3,7 @@ use super::bench::{
     look, mac, online, query, sorted, task, wide,
 };
 use crate::{
-    BindingKind, BlockOrder, DropOrder, RowId,
+    BindingKind, BlockOrder, DropOrder, MacAddr, RowId,
     decide::{block_order, drop_order},
 };
 
@@ -68,6 +68,49 @@ pub async fn r1_those_who_share_nothing_but_the_router_stay_online(bench: &dyn G
     let disabled = bench.users().into_iter().filter(|(_, disabled)| *disabled);
     assert_eq!(sorted(disabled), [(NAME.into(), true)]);
     assert_eq!(bench.bindings(), [(mac(3), false)]);
+}
+
+pub async fn r6_a_device_that_passes_by_the_binding_of_its_address_is_cut(
+    bench: &dyn GatewayBench,
+) {
+    let device = Device {
+        fasttrack: true,
+        ..Device::new(mac(1), Entry::Account(NAME))
+    };
+    let address = online(bench, device).await;
+    cut(bench, Some(NAME), &[mac(1)]).await;
+    bench.add_address_binding(&address.to_string());
+    let neighbour = online(bench, Device::new(mac(2), Entry::Bypass)).await;
+    assert_ne!(address, neighbour);
+    bench.settle().await;
+    drop_rows(bench, &hosts_of(bench, mac(1)).await).await;
+    bench.settle().await;
+    assert!(bench.can_move(mac(1)), "it passes by its address");
+
+    let (_, back) = cut(bench, Some(NAME), &[mac(1)]).await;
+
+    assert!(back.is_clear(), "{back:?}");
+    assert!(!bench.can_move(mac(1)) && bench.can_move(mac(2)));
+}
+
+pub async fn r1_a_binding_that_covers_others_too_is_left_alone(bench: &dyn GatewayBench) {
+    bench.add_address_binding("10.0.0.0/8");
+    online(bench, Device::new(mac(1), Entry::Account(NAME))).await;
+
+    let (_, back) = cut(bench, Some(NAME), &[mac(1)]).await;
+
+    assert_eq!(back.bindings, []);
+    assert_eq!(back.shared.len(), 1, "{back:?}");
+    assert!(back.is_online() && bench.can_move(mac(1)));
+}
+
+/// The order that has the router forget a device.
+async fn hosts_of(bench: &dyn GatewayBench, mac: MacAddr) -> DropOrder {
+    let seen = look(bench, &query(None, &[mac])).await;
+    DropOrder {
+        hosts: seen.hosts.into_iter().map(|row| row.id).collect(),
+        ..DropOrder::default()
+    }
 }
 
 pub async fn r6_a_fasttracked_flow_outlives_its_session(bench: &dyn GatewayBench) {

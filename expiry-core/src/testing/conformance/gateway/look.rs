@@ -243,6 +243,61 @@ pub async fn connections_come_for_an_address_that_shows_nothing_else(bench: &dyn
     assert!(rows[0].addresses.contains(&address) && rows[0].fasttrack);
 }
 
+pub async fn bindings_without_a_device_are_found_by_address_and_all_of_them_only_when_asked(
+    bench: &dyn GatewayBench,
+) {
+    for addresses in ["10.9.0.7", "10.9.0.8", "10.9.1.0/24", "10.9.0.10-10.9.0.12"] {
+        bench.add_address_binding(addresses);
+    }
+    bench.add_binding(Binding {
+        mac: mac(2),
+        kind: BindingKind::Bypassed,
+        comment: "other",
+        disabled: false,
+    });
+    let found = |seen: Sighting| {
+        let rows = seen.bindings.into_iter();
+        sorted(rows.map(|row| (row.mac, row.address.unwrap_or_default())))
+    };
+
+    let of_name = found(look(bench, &query(Some(NAME), &[mac(1)])).await);
+    let by_address = Query {
+        addresses: ["10.9.0.7".parse().expect("an address")].into(),
+        ..query(None, &[mac(1)])
+    };
+    let by_address = found(look(bench, &by_address).await);
+    let all = Query {
+        bypasses: true,
+        ..query(None, &[mac(1)])
+    };
+    let all = found(look(bench, &all).await);
+
+    assert_eq!(of_name, []);
+    assert_eq!(by_address, [(None, "10.9.0.7".to_owned())]);
+    let expected = ["10.9.0.10-10.9.0.12", "10.9.0.7", "10.9.0.8", "10.9.1.0/24"];
+    assert_eq!(all, expected.map(|text| (None, text.to_owned())));
+}
+
+pub async fn leases_are_found_by_device_and_address_only_when_asked(bench: &dyn GatewayBench) {
+    let address = |last| IpAddr::from([10, 9, 0, last]);
+    for last in 1..=3 {
+        bench.add_lease(mac(last), address(last));
+    }
+    let asked = |leases| Query {
+        addresses: [address(2)].into(),
+        leases,
+        ..query(None, &[mac(1)])
+    };
+
+    let without = look(bench, &asked(false)).await;
+    let with = look(bench, &asked(true)).await;
+
+    assert_eq!(without.leases, []);
+    let found = with.leases.iter().map(|row| (row.mac, row.address));
+    let expected = [1, 2].map(|last| (Some(mac(last)), address(last)));
+    assert_eq!(sorted(found), expected);
+}
+
 pub async fn a_look_for_nothing_shows_nothing(bench: &dyn GatewayBench) {
     two_online(bench).await;
     assert_eq!(look(bench, &Query::default()).await, Sighting::default());

@@ -39,6 +39,8 @@ macro_rules! gateway_conformance {
                 an_address_shows_its_session_and_host
                 a_bypassed_device_shows_a_host_that_passes_and_no_session
                 r7_connections_are_read_only_when_asked
+                bindings_without_a_device_are_found_by_address_and_all_of_them_only_when_asked
+                leases_are_found_by_device_and_address_only_when_asked
                 connections_come_with_the_rows_of_their_device_and_nobody_elses
                 connections_come_for_an_address_that_shows_nothing_else
                 a_look_for_nothing_shows_nothing
@@ -52,6 +54,8 @@ macro_rules! gateway_conformance {
                 r6_a_bypassed_device_with_fasttracked_flows_is_cut
                 r6_a_device_with_two_accounts_and_a_binding_is_cut
                 r1_those_who_share_nothing_but_the_router_stay_online
+                r6_a_device_that_passes_by_the_binding_of_its_address_is_cut
+                r1_a_binding_that_covers_others_too_is_left_alone
                 r6_a_fasttracked_flow_outlives_its_session
                 r6_what_was_dropped_before_its_ways_in_were_closed_is_back
                 a_block_ends_no_session_and_reads_those_there_are

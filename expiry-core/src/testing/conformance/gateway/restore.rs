@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use super::bench::{
     Binding, Device, Entry, GatewayBench, cut, drop_rows, look, mac, ok, online, query, task,
 };
 use crate::{
     BindingKind, DropOrder, Live,
-    decide::{Claim, hosts_to_renew, plan_restore, undo_of},
+    decide::{Claim, Leftovers, hosts_to_renew, plan_restore, undo_of},
 };
 
 const NAME: &str = "255700000001";
@@ -47,7 +49,9 @@ async fn assert_restored(bench: &dyn GatewayBench, entry: Entry<'_>, name: Optio
 
     let mut task = task(name, &[mac(1)]);
     let live = Live::default();
-    let undo = undo_of(&Claim::new(&task, &live, false), &found);
+    let claim = Claim::new(&task, &live, false);
+    let left = Leftovers::find(&claim, &found, &BTreeSet::new());
+    let undo = undo_of(&claim, &found, &left);
     task.undo = undo;
     let seen = look(bench, &query(name, &[mac(1)])).await;
     let order = plan_restore(&task, &seen).order;

@@ -16,6 +16,11 @@ use crate::{
     WayIn,
 };
 
+pub use super::lateness::{
+    r9_a_single_check_sees_what_nobody_watched, r9_backlog_and_who_is_late_are_counted_apart,
+    r9_what_ended_while_nobody_watched_has_no_lag,
+};
+
 const LOOK_LATER: Outcome = Outcome::Confirmed {
     next_look: Some(Duration::from_secs(10)),
 };

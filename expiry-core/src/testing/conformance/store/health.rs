@@ -123,7 +123,7 @@ pub async fn r9_a_cut_that_waited_for_the_router_has_an_outage_lag(store: Arc<dy
     let back = world.time().await;
     let waited = world.task(router).await;
     let settled = world.settle_on(router, &waited, DONE, &[]).await;
-    assert!(recorded(settled).outage);
+    assert!(recorded(settled).is_outage());
 
     world.pass(back).await;
     let fresh = world
@@ -132,7 +132,7 @@ pub async fn r9_a_cut_that_waited_for_the_router_has_an_outage_lag(store: Arc<dy
     world.revoke(fresh.id).await;
     let fresh = world.task(router).await;
     let settled = recorded(world.settle_on(router, &fresh, DONE, &[]).await);
-    assert!(settled.lag.is_some() && !settled.outage);
+    assert!(settled.lag().is_some() && !settled.is_outage());
 }
 
 pub async fn r9_a_router_that_was_never_down_causes_no_outage_lag(store: Arc<dyn Store>) {
@@ -145,7 +145,7 @@ pub async fn r9_a_router_that_was_never_down_causes_no_outage_lag(store: Arc<dyn
     let task = world.task(router).await;
     let settled = world.settle_on(router, &task, DONE, &[]).await;
 
-    assert!(!recorded(settled).outage);
+    assert!(!recorded(settled).is_outage());
 }
 
 pub async fn r9_watchers_are_listed_freshest_first(store: Arc<dyn Store>) {

@@ -34,14 +34,14 @@ pub async fn r9_each_first_confirmation_is_counted_once(store: Arc<dyn Store>) {
 
     let report = ok(world.lag().await);
 
-    let lag = first.lag.expect("the first");
+    let lag = first.lag().expect("the first");
     let here = of(&report, Some("r"));
     assert_eq!((here.cuts.count(), here.cuts.sum()), (1, lag));
     assert_eq!(here.cuts.max(), Some(lag));
     assert_eq!((here.restores.count(), here.outage_cuts.count()), (0, 0));
     let there = of(&report, Some("other"));
     assert_eq!((there.cuts.count(), there.restores.count()), (1, 1));
-    assert_eq!(Some(there.restores.sum()), restored.lag);
+    assert_eq!(Some(there.restores.sum()), restored.lag());
     assert_eq!(
         (report.all.cuts.count(), report.all.restores.count()),
         (2, 1)
@@ -84,7 +84,7 @@ pub async fn r9_lags_fall_into_their_buckets(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     let now = world.time().await;
-    for (name, ago) in [("a", 3), ("b", 4), ("c", 15), ("d", 4000)] {
+    for (name, ago) in [("a", 1), ("b", 2), ("late", 15), ("too late", 4000)] {
         let end = Access::Until(now - TimeDelta::seconds(ago));
         world.add(&new_subscriber(name, end, &[])).await;
     }
@@ -93,17 +93,18 @@ pub async fn r9_lags_fall_into_their_buckets(store: Arc<dyn Store>) {
         world.confirm(router, &task).await;
     }
 
-    let cuts = ok(world.lag().await).all.cuts;
+    let lags = ok(world.lag().await).all;
+    let cuts = lags.cuts;
 
     let up_to = |seconds| {
         let bound = Some(Duration::from_secs(seconds));
         let found = cuts.cumulative().find(|(upper, _)| *upper == bound);
         found.expect("a bucket").1
     };
-    assert_eq!((up_to(2), up_to(5), up_to(20), up_to(3600)), (0, 2, 3, 3));
-    assert_eq!(cuts.count(), 4);
-    assert_eq!(cuts.percentile(50), Some(Duration::from_secs(5)));
-    assert!(cuts.max() >= Some(Duration::from_secs(4000)));
+    // By a machine that is busy, both may have taken longer.
+    assert_eq!((up_to(1), up_to(3600)), (0, 2));
+    assert_eq!((cuts.count(), lags.known_late_cuts.count()), (2, 2));
+    assert!(cuts.max() >= Some(Duration::from_secs(2)));
 }
 
 pub async fn r9_what_a_removed_router_took_stays_counted(store: Arc<dyn Store>) {

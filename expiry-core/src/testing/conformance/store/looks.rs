@@ -30,7 +30,7 @@ pub async fn r2_looks_are_work_until_the_last_found_nothing(store: Arc<dyn Store
         next_look: Some(HOUR),
     };
     let second = recorded(world.settle_on(router, &look, later, &[]).await);
-    assert_eq!((second.lag, second.progress.looks), (None, 1));
+    assert_eq!((second.lag(), second.progress.looks), (None, 1));
     assert_eq!(second.progress.confirmed_at, first.progress.confirmed_at);
 
     let fence = world.fence(router).await;
@@ -52,7 +52,7 @@ pub async fn r2_who_came_back_is_owed_again(store: Arc<dyn Store>) {
 
     let returned = recorded(world.settle_on(router, &look, BACK, &[]).await);
 
-    assert_eq!(returned.lag, None);
+    assert_eq!(returned.lag(), None);
     assert_eq!(world.owed().await, (1, 0));
     let again = world.task(router).await;
     assert_eq!(again.progress, returned.progress);
@@ -64,8 +64,8 @@ pub async fn r2_who_came_back_is_owed_again(store: Arc<dyn Store>) {
     assert!(item.online && !item.cannot_hold);
     assert_eq!(item.way_in, Some(WayIn::Trial));
     let second = recorded(world.settle_on(router, &again, LOOK_AT_ONCE, &[]).await);
-    assert!(first.lag.is_some());
-    assert_eq!(second.lag, None, "there is one lag for each deadline");
+    assert!(first.lag().is_some());
+    assert_eq!(second.lag(), None, "there is one lag for each deadline");
 }
 
 pub async fn r2_after_three_returns_a_cut_cannot_hold_and_is_not_hurried(store: Arc<dyn Store>) {

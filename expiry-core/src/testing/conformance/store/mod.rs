@@ -18,6 +18,7 @@ pub mod explain;
 pub mod findings;
 pub mod health;
 pub mod lag;
+pub mod lateness;
 pub mod looks;
 pub mod ownership;
 pub mod payment;
@@ -163,6 +164,18 @@ macro_rules! store_conformance {
                 r9_how_long_routers_took_to_answer_adds_up
                 r9_what_a_removed_router_took_stays_counted
                 r8_an_old_epoch_counts_nothing
+            }
+            lateness {
+                r9_an_end_that_was_past_when_it_was_entered_has_no_lag
+                r9_who_ended_before_it_was_known_is_no_outage_either
+                r9_what_is_owed_is_owed_since_its_end_whatever_plans_it_anew
+                r9_what_came_back_keeps_its_one_lag_whatever_plans_it_anew
+                r9_a_restore_is_owed_since_the_payment_whatever_plans_it_anew
+                r9_a_new_end_is_owed_since_itself
+                r9_a_router_that_came_into_service_later_owes_without_a_lag
+                r9_who_comes_back_after_a_cut_is_late_and_no_backlog
+                r9_a_router_that_does_not_answer_says_what_ends_there_soon
+                r9_a_single_check_beats_and_watches_nothing
             }
             looks {
                 r2_looks_are_work_until_the_last_found_nothing
@@ -385,6 +398,9 @@ macro_rules! store_conformance {
                 r2_attempts_of_a_clock_ahead_are_due_after_a_release
                 r9_an_attempt_of_a_clock_ahead_is_not_taken_for_one_to_come
                 r10_changes_count_for_an_hour_and_while_they_owe_a_cut
+                r9_what_ended_while_nobody_watched_has_no_lag
+                r9_a_single_check_sees_what_nobody_watched
+                r9_backlog_and_who_is_late_are_counted_apart
             }
         }
     };

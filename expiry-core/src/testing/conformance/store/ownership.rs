@@ -301,7 +301,7 @@ pub async fn r8_a_recheck_owes_the_cut_of_an_ended_subscriber_again(store: Arc<d
     assert_eq!((cut.want, cut.progress.state), (Want::Cut, State::Owed));
     assert_eq!(ok(world.open_work(router).await).undo, ["s"]);
     let done = world.confirm(router, &cut).await;
-    assert_eq!(done.lag, None, "it has one lag for each deadline");
+    assert_eq!(done.lag(), None, "it has one lag for each deadline");
 }
 
 pub async fn r8_a_recheck_owes_the_restore_of_a_live_subscriber_again(store: Arc<dyn Store>) {

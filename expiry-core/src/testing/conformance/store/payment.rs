@@ -240,7 +240,7 @@ pub async fn r3_the_lag_of_a_restore_counts_from_the_payment(store: Arc<dyn Stor
 
     let settled = world.settle_on(router, &restore, DONE, &restore.undo).await;
 
-    let lag = recorded(settled).lag.expect("the first confirmation");
+    let lag = recorded(settled).lag().expect("the first confirmation");
     let at_most = (world.time().await - before).to_std().expect("time passes");
     assert!(lag <= at_most && lag < HOUR);
 }

@@ -124,7 +124,7 @@ pub async fn r9_who_is_found_on_after_a_confirmed_cut_is_owed_again(store: Arc<d
     let item = &ok(world.status(9).await).owed[0];
     assert!(item.attempted_at <= Some(before), "nothing was tried since");
     let again = world.confirm(router, &cut).await;
-    assert_eq!(again.lag, None, "there is one lag for each deadline");
+    assert_eq!(again.lag(), None, "there is one lag for each deadline");
 }
 
 pub async fn r9_a_way_in_that_nobody_uses_is_owed_and_no_return(store: Arc<dyn Store>) {

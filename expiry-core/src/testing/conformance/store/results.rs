@@ -24,9 +24,9 @@ pub async fn r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag(store: Arc<dyn Sto
     let done = world.confirm(router, &task).await;
 
     let at_most = (world.time().await - task.due_at).to_std().expect("past");
-    let lag = done.lag.expect("the first confirmation");
+    let lag = done.lag().expect("the first confirmation");
     assert!(lag >= seen.expect("past") && lag <= at_most);
-    assert!(!done.outage);
+    assert!(!done.is_outage());
     assert_eq!(done.progress.state, State::Confirmed);
     assert_eq!((done.progress.attempts, done.progress.verify_at), (1, None));
     assert_eq!(world.tasks(router).await, []);
@@ -56,7 +56,7 @@ pub async fn r2_what_is_not_confirmed_stays_owed_and_is_tried_again(store: Arc<d
     let second = world.settle_on(router, &again, failed(HOUR), &[]).await;
 
     let second = recorded(second);
-    assert_eq!((second.lag, second.progress.attempts), (None, 2));
+    assert_eq!((second.lag(), second.progress.attempts), (None, 2));
     let fence = world.fence(router).await;
     let work = ok(world.work(&fence, 9, 9).await);
     assert_eq!(work.tasks, []);
@@ -76,8 +76,8 @@ pub async fn settling_twice_records_no_second_lag(store: Arc<dyn Store>) {
     let first = recorded(world.settle_on(router, &task, LOOK_AT_ONCE, &[]).await);
     let second = recorded(world.settle_on(router, &task, LOOK_AT_ONCE, &[]).await);
 
-    assert!(first.lag.is_some());
-    assert_eq!((second.lag, second.outage), (None, false));
+    assert!(first.lag().is_some());
+    assert_eq!((second.lag(), second.is_outage()), (None, false));
     assert_eq!(world.owed().await, (0, 0));
 }
 
@@ -92,7 +92,7 @@ pub async fn settling_at_once_records_one_lag(store: Arc<dyn Store>) {
         world.settle_on(router, &task, DONE, &[])
     );
 
-    let lags = [one, two].map(|settled| recorded(settled).lag.is_some());
+    let lags = [one, two].map(|settled| recorded(settled).lag().is_some());
     assert_eq!(lags.iter().filter(|lag| **lag).count(), 1);
 }
 

@@ -106,7 +106,10 @@ pub async fn r9_a_summary_counts_all_and_each_tenant(store: Arc<dyn Store>) {
         (first.routers[0].router.as_str(), first.routers[0].online),
         ("a", false)
     );
-    assert_eq!(status.routers[0].oldest_cut, Some(first.ended_at));
+    assert_eq!(
+        status.routers[0].oldest_cut, None,
+        "it ended before it was known"
+    );
     assert_eq!(first.routers[0].since, first.ended_at);
 
     let short = ok(world.summary(SOON, 1).await);

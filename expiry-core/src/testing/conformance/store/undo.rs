@@ -181,12 +181,12 @@ pub async fn r3_a_restore_closes_only_what_it_covers(store: Arc<dyn Store>) {
         .await;
 
     let half = recorded(half);
-    assert_eq!((half.progress.state, half.lag), (State::Owed, None));
+    assert_eq!((half.progress.state, half.lag()), (State::Owed, None));
     let rest = world.task(router).await;
     assert_eq!(rest.undo, [mac_undo(mac(1))]);
     let whole = world.confirm(router, &rest).await;
     assert_eq!(whole.progress.state, State::Confirmed);
-    assert!(whole.lag.is_some());
+    assert!(whole.lag().is_some());
     assert_eq!(world.owed().await, (0, 0));
 }
 

@@ -338,7 +338,7 @@ impl Side {
                 format!(
                     "{:?}, lag {}",
                     recorded.progress.state,
-                    recorded.lag.is_some()
+                    recorded.lag().is_some()
                 )
             }
         }
