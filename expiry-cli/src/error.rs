@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Conflict, GatewayError, MacAddr, StoreError, Username,
+    Conflict, MacAddr, StoreError, Trouble, Username,
     config::{Fault, Place},
     text::one_line,
     watcher::WatchError,
@@ -50,10 +50,15 @@ pub(crate) enum CliError {
     UnknownTenant(String),
     #[error("no router `{0}`: `expiry router list` shows those there are")]
     UnknownRouter(String),
-    #[error("no subscriber `{username}` {}: check `expiry subscriber list`", of(tenant.as_deref()))]
+    #[error(
+        "no subscriber `{username}` {}, {hint}; `expiry subscriber list` shows those there are",
+        of(tenant.as_deref())
+    )]
     UnknownSubscriber {
         username: Username,
         tenant: Option<String>,
+        /// Who may have been meant.
+        hint: String,
     },
     #[error("nobody is named `{username}` {}; {hint}", of(tenant.as_deref()))]
     NobodyOfThatName {
@@ -85,18 +90,18 @@ pub(crate) enum CliError {
     EmptyPassword,
     #[error("cannot ask for the password")]
     Prompt(#[source] io::Error),
-    #[error("router `{router}`: {}", source.told(Some(router)))]
-    RouterTest {
-        router: String,
-        /// All of it is told above.
-        source: GatewayError,
-    },
+    #[error("router `{router}` was not added: {}: remove that one first, or leave it", trouble.seen)]
+    SameBox { router: String, trouble: Trouble },
+    #[error("router `{router}`: {}", trouble.told(Some(router)))]
+    RouterTest { router: String, trouble: Trouble },
     #[error(
         "router `{router}` has open work ({open}): wait for it, or leave it as it is with --force"
     )]
     RouterBusy { router: String, open: String },
     #[error("{0} still owed: `expiry status` says why")]
     StillOwed(u64),
+    #[error("router `{router}` is {seen}: nothing is done on it until one of them is removed")]
+    Waiting { router: String, seen: String },
     #[error("no cut was made, and {owed} still owed: {brake}; `expiry brake` says what to do")]
     Braked { owed: u64, brake: String },
     #[error("cannot read all routers: {0}")]
@@ -165,6 +170,7 @@ impl CliError {
             | Self::NothingToExtend
             | Self::NothingToChange
             | Self::OtherTenant { .. }
+            | Self::SameBox { .. }
             | Self::DeviceTwice(_)
             | Self::OpenList { .. }
             | Self::NoPassword
@@ -182,6 +188,7 @@ impl CliError {
             Self::Braked { owed, .. } if *owed > 0 => OWED,
             Self::Braked { .. }
             | Self::NotRead(_)
+            | Self::Waiting { .. }
             | Self::Watch(_)
             | Self::Unwell(_)
             | Self::RouterTest { .. }
@@ -246,7 +253,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        if !line.contains(&text) {
+        if !line.ends_with(&text) {
             let _ = write!(line, ": {text}");
         }
         cause = error.source();
@@ -263,6 +270,12 @@ pub(crate) fn report(error: &CliError) {
     if !matches!(error, CliError::Configuration(_)) {
         print(&chain(error));
     }
+}
+
+/// Prints to stderr what is worth knowing and no failure.
+pub(crate) fn note(line: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(io::stderr(), "note: {}", one_line(line));
 }
 
 /// Prints one line to stderr.

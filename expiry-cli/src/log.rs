@@ -92,12 +92,19 @@ impl EventSink for EventLog {
                 tracing::info!(router = name, "router is ours");
             }
             Event::Disowned { name, .. } => tracing::info!(router = name, "router let go"),
-            Event::RouterLost { name, error, .. } => {
-                tracing::warn!(router = name, error = shortened(error), "router lost");
+            Event::RouterLost {
+                name, error, cause, ..
+            } => {
+                let (error, way_out) = (shortened(error), cause.way_out(Some(name)));
+                let (cause, says) = (cause.code(), cause.says());
+                tracing::warn!(router = name, error, cause, says, way_out, "router lost");
             }
             Event::RouterReached { router, name } => {
                 self.learn(*router, name);
                 tracing::info!(router = name, "router reached");
+            }
+            Event::RouterRestarted { name, .. } => {
+                tracing::warn!(router = name, "router has restarted; it is read whole");
             }
             Event::Cut {
                 task,
@@ -186,6 +193,7 @@ fn whose(event: &Event) -> Option<(i64, Option<&Username>)> {
         | Event::Disowned { .. }
         | Event::RouterLost { .. }
         | Event::RouterReached { .. }
+        | Event::RouterRestarted { .. }
         | Event::Strays { .. }
         | Event::Refused { .. }
         | Event::Unread { .. } => None,

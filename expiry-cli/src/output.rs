@@ -38,6 +38,18 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Prints what came of an order that was carried out. That it cannot be printed is no failure of
+    /// the order: a script that took it for one would pay twice. So it is only told, on stderr.
+    pub(crate) fn answer(&mut self, value: &(impl Serialize + Display)) {
+        if let Err(error) = self.show(value) {
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(
+                io::stderr(),
+                "warning: it is done, but the answer cannot be printed: {error}"
+            );
+        }
+    }
+
     /// Prints a list that is all there: one JSON array, or a line for each.
     pub(crate) fn list(&mut self, items: &[impl Serialize + Display]) -> io::Result<()> {
         if self.json {

@@ -89,6 +89,13 @@ pub(crate) fn store_config(settings: &Settings) -> Result<(StoreConfig, Place), 
     };
     let mut config = parse(&url, &origin)?;
     config.allow_server_connections(settings.max_connections);
+    if let Some(listen) = &settings.database_listen {
+        let listening = config.listen_at(listen);
+        listening.map_err(|source| CliError::Database {
+            origin: origin.clone(),
+            source,
+        })?;
+    }
     if let Some(file) = &settings.key_file {
         config.key_file.clone_from(file);
     }

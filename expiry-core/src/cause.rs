@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::GatewayError;
+
 /// Why a router cannot be served or cut on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -50,6 +52,8 @@ pub enum Cause {
     OtherBox,
     /// The box is on record already, as another router.
     SameBox,
+    /// The virtual router has the system-id of another router.
+    SameSystemId,
     /// The connection ended in the middle.
     ConnectionLost,
     /// The router is logged in to, and does not answer in time.
@@ -124,7 +128,7 @@ const fn row(code: &'static str, step: Step, says: &'static str, way_out: &'stat
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::HostNotFound,
         Self::ConnectionRefused,
         Self::NoRoute,
@@ -144,6 +148,7 @@ impl Cause {
         Self::TooOld,
         Self::OtherBox,
         Self::SameBox,
+        Self::SameSystemId,
         Self::ConnectionLost,
         Self::AnswerTimedOut,
         Self::NoReadPolicy,
@@ -286,7 +291,15 @@ impl Cause {
                 "same_box",
                 Step::Recognise,
                 "it is the same box as a router that is on record already, and is served as that one",
-                "remove the one that is too much: `expiry router remove {router}`",
+                "remove the one that is too much: `expiry router remove {router}`, with `--force` \
+                 if something is owed there: those cuts are made through the other one",
+            ),
+            Self::SameSystemId => row(
+                "same_system_id",
+                Step::Recognise,
+                "it is one virtual router under two addresses, or both were cloned from one image",
+                "if it is one: `expiry router remove {router}`; if they are two: \
+                 `/system license generate-new-id` on one of them",
             ),
             Self::ConnectionLost => row(
                 "connection_lost",
@@ -375,6 +388,13 @@ impl Cause {
         self.row().step
     }
 
+    /// Reads the cause of a line that [`Trouble::line`] made. A line of a later version, or of one
+    /// before there were causes, has none.
+    pub fn in_line(line: &str) -> Option<Self> {
+        let (_, code) = line.strip_suffix(']')?.rsplit_once(" [")?;
+        Self::from_code(code)
+    }
+
     /// Says what is wrong.
     pub fn says(self) -> &'static str {
         self.row().says
@@ -403,6 +423,47 @@ impl Cause {
             Self::NoHotspot
         } else {
             Self::MenuRefused
+        }
+    }
+}
+
+/// A cause, and what was seen of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why.
+    pub cause: Cause,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Trouble {
+    /// Returns what is kept in the database: what was seen, and the code.
+    pub fn line(&self) -> String {
+        format!("{} [{}]", self.seen, self.cause.code())
+    }
+
+    /// Says in one line which step failed, what was seen, what that means and the way out, for a
+    /// router of this name if it has one.
+    pub fn told(&self, router: Option<&str>) -> String {
+        format!("{self}; {}", self.cause.way_out(router))
+    }
+}
+
+/// Which step failed, what was seen and what that means.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause, seen } = self;
+        write!(f, "{} failed: {seen}: {}", cause.step(), cause.says())
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl From<GatewayError> for Trouble {
+    fn from(error: GatewayError) -> Self {
+        Self {
+            cause: error.cause(),
+            seen: error.to_string(),
         }
     }
 }
@@ -443,6 +504,39 @@ mod tests {
             if way_out.contains("expiry router") {
                 assert!(way_out.contains(" hill"), "{way_out}");
             }
+        }
+    }
+
+    #[test]
+    fn the_line_that_is_kept_tells_the_cause_again() {
+        for cause in Cause::ALL {
+            let seen = "the router said [no] to it".into();
+            let line = Trouble { cause, seen }.line();
+            assert_eq!(Cause::in_line(&line), Some(cause), "{line}");
+        }
+        for line in [
+            "",
+            "no answer for 5 s",
+            "x []",
+            "x [sunspots]",
+            "[tls_port]",
+        ] {
+            assert_eq!(Cause::in_line(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_in_the_docs_with_its_words() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CAUSES.md");
+        let docs = std::fs::read_to_string(file).expect("the page");
+        for cause in Cause::ALL {
+            let row = format!(
+                "| `{}` | {} | {} |",
+                cause.code(),
+                cause.says(),
+                cause.way_out(None)
+            );
+            assert!(docs.contains(&row), "not in docs/CAUSES.md:\n{row}");
         }
     }
 

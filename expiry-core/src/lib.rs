@@ -27,6 +27,7 @@ mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+mod trial;
 mod undo;
 mod username;
 pub mod watcher;
@@ -34,7 +35,7 @@ pub mod watcher;
 pub use access::{Access, AccessChange};
 pub use audit::{AuditEntry, AuditEvent, AuditId, AuditIdError, AuditKind};
 pub use brake::{Brake, Clocks, Machine, MachineState};
-pub use cause::{Cause, Step};
+pub use cause::{Cause, Step, Trouble};
 pub use counts::{CutResult, RouterCounts};
 pub use enforcement::{
     Intent, Outcome, Progress, RETURNS_UNTIL_CANNOT_HOLD, Recorded, Settled, Settlement, State,
@@ -56,12 +57,13 @@ pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Query, RowId,
-    RowKind, Sighting, UserRow,
+    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, LeaseRow,
+    Query, RowId, RowKind, Sighting, UserRow,
 };
 pub use subscriber::{
-    Hardware, NewSubscriber, Router, RouterAddress, RouterFacts, Service, ServiceError, Subscriber,
-    Tenant,
+    Hardware, HotspotServer, NewSubscriber, Router, RouterAddress, RouterFacts, Service,
+    ServiceError, Subscriber, Survey, Tenant,
 };
+pub use trial::{Tried, same_box, same_system_id, try_router};
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};

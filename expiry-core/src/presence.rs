@@ -124,6 +124,9 @@ pub struct Reconciliation {
     pub strays: Vec<Presence>,
     /// How long what cannot hold waits for its next attempt.
     pub pace: Duration,
+    /// Whether an answer broke off. What was seen counts, but the router was not read whole: the
+    /// strays stay as they were.
+    pub is_partial: bool,
 }
 
 /// What was recorded of a reading.

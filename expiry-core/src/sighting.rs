@@ -45,6 +45,8 @@ pub enum RowKind {
     Binding,
     /// A tracked connection.
     Connection,
+    /// A DHCP lease.
+    Lease,
 }
 
 /// A row of `/ip/hotspot/user`: a local account.
@@ -88,6 +90,12 @@ impl ActiveRow {
             && self.mac == earlier.mac
             && self.address == earlier.address
             && !is_younger
+    }
+
+    /// Tells whether the session and the host show the same device at the same address.
+    fn is_surely_on(&self, host: &HostRow) -> bool {
+        let on_address = self.address == host.address || self.address == host.to_address;
+        self.mac.is_some() && self.mac == host.mac && self.address.is_some() && on_address
     }
 }
 
@@ -196,6 +204,72 @@ pub struct Sighting {
     pub connections: Vec<ConnectionRow>,
     /// DHCP leases that are in force.
     pub leases: Vec<LeaseRow>,
+    /// The answers that broke off: rows of these kinds may be missing.
+    pub broken_off: Vec<BrokenOff>,
+}
+
+impl Sighting {
+    /// Notes that answers broke off, and leaves out the rows that may be somebody else's by a row
+    /// that is missing (R1): a host belongs to the session on it, or to the binding by which it
+    /// passes, and a connection to whoever has its addresses.
+    pub fn break_off(&mut self, answers: impl IntoIterator<Item = BrokenOff>) {
+        self.broken_off.extend(answers);
+        let lacks = |kind| self.broken_off.iter().any(|answer| answer.kind == kind);
+        let (sessions, bindings) = (lacks(RowKind::Session), lacks(RowKind::Binding));
+        if sessions {
+            let actives = &self.actives;
+            self.hosts
+                .retain(|host| actives.iter().any(|active| active.is_surely_on(host)));
+        }
+        if bindings {
+            let bindings = &self.bindings;
+            let is_bound = |host: &HostRow| bindings.iter().any(|row| row.mac == host.mac);
+            self.hosts.retain(|host| !host.bypassed || is_bound(host));
+        }
+        if sessions || bindings || lacks(RowKind::Host) {
+            let of_actives = self.actives.iter().filter_map(|row| row.address);
+            let of_hosts = self
+                .hosts
+                .iter()
+                .flat_map(|row| [row.address, row.to_address]);
+            let shown: BTreeSet<_> = of_actives.chain(of_hosts.flatten()).collect();
+            self.connections
+                .retain(|row| !row.addresses.is_disjoint(&shown));
+        }
+    }
+
+    /// Says which answers broke off; `None` if all came to their end. Only then may the absence of
+    /// a row count for anything.
+    pub fn gap(&self) -> Option<String> {
+        let answers = self.broken_off.iter().map(ToString::to_string);
+        let answers: BTreeSet<_> = answers.collect();
+        let all: Vec<_> = answers.into_iter().collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// An answer that the router ended with an error, after some of its rows or none, however often it
+/// was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenOff {
+    /// What its rows are.
+    pub kind: RowKind,
+    /// The command.
+    pub command: String,
+    /// What the router said.
+    pub message: String,
+}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command, message, ..
+        } = self;
+        write!(
+            f,
+            "the router broke off its answer to `{command}`: {message}"
+        )
+    }
 }
 
 /// Which rows to read. A row that fits any of the criteria of its table comes back; others may.

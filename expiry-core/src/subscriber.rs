@@ -1,12 +1,12 @@
 //! Tenants, routers and subscribers as the store keeps them.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Access, MacAddr, Revision, RouterId, SubscriberId, TenantId, Username};
+use crate::{Access, MacAddr, Revision, RouterId, SubscriberId, TenantId, Username, text};
 
 /// A business that runs its own routers for its own subscribers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -163,4 +163,31 @@ pub struct RouterFacts {
     pub uptime: Option<String>,
     /// What its clock showed, in whole seconds, if it says how far that is from UTC.
     pub clock: Option<DateTime<Utc>>,
+}
+
+impl RouterFacts {
+    /// Returns the time since its start, if it says that.
+    pub fn up_for(&self) -> Option<Duration> {
+        text::duration(self.uptime.as_deref()?)
+    }
+}
+
+/// What is set up on a router, as far as it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Its hotspot servers.
+    pub servers: Option<Vec<HotspotServer>>,
+    /// Whether its device-mode says that it may not have a hotspot.
+    pub device_mode_forbids: bool,
+    /// The system-id of the licence of a virtual router. Clones of one image share it.
+    pub system_id: Option<String>,
+}
+
+/// A hotspot server of a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HotspotServer {
+    /// Its name.
+    pub name: String,
+    /// Whether it is enabled and valid.
+    pub is_on: bool,
 }

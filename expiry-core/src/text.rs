@@ -1,6 +1,6 @@
-//! Characters that are not seen.
+//! Characters that are not seen, and durations as routers print them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// The format characters of Unicode (category Cf) and its line and paragraph separators.
 const UNSEEN: [(char, char); 21] = [
@@ -57,6 +57,44 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     shown.into()
+}
+
+/// Reads a duration as RouterOS prints it: `1w2d7h44m20s`, `01:22:53` or `1d02:03:04`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (days, clock) = match text.rsplit_once('d') {
+        Some((days, clock)) if clock.contains(':') => (format!("{days}d"), clock),
+        _ if text.contains(':') => (String::new(), text),
+        _ => (text.to_owned(), ""),
+    };
+    let mut seconds: u64 = 0;
+    let mut digits = String::new();
+    for letter in days.chars() {
+        if letter.is_ascii_digit() {
+            digits.push(letter);
+            continue;
+        }
+        let unit = match letter {
+            'w' => 604_800,
+            'd' => 86_400,
+            'h' => 3_600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        let count: u64 = std::mem::take(&mut digits).parse().ok()?;
+        seconds = seconds.checked_add(count.checked_mul(unit)?)?;
+    }
+    if !digits.is_empty() || text.is_empty() {
+        return None;
+    }
+    if !clock.is_empty() {
+        let mut of_day: u64 = 0;
+        for part in clock.split(':') {
+            of_day = of_day.checked_mul(60)?.checked_add(part.parse().ok()?)?;
+        }
+        seconds = seconds.checked_add(of_day)?;
+    }
+    Some(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use expiry_core::{
-    Cause, GatewayError, Router, RouterFacts, RouterGateway, RouterLogin, StoreError,
+    Cause, Clock, GatewayError, Router, RouterFacts, RouterGateway, RouterLogin, StoreError,
+    SystemClock, Tried, Trouble, try_router,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -98,6 +99,8 @@ pub(crate) struct Answered {
     pub(crate) rtt: Duration,
     /// How far its clock is ahead of the store's.
     pub(crate) clock_skew_seconds: Option<f64>,
+    /// What should be mended although cuts can be made.
+    pub(crate) warnings: Vec<Trouble>,
 }
 
 /// Returns when tests that begin now end at the latest.
@@ -139,7 +142,7 @@ pub(crate) async fn probe(
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
         result = ask(app, &*gateway, login) => {
-            result.map_err(|error| Failure::Caused(error.cause(), error.told(name)))
+            result.map_err(|trouble| Failure::Caused(trouble.cause, trouble.told(name)))
         }
     };
     let _ = timeout(CLOSE, gateway.close(login.router.id)).await;
@@ -161,14 +164,17 @@ async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
     login: &RouterLogin,
-) -> Result<Answered, GatewayError> {
-    gateway.probe(login).await?;
-    // Once more on the warm connection: that is what a cut meets.
+) -> Result<Answered, Trouble> {
     let store = app.time.now().await.ok();
     let began = Instant::now();
-    let facts = gateway.probe(login).await?;
-    let rtt = began.elapsed();
-    let passed = TimeDelta::from_std(rtt).unwrap_or_default();
+    let now = store.unwrap_or_else(|| SystemClock.wall());
+    let Tried {
+        facts,
+        round_trip,
+        warnings,
+        ..
+    } = try_router(gateway, login, now).await?;
+    let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
     let skew = facts
         .clock
         .zip(store)
@@ -176,6 +182,7 @@ async fn ask(
     Ok(Answered {
         clock_skew_seconds: skew.map(|skew| seconds(skew.num_milliseconds())),
         facts,
-        rtt,
+        rtt: round_trip,
+        warnings,
     })
 }

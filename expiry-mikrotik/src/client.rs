@@ -171,6 +171,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok((self, answers.into_iter().flatten().collect()))
     }
 
+    /// Waits until the router ends the connection, or says what nobody asked for and cannot be
+    /// understood. Nothing may be outstanding. Cancel safe.
+    pub async fn closed(&mut self) {
+        loop {
+            let read = poll_fn(|cx| self.poll_read(cx)).await;
+            let Ok(received @ 1..) = read else {
+                return;
+            };
+            let now = Instant::now().into_std();
+            let mut input = &self.buffer[..received];
+            loop {
+                match self.connection.receive(now, &mut input) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
     /// Returns how many commands may be outstanding now.
     pub fn window(&self) -> usize {
         self.connection.window()

@@ -14,6 +14,7 @@ mod hotspot;
 pub mod proto;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod survey;
 mod system;
 pub mod wire;
 

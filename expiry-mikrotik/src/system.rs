@@ -15,44 +15,73 @@ const ROUTERBOARD: &str = "/system/routerboard/print";
 const RESOURCE: &str = "/system/resource/print";
 const CLOCK: &str = "/system/clock/print";
 
-/// Asks all of it in one flight. The inner error is an answer and leaves the connection good.
+/// The questions, and the columns that are wanted.
+const QUESTIONS: [(&str, &str); 4] = [
+    (IDENTITY, "name"),
+    (ROUTERBOARD, "serial-number"),
+    (RESOURCE, "version,board-name,uptime"),
+    (CLOCK, "date,time,gmt-offset"),
+];
+
+/// How often what broke off is asked again.
+const REPEATS: usize = 3;
+
+/// Asks all of it in one flight, and again what the router broke off. The inner error is an answer
+/// and leaves the connection good.
 pub(crate) async fn read<S: Stream>(
-    client: Client<S>,
+    mut client: Client<S>,
 ) -> Result<(Client<S>, Result<RouterFacts, GatewayError>), ClientError> {
-    let questions = [
-        (IDENTITY, "name"),
-        (ROUTERBOARD, "serial-number"),
-        (RESOURCE, "version,board-name,uptime"),
-        (CLOCK, "date,time,gmt-offset"),
-    ];
-    let commands = questions
-        .map(|(command, columns)| Sentence::new(command).attribute(".proplist", columns))
-        .to_vec();
-    let mut rows = [const { None }; 4];
-    let keep_first = |at: usize, row| {
-        if let Some(slot) = rows.get_mut(at) {
-            let _: &mut Sentence = slot.get_or_insert(row);
+    let mut rows = [const { None }; QUESTIONS.len()];
+    let mut answers: [Answer; QUESTIONS.len()] = [const { Ok(None) }; QUESTIONS.len()];
+    let mut open: Vec<usize> = (0..QUESTIONS.len()).collect();
+    for _ in 0..=REPEATS {
+        let questions = open.iter().filter_map(|at| QUESTIONS.get(*at));
+        let commands = questions
+            .map(|(command, columns)| Sentence::new(*command).attribute(".proplist", columns))
+            .collect();
+        let keep_first = |at: usize, row| {
+            if let Some(slot) = open.get(at).and_then(|at| rows.get_mut(*at)) {
+                let _: &mut Sentence = slot.get_or_insert(row);
+            }
+        };
+        let (same, answered) = client.flight(commands, keep_first).await?;
+        client = same;
+        for (at, answer) in open.iter().zip(answered) {
+            if let Some(place) = answers.get_mut(*at) {
+                *place = answer;
+            }
         }
-    };
-    let (client, answers) = client.flight(commands, keep_first).await?;
-    let facts = check(&answers).map(|()| facts(&rows));
+        // One row is all that there is to each of them.
+        let lacks = |at: &usize| {
+            let broke_off = answers
+                .get(*at)
+                .is_some_and(|answer| answer.as_ref().is_err_and(Trap::may_pass));
+            broke_off && rows.get(*at).is_some_and(Option::is_none)
+        };
+        open.retain(lacks);
+        if open.is_empty() {
+            break;
+        }
+    }
+    let facts = check(&answers, &rows).map(|()| facts(&rows));
     Ok((client, facts))
 }
 
 /// A menu that a router does not have leaves its facts unknown (virtual machines have no
-/// routerboard) and keeps no cut from being made. Any other error stands: without the permission
-/// to read, nothing that a look shows can be trusted.
-fn check(answers: &[Answer]) -> Result<(), GatewayError> {
-    for (command, answer) in [IDENTITY, ROUTERBOARD, RESOURCE].into_iter().zip(answers) {
-        match answer {
-            Err(trap) if trap.is_missing_menu() => {}
-            Err(Trap { message, .. }) => {
-                return Err(GatewayError::Refused {
-                    command: command.into(),
-                    message: message.clone(),
-                });
-            }
-            Ok(_) => {}
+/// routerboard) and keeps no cut from being made. Without the permission to read, nothing that a
+/// look shows can be trusted, and without an answer to which box it is, it may be another.
+fn check(answers: &[Answer], rows: &[Option<Sentence>]) -> Result<(), GatewayError> {
+    let asked = [IDENTITY, ROUTERBOARD, RESOURCE];
+    for ((command, answer), row) in asked.into_iter().zip(answers).zip(rows) {
+        let Err(trap) = answer else {
+            continue;
+        };
+        let names_the_box = command != RESOURCE && row.is_none();
+        if trap.is_forbidden() || trap.may_pass() && names_the_box {
+            return Err(GatewayError::Refused {
+                command: command.into(),
+                message: trap.message.clone(),
+            });
         }
     }
     Ok(())

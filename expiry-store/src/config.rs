@@ -4,7 +4,8 @@ use std::{env, ffi::OsString, fmt, path::PathBuf};
 
 use chrono::TimeDelta;
 use expiry_core::StoreError;
-use sqlx::postgres::PgConnectOptions;
+
+use crate::postgres::address::Address;
 
 /// What is needed to open a store.
 #[derive(Clone)]
@@ -17,12 +18,14 @@ pub struct StoreConfig {
     #[doc(hidden)]
     pub clock_ahead: TimeDelta,
     pub(crate) database: Database,
+    /// The server itself, where `database` is a pooler.
+    pub(crate) listen: Option<Address>,
 }
 
 #[derive(Clone)]
 pub(crate) enum Database {
     Sqlite(PathBuf),
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Address>),
 }
 
 impl StoreConfig {
@@ -30,7 +33,8 @@ impl StoreConfig {
     pub const SERVER_CONNECTIONS: u32 = 8;
 
     /// Reads a database URL: `sqlite://PATH` (or `sqlite:PATH`), or `postgres://…`
-    /// (or `postgresql://…`). The key file is expected beside a SQLite file, with `.key` added to
+    /// (or `postgresql://…`), in which several hosts may stand, with commas between them: the one
+    /// that takes writes is used. The key file is expected beside a SQLite file, with `.key` added to
     /// its name; for PostgreSQL at `expiry/expiry.key` in the user's data directory
     /// (`/var/lib` for who has none).
     ///
@@ -64,23 +68,20 @@ impl StoreConfig {
             max_connections: 4,
             clock_ahead: TimeDelta::zero(),
             database: Database::Sqlite(path.into()),
+            listen: None,
         })
     }
 
     fn postgres(url: &str) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.parse().map_err(|_| StoreError::Open {
-            url: "postgres://…".into(),
-            reason: "the URL is malformed: expected `postgres://USER@HOST:PORT/DATABASE`, with \
-                     special characters percent-encoded"
-                .into(),
-        })?;
+        let address = address(url)?;
         let data = data_directory(|name| env::var_os(name));
         let data = data.unwrap_or_else(|| "/var/lib".into());
         Ok(Self {
             key_file: data.join("expiry/expiry.key"),
             max_connections: Self::SERVER_CONNECTIONS,
             clock_ahead: TimeDelta::zero(),
-            database: Database::Postgres(Box::new(options)),
+            database: Database::Postgres(Box::new(address)),
+            listen: None,
         })
     }
 
@@ -92,24 +93,43 @@ impl StoreConfig {
         }
     }
 
+    /// Has changes heard of at this URL, where the database is reached through a pooler that passes
+    /// no word of them on. It must name the same database.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] if it is no URL of PostgreSQL, or the database is not one. The message
+    /// holds no password.
+    pub fn listen_at(&mut self, url: &str) -> Result<(), StoreError> {
+        let is_server = url.starts_with("postgres:") || url.starts_with("postgresql:");
+        if !is_server || matches!(self.database, Database::Sqlite(_)) {
+            return Err(StoreError::Open {
+                url: "database_listen".into(),
+                reason: "it names the PostgreSQL server behind a pooler, so both URLs begin with \
+                         `postgres://`"
+                    .into(),
+            });
+        }
+        self.listen = Some(address(url)?);
+        Ok(())
+    }
+
     /// The URL without its password.
     pub fn shown_url(&self) -> String {
         match &self.database {
             Database::Sqlite(path) => format!("sqlite://{}", path.display()),
-            Database::Postgres(options) => {
-                let user = options.get_username();
-                let database = options.get_database().unwrap_or(user);
-                let port = options.get_port();
-                match options.get_socket() {
-                    Some(socket) => format!(
-                        "postgres://{user}@/{database}?host={}&port={port}",
-                        socket.display()
-                    ),
-                    None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
-                }
-            }
+            Database::Postgres(address) => address.shown(),
         }
     }
+}
+
+fn address(url: &str) -> Result<Address, StoreError> {
+    Address::parse(url).map_err(|reason| StoreError::Open {
+        url: "postgres://…".into(),
+        reason: format!(
+            "{reason}; expected `postgres://USER@HOST:PORT/DATABASE`, several hosts with commas \
+             between them, special characters percent-encoded"
+        ),
+    })
 }
 
 impl fmt::Debug for StoreConfig {

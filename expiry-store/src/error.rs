@@ -75,6 +75,13 @@ fn from_driver(error: sqlx::Error) -> StoreError {
             StoreError::SchemaUnknown(told(&error))
         }
         Some("42501") => StoreError::Refused(permission(&told(&error))),
+        Some("25006") => StoreError::Unavailable(
+            format!(
+                "the server takes no writes, as a standby does not: {}",
+                told(&error)
+            )
+            .into(),
+        ),
         _ => StoreError::Unavailable(Box::new(error)),
     }
 }

@@ -45,8 +45,9 @@ impl Sealer {
         }
     }
 
-    /// Returns the key that sealed all rows so far, whose ids are `used`. Makes one only if there
-    /// is no sealed row yet; two processes that do so at once get the same.
+    /// Returns the key, unless rows are sealed and none of them with it: `used` are the ids of the
+    /// keys that sealed them. Some rows of another key concern nobody but their routers. Makes a
+    /// key only if there is no sealed row yet; two processes that do so at once get the same.
     pub(crate) fn key(&self, used: &[String]) -> Result<&SealingKey, StoreError> {
         let key = if let Some(key) = self.key.get() {
             key
@@ -54,14 +55,14 @@ impl Sealer {
             let key = self.read_or_make(used.is_empty())?;
             self.key.get_or_init(|| key)
         };
-        match used.iter().find(|id| **id != key.id) {
-            None => Ok(key),
-            Some(other) => Err(StoreError::Key(format!(
+        match used.first() {
+            Some(other) if !used.contains(&key.id) => Err(StoreError::Key(format!(
                 "router passwords are sealed with key {other}, but {} holds key {}: copy the right \
                  key file there",
                 self.file.display(),
                 key.id
             ))),
+            _ => Ok(key),
         }
     }
 

@@ -74,6 +74,8 @@ impl World {
                 &file,
             ])
             .await;
+        // A router that is added is looked at first; tests count from here.
+        router.with(expiry_mikrotik::sim::Simulator::take_stats);
     }
 
     /// Counts the confirmations of cuts in the audit.

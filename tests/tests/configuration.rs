@@ -117,12 +117,18 @@ async fn r4_a_time_out_that_is_configured_is_real() {
     let ended = expiry
         .ended(&["--config", &file, "router", "test", "mute"])
         .await;
-    assert!(ended.stderr.contains("no answer for 0.3 s"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("no answer to the login for 0.3 s"),
+        "{ended:?}"
+    );
     let stronger = expiry.with("EXPIRY_GATEWAY_SILENCE", "1200ms");
     let ended = stronger
         .ended(&["--config", &file, "router", "test", "mute"])
         .await;
-    assert!(ended.stderr.contains("no answer for 1.2 s"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("no answer to the login for 1.2 s"),
+        "{ended:?}"
+    );
     silent.abort();
 }
 

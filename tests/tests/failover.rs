@@ -126,6 +126,57 @@ async fn a_database_server_that_goes_away_and_comes_back_is_survived() {
     assert_eq!(watcher.terminate().await, 0);
 }
 
+/// Returns how long after the promotion of the standby, or the end of access if that came later, a
+/// cut was made.
+async fn promotion() -> Duration {
+    let mut primary = Cluster::start();
+    let url = primary.database().await;
+    let standby = primary.standby();
+    let url = Cluster::url_of_all(&[&primary, &standby], &url);
+    let world = World::new(Some(&url)).await;
+    let mut watcher = world.expiry.service(&["run"]);
+    watcher.line("router reached").await;
+    let mac = MacAddr::new([2, 0, 0, 0, 0, 2]);
+    let device = World::device(&world.router, "late", mac);
+    let mac = mac.to_string();
+    world
+        .expiry
+        .ok(&["subscriber", "add", "late", "--for", "3s", "--device", &mac])
+        .await;
+    let end = Instant::now() + Duration::from_secs(3);
+
+    primary.stop();
+    watcher.line("the store failed").await;
+    assert!(!is_off(&world.router, device));
+    standby.promote().await;
+    let from = Instant::now().max(end);
+    until(Duration::from_secs(20), "it is off", || {
+        is_off(&world.router, device)
+    })
+    .await;
+    let took = from.elapsed();
+    assert_eq!(watcher.terminate().await, 0);
+    took
+}
+
+#[tokio::test]
+async fn r2_cuts_are_made_within_2_s_of_the_promotion_of_a_standby() {
+    let took = promotion().await;
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+#[ignore = "minutes, for figures"]
+async fn r2_cuts_are_made_within_2_s_of_the_promotion_of_a_standby_20_times() {
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(promotion().await);
+    }
+    all.sort();
+    println!("{:?} to {:?}, half of them {:?}", all[0], all[19], all[10]);
+    assert!(all[19] <= Duration::from_secs(2), "{all:?}");
+}
+
 #[tokio::test]
 async fn the_main_job_is_done_on_postgresql() {
     let database = pg::database().await;

@@ -24,7 +24,8 @@ pub(super) async fn run(
         }
         Some(BrakeCommand::Release) => {
             let released = brakes.release_brakes().await?;
-            Ok(out.show(&Released { released })?)
+            out.answer(&Released { released });
+            Ok(())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use expiry_core::{Directory, Router, Subscriber, Tenant};
 
+use super::nearest;
 use crate::{args::Who, error::CliError};
 
 /// Finds the tenant that was named, if one was.
@@ -28,11 +29,13 @@ pub(super) async fn subscriber(
     who: &Who,
 ) -> Result<Subscriber, CliError> {
     let tenant = tenant(directory, who.tenant.as_deref()).await?;
-    let found = directory
-        .subscriber(tenant.map(|tenant| tenant.id), &who.username)
-        .await?;
-    found.ok_or_else(|| CliError::UnknownSubscriber {
-        username: who.username.clone(),
-        tenant: who.tenant.clone(),
-    })
+    let tenant = tenant.map(|tenant| tenant.id);
+    match directory.subscriber(tenant, &who.username).await? {
+        Some(found) => Ok(found),
+        None => Err(CliError::UnknownSubscriber {
+            username: who.username.clone(),
+            tenant: who.tenant.clone(),
+            hint: nearest::hint(directory, tenant, &who.username).await?,
+        }),
+    }
 }

@@ -10,6 +10,7 @@ mod explain;
 mod find;
 mod man;
 mod migrate;
+mod nearest;
 mod one_router;
 mod router;
 mod router_sim;

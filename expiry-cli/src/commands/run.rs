@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use expiry_core::{Store, watcher::OnceReport};
+use expiry_core::{
+    Cause, Store,
+    watcher::{OnceReport, Waiting},
+};
 use serde::Serialize;
 
 use super::{brake, dry_run, one_router};
@@ -50,7 +53,13 @@ fn conclude(report: &OnceReport, out: &mut Output<'_>) -> Result<(), CliError> {
             owed,
             brake: brake.to_string(),
         }),
-        (None, 0) => Ok(()),
+        (None, 0) => match report.waiting.first() {
+            Some(waiting) => Err(CliError::Waiting {
+                router: waiting.router.clone(),
+                seen: waiting.seen.clone(),
+            }),
+            None => Ok(()),
+        },
         (None, owed) => Err(CliError::StillOwed(owed)),
     }
 }
@@ -64,6 +73,7 @@ impl fmt::Display for Once<'_> {
             owed,
             confirmed,
             still_owed,
+            waiting,
             brakes,
         } = self.0;
         for brake in brakes {
@@ -72,7 +82,12 @@ impl fmt::Display for Once<'_> {
         write!(
             f,
             "owed at the start: {owed}, confirmed: {confirmed}, still owed: {still_owed}"
-        )
+        )?;
+        for Waiting { router, seen, owed } in waiting {
+            let way_out = Cause::SameBox.way_out(Some(router));
+            write!(f, "\nwaits for you: {owed} on {router}, {seen}; {way_out}")?;
+        }
+        Ok(())
     }
 }
 
@@ -94,10 +109,11 @@ mod tests {
             owed: 3,
             confirmed: 2,
             still_owed: 1,
-            brakes: Vec::new(),
+            ..OnceReport::default()
         };
         let (text, result) = concluded(&report, true);
-        let expected = "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"brakes\":[]}\n";
+        let expected =
+            "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"waiting\":[],\"brakes\":[]}\n";
         assert_eq!(text, expected);
         assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
     }
@@ -107,6 +123,31 @@ mod tests {
         let (text, result) = concluded(&OnceReport::default(), false);
         result.expect("done");
         assert_eq!(text, "owed at the start: 0, confirmed: 0, still owed: 0\n");
+    }
+
+    #[test]
+    fn r9_what_waits_for_a_decision_alone_is_told_apart_from_what_is_owed() {
+        let twin = |still_owed| OnceReport {
+            still_owed,
+            waiting: vec![Waiting {
+                router: "r2".into(),
+                seen: "the same box as router `r1` (serial number HF1)".into(),
+                owed: 4,
+            }],
+            ..OnceReport::default()
+        };
+        let (text, result) = concluded(&twin(0), false);
+        assert!(
+            text.contains("waits for you: 4 on r2, the same box as router `r1`"),
+            "{text}"
+        );
+        assert!(text.contains("`expiry router remove r2`"), "{text}");
+        assert_eq!(
+            result.expect_err("a decision").exit_code(),
+            crate::error::FAILED
+        );
+        let (_, result) = concluded(&twin(1), false);
+        assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) async fn run(
         TenantCommand::Add { slug, name } => {
             let name = name.as_deref().unwrap_or(&slug);
             let tenant = directory.add_tenant(&slug, name).await?;
-            out.show(&TenantLine(tenant))?;
+            out.answer(&TenantLine(tenant));
         }
         TenantCommand::List => {
             let tenants = directory.tenants().await?;
@@ -25,7 +25,7 @@ pub(super) async fn run(
         TenantCommand::Remove { slug } => {
             if let Some(tenant) = find::tenant(directory, Some(&slug)).await? {
                 directory.remove_tenant(tenant.id).await?;
-                out.show(&Removed { removed: slug })?;
+                out.answer(&Removed { removed: slug });
             }
         }
     }

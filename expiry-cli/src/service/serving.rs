@@ -100,6 +100,7 @@ mod tests {
                 router: RouterId(n),
                 name: format!("r{n}"),
                 error: "gone".into(),
+                cause: expiry_core::Cause::ConnectionLost,
             });
         }
         let expected = "serving 5 routers, 4 without answer: r1, r2, r3, …";

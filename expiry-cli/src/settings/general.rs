@@ -14,6 +14,7 @@ use super::{Database, Environment};
 pub(super) struct General {
     database: Option<String>,
     database_file: Option<PathBuf>,
+    pub(super) database_listen: Option<String>,
     pub(super) max_connections: u32,
     pub(super) key_file: Option<PathBuf>,
     pub(super) log_level: Option<&'static str>,
@@ -25,6 +26,7 @@ impl Default for General {
         Self {
             database: None,
             database_file: None,
+            database_listen: None,
             max_connections: StoreConfig::SERVER_CONNECTIONS,
             key_file: None,
             log_level: None,
@@ -40,6 +42,11 @@ impl Section for General {
             .also(&["DATABASE_URL"])
             .secret(),
         Key::new("database_file", Field::Path(|g| &mut g.database_file)),
+        Key::new(
+            "database_listen",
+            Field::Text(|g: &mut Self| &mut g.database_listen),
+        )
+        .secret(),
         Key::count("max_connections", (2, 100), |g| &mut g.max_connections),
         Key::new("key_file", Field::Path(|g| &mut g.key_file)),
         Key::new(

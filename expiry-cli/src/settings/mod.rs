@@ -28,6 +28,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) database: Database,
+    /// Where changes are heard of, if not there.
+    pub(crate) database_listen: Option<String>,
     /// Most connections to a server of databases.
     pub(crate) max_connections: u32,
     pub(crate) key_file: Option<PathBuf>,
@@ -138,7 +140,8 @@ pub(crate) fn read<T>(
     let watcher = loader.section();
     let gateway = loader.section();
     let database = general.database(&mut loader, environment);
-    let store = check(&mut loader, &database, general.key_file.as_deref());
+    let feed = general.database_listen.as_deref();
+    let store = check(&mut loader, &database, feed, general.key_file.as_deref());
     let (one_router, mut of_router) = if router_matters {
         one_router::read(&mut loader, environment)
     } else {
@@ -160,6 +163,7 @@ pub(crate) fn read<T>(
     listed.append(&mut of_router);
     let settings = Settings {
         database,
+        database_listen: general.database_listen,
         max_connections: general.max_connections,
         key_file: general.key_file,
         log_level: general
@@ -186,6 +190,7 @@ pub(crate) fn read<T>(
 fn check(
     loader: &mut Loader,
     database: &Database,
+    listen: Option<&str>,
     key_file: Option<&Path>,
 ) -> Option<(StoreConfig, Place)> {
     let (url, from) = match database {
@@ -195,6 +200,10 @@ fn check(
     };
     match StoreConfig::parse(&url) {
         Ok(mut config) => {
+            if let Some(Err(error)) = listen.map(|url| config.listen_at(url)) {
+                let from = loader.place("database_listen").clone();
+                loader.fault(from, format!("database_listen: {error}"));
+            }
             if let Some(file) = key_file {
                 config.key_file = file.into();
             }

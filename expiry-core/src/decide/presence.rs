@@ -126,7 +126,12 @@ pub fn sort_out(attributions: Vec<Attribution>, known: &Known, pace: Duration) -
     }
     strays.sort_by(|a, b| a.identity().cmp(&b.identity()));
     strays.dedup_by(|a, b| a.identity() == b.identity());
-    Reconciliation { on, strays, pace }
+    Reconciliation {
+        on,
+        strays,
+        pace,
+        is_partial: false,
+    }
 }
 
 fn session(row: ActiveRow) -> Attribution {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Brake, Presence, RouterId, TaskId, Username, Waited, WayIn};
+use crate::{Brake, Cause, Presence, RouterId, TaskId, Username, Waited, WayIn};
 
 /// Something that a running watcher did or saw, for logs, metrics and live views. The durable
 /// record is the store's.
@@ -38,11 +38,20 @@ pub enum Event {
         router: RouterId,
         /// Its name.
         name: String,
-        /// What failed.
+        /// What was seen.
         error: String,
+        /// What that means.
+        cause: Cause,
     },
     /// A router answers, for the first time or again.
     RouterReached {
+        /// The router.
+        router: RouterId,
+        /// Its name.
+        name: String,
+    },
+    /// A router has restarted since it last answered.
+    RouterRestarted {
         /// The router.
         router: RouterId,
         /// Its name.

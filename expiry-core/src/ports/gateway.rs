@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::{
     Cause, NoPassword, Query, Router, RouterFacts, RouterId, RouterLogin, RowId, RowKind, Sighting,
-    Step,
+    Step, Survey, Trouble,
 };
 
 /// What to switch off before sessions are dropped.
@@ -62,6 +62,9 @@ pub struct Refusal {
 /// [`GatewayError::Disconnected`] once it is gone. A write that was sent may have happened even if the answer is an error, so the
 /// caller always reads back.
 ///
+/// An answer that the router breaks off is asked for again within the flight. If it does not come
+/// to its end, the rows that came are good, and [`Sighting::broken_off`] says what they lack.
+///
 /// Every future may be dropped at any await; the connection is then closed, and whatever was sent
 /// may have happened.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -99,8 +102,28 @@ pub trait RouterGateway: Send + Sync {
     /// Asks what the router is. Connects if there is no connection, and proves one that there is.
     async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError>;
 
+    /// Asks what is set up on the router, for people who test it. Nothing is decided by it.
+    async fn survey(&self, login: &RouterLogin) -> Result<Survey, GatewayError> {
+        let _ = login;
+        Ok(Survey::default())
+    }
+
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
+
+    /// Counts the connections that were made to a router: a flight may have made a new one, to a
+    /// router that has restarted.
+    async fn dialled(&self, router: RouterId) -> u64 {
+        let _ = router;
+        0
+    }
+
+    /// Waits until the connection to a router ends, while no flight is under way on it. Never
+    /// returns if there is none. Cancel safe.
+    async fn hung_up(&self, router: RouterId) {
+        let _ = router;
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Why a flight failed as a whole.
@@ -273,6 +296,12 @@ impl GatewayError {
         }
     }
 
+    /// Says in one line which step failed, what was seen, what that means and the way out, for a
+    /// router of this name if it has one.
+    pub fn told(&self, router: Option<&str>) -> String {
+        Trouble::from(self.clone()).told(router)
+    }
+
     /// Names the cause, for people.
     pub fn cause(&self) -> Cause {
         match self {
@@ -303,13 +332,5 @@ impl GatewayError {
             Self::WrongRouter { .. } => Cause::OtherBox,
             Self::SameBox { .. } => Cause::SameBox,
         }
-    }
-
-    /// Says in one line which step failed, what was seen, what that means and the way out, for a
-    /// router of this name if it has one.
-    pub fn told(&self, router: Option<&str>) -> String {
-        let cause = self.cause();
-        let (step, says, way_out) = (cause.step(), cause.says(), cause.way_out(router));
-        format!("{step} failed: {self}: {says}; {way_out}")
     }
 }

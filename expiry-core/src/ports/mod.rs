@@ -13,11 +13,12 @@ pub use gateway::{
 };
 pub use store::{
     AuditStore, Backlog, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,
-    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat, LagPoint, Live,
-    MachineRecord, Missing, NewRouter, OpenWork, Outlook, Overdue, OwedFilter, OwedItem, OwedPlace,
-    PasswordStore, Planned, Pruned, RouterChange, RouterSaid, RouterState, RouterStatus, SOON,
-    Standing, Status, StatusStore, Store, StoreError, SubscriberFilter, Summary, TenantSummary,
-    Tries, Try, Unconfirmed, UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
+    ExplainedRouter, ExplainedTarget, ExplainedUndo, Explanation, Fence, Heartbeat,
+    LOOKS_AFTER_RESTART, LagPoint, Live, MachineRecord, Missing, NewRouter, OpenWork, Outlook,
+    Overdue, OwedFilter, OwedItem, OwedPlace, PasswordStore, Planned, Pruned, RESTART_TOLERANCE,
+    RouterChange, RouterSaid, RouterState, RouterStatus, SOON, Standing, Status, StatusStore,
+    Store, StoreError, SubscriberFilter, Summary, TenantSummary, Tries, Try, Unconfirmed,
+    UnconfirmedOn, Upcoming, WatcherStatus, WatcherStore, Work,
 };
 #[cfg(feature = "mock")]
 pub use {

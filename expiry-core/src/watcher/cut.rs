@@ -5,8 +5,8 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, ConnectionRow, DropOrder, GatewayError, Intent, LeaseRow,
-    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
+    LeaseRow, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
@@ -140,11 +140,11 @@ pub(super) async fn run(
             .flat_map(|intent| intent.undo)
             .map(|undo| undo.key),
     );
-    let (alone, leases) = left_alone(seen, &order);
+    let looked = seen;
     let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
     turn.answered(asked, &first, touched);
-    seen.bindings = alone;
-    seen.leases.clone_from(&leases);
+    let leases = looked.leases.clone();
+    keep_unblocked(&mut seen, looked, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
     let mut is_news = false;
@@ -182,6 +182,7 @@ async fn triage(
 ) -> Result<Vec<Cut>, TurnError> {
     let mut cuts = Vec::new();
     let mut answered = Vec::new();
+    let gap = seen.gap();
     for task in tasks {
         let claim = Claim::new(&task, live, turn.shared.config.comments);
         let left = Leftovers::find(&claim, seen, &task.trace.addresses);
@@ -194,13 +195,13 @@ async fn triage(
                 answered.push((turn.unconfirmed(&task, LIVE.into(), None), task));
             }
             State::Confirmed if left.ways_are_closed() => {
-                answered.push((turn.confirmed(&task), task));
+                answered.push((turn.confirmed_unless(gap.as_ref(), &task), task));
             }
             State::Confirmed if left.is_online() => {
                 answered.push((turn.returned(&task, Some(suspected_way_in(&left))), task));
             }
             State::Owed if left.is_clear() && was_never_there => {
-                answered.push((turn.confirmed(&task), task));
+                answered.push((turn.confirmed_unless(gap.as_ref(), &task), task));
             }
             // A way in that nobody has used is closed at once.
             State::Confirmed | State::Owed => cuts.push(Cut::new(task, left)),
@@ -248,12 +249,15 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// The bindings that were read and are not switched off, and the leases: they say who passes and
-/// who has which address, and the flight that blocks does not read them.
-fn left_alone(seen: Sighting, order: &BlockOrder) -> (Vec<BindingRow>, Vec<LeaseRow>) {
-    let mut bindings = seen.bindings;
-    bindings.retain(|row| !order.bindings.contains(&row.id));
-    (bindings, seen.leases)
+/// Adds the bindings that were read first and are not switched off, and the leases: they say who
+/// passes and who has which address, and the flight that blocks does not read them.
+fn keep_unblocked(seen: &mut Sighting, looked: Sighting, order: &BlockOrder) {
+    seen.bindings = looked.bindings;
+    seen.leases = looked.leases;
+    let is_unread = |answer: &BrokenOff| matches!(answer.kind, RowKind::Binding | RowKind::Lease);
+    seen.break_off(looked.broken_off.into_iter().filter(is_unread));
+    seen.bindings
+        .retain(|row| !order.bindings.contains(&row.id));
 }
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the
@@ -335,7 +339,8 @@ async fn read_back(
                 done.push(cut);
             }
         }
-        let outcome = |cut: &Cut| verdict(turn, cut, &removals, &refusals);
+        let gap = back.gap();
+        let outcome = |cut: &Cut| verdict(turn, cut, &removals, &refusals, gap.as_ref());
         let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;
@@ -358,7 +363,13 @@ async fn read_back(
 /// not fasttracked go through the firewall, which rejects them: they are no access. A router may
 /// give a new one the id of one that was removed, so after some attempts the id is not held against
 /// it. A row that the router refused to remove is the old one, however often it was tried.
-fn verdict(turn: &Turn<'_>, cut: &Cut, removals: &Removals, refusals: &[Refusal]) -> Outcome {
+fn verdict(
+    turn: &Turn<'_>,
+    cut: &Cut,
+    removals: &Removals,
+    refusals: &[Refusal],
+    gap: Option<&String>,
+) -> Outcome {
     if cut.live {
         return turn.unconfirmed(&cut.task, LIVE.into(), None);
     }
@@ -383,7 +394,7 @@ fn verdict(turn: &Turn<'_>, cut: &Cut, removals: &Removals, refusals: &[Refusal]
         };
     }
     if left.is_clear() || left.ways_are_closed() && only_knocking {
-        return turn.confirmed(&cut.task);
+        return turn.confirmed_unless(gap, &cut.task);
     }
     if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));

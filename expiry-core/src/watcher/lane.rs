@@ -12,10 +12,11 @@ use super::{
     feed::log_store_failure,
     reconcile::{Place, Reconciler, Step},
     turn::{Seen, Touched, Turn, TurnError},
+    uptime::Uptime,
 };
 use crate::{
-    Backoff, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin, RouterState,
-    State, StoreError, Task, Work,
+    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin,
+    RouterState, State, StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -40,6 +41,10 @@ pub(super) struct Lane {
     is_lost: bool,
     /// When the connection was last known to work.
     proven_at: Option<Instant>,
+    /// Which connection that was.
+    proven_on: u64,
+    /// How long the router was up when it last said so.
+    uptime: Option<Uptime>,
     /// No backlog before this.
     paced_until: Instant,
     /// Which of the two that can wait was done last: the other goes first.
@@ -109,6 +114,8 @@ impl Lane {
             told_at: None,
             is_lost: false,
             proven_at: None,
+            proven_on: 0,
+            uptime: None,
             paced_until: Instant::now(),
             last: Patient::Backlog,
             began: Instant::now(),
@@ -168,6 +175,11 @@ impl Lane {
                 biased;
                 () = self.stop.cancelled() => return Waited::Stop,
                 () = self.wake.notified(), if hints => return Waited::Turn,
+                () = self.shared.gateway.hung_up(self.fence.router), if hints => {
+                    // A router that restarts hangs up, and may have forgotten what was done.
+                    self.proven_at = None;
+                    return Waited::Turn;
+                }
                 changed = self.ownership.changed() => match changed {
                     Ok(()) => if self.has_reason_to_try() { return Waited::Turn },
                     Err(_) => return Waited::Stop,
@@ -187,6 +199,7 @@ impl Lane {
         self.heeded = new.clone();
         if changed {
             self.reached = false;
+            self.uptime = None;
             self.reconciler.forget();
         }
         nudged || changed
@@ -198,6 +211,9 @@ impl Lane {
             Ok(login) => login,
             Err(error) => return self.router_failed(error.into()).await,
         };
+        if self.shared.gateway.dialled(self.fence.router).await != self.proven_on {
+            self.proven_at = None;
+        }
         let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
         if unproven && let Err(error) = self.prove(&login).await {
             return self.after(error).await;
@@ -335,24 +351,31 @@ impl Lane {
 
     /// Makes sure of the connection and of what answers on it, and tells the store.
     async fn prove(&mut self, login: &RouterLogin) -> Result<(), TurnError> {
+        let router = &login.router;
+        let asked = self.shared.clock.boot();
         let facts = self.shared.gateway.probe(login).await?;
         self.proven_at = Some(Instant::now());
+        self.proven_on = self.shared.gateway.dialled(router.id).await;
+        let uptime = facts.up_for().map(|up_for| Uptime {
+            up_for,
+            asked,
+            told: self.shared.clock.boot(),
+        });
+        let before_and_now = self.uptime.zip(uptime);
+        let has_restarted = before_and_now.is_some_and(|(then, now)| now.restarted_since(then));
         let is_old = self
             .told_at
             .is_none_or(|at| at.elapsed() >= self.shared.config.reconcile);
-        if !self.reached || is_old {
-            match self
-                .shared
-                .store
-                .router_state(&self.fence, &RouterState::Reached(facts))
-                .await
-            {
+        if has_restarted || !self.reached || is_old {
+            let state = if has_restarted {
+                RouterState::Restarted(facts)
+            } else {
+                RouterState::Reached(facts)
+            };
+            match self.shared.store.router_state(&self.fence, &state).await {
                 Ok(()) => {}
-                Err(StoreError::Conflict(conflict)) => {
-                    return Err(TurnError::Gateway(GatewayError::WrongRouter {
-                        expected: format!("a router of its own named {}", login.router.name),
-                        found: conflict.to_string(),
-                    }));
+                Err(StoreError::Conflict(Conflict::RouterSerial { serial, router })) => {
+                    return Err(TurnError::Gateway(GatewayError::SameBox { router, serial }));
                 }
                 Err(error) => return Err(TurnError::Store(error)),
             }
@@ -360,6 +383,14 @@ impl Lane {
             if !std::mem::replace(&mut self.reached, true) && !self.is_lost {
                 self.announce_reached();
             }
+        }
+        // Not before it is recorded: else nobody would know of the restart any more.
+        self.uptime = uptime.or(self.uptime);
+        if has_restarted {
+            self.reconciler.forget();
+            let Router { id, name, .. } = router.clone();
+            self.shared
+                .record(&Event::RouterRestarted { router: id, name });
         }
         Ok(())
     }
@@ -387,6 +418,11 @@ impl Lane {
 
     async fn after(&mut self, error: TurnError) -> Next {
         match error {
+            TurnError::Gateway(error) | TurnError::Block(error)
+                if error.kind() == FailureKind::Answered =>
+            {
+                self.router_refused(&error).await
+            }
             TurnError::Gateway(error) => self.router_failed(error).await,
             TurnError::Block(error) => {
                 // Too slow, or longer than an answer may be.
@@ -409,16 +445,39 @@ impl Lane {
         }
     }
 
+    /// The router answers, and says no: it is not lost, and its connection stays.
+    async fn router_refused(&mut self, error: &GatewayError) -> Next {
+        self.note(Seen::Refused(error.to_string()));
+        self.proven_at = None;
+        let wait = self.back_off(error.kind());
+        let hindered = RouterState::Hindered(error.to_string());
+        self.tell(&hindered, wait).await
+    }
+
+    fn back_off(&mut self, kind: FailureKind) -> Duration {
+        let jitter = self.jitter();
+        let span = (self.began, Instant::now());
+        self.backoff
+            .failed(&self.shared.config.retry, kind, span, jitter)
+    }
+
+    /// Tells the store how the router is, and waits.
+    async fn tell(&mut self, state: &RouterState, wait: Duration) -> Next {
+        self.shared.served().insert(self.fence.router);
+        match self.shared.store.router_state(&self.fence, state).await {
+            Ok(()) => Next::Backoff(Instant::now() + wait),
+            Err(StoreError::NotOwner(_)) => Next::Lost,
+            Err(error) => {
+                log_store_failure(&mut self.store_failures, "a router's lane", &error);
+                Next::Backoff(Instant::now() + wait)
+            }
+        }
+    }
+
     async fn router_failed(&mut self, error: GatewayError) -> Next {
         let is_news = !std::mem::replace(&mut self.is_lost, true);
         self.reached = false;
-        let jitter = self.jitter();
-        let wait = self.backoff.failed(
-            &self.shared.config.retry,
-            error.kind(),
-            (self.began, Instant::now()),
-            jitter,
-        );
+        let wait = self.back_off(error.kind());
         self.proven_at = None;
         if error.kind() != FailureKind::Unreachable {
             self.shared.gateway.close(self.fence.router).await;
@@ -429,23 +488,11 @@ impl Lane {
                 router: router.id,
                 name: router.name,
                 error: error.to_string(),
+                cause: error.cause(),
             });
         }
-        self.shared.served().insert(self.fence.router);
-        let failed = RouterState::Failed(if matches!(error, GatewayError::NoPassword { .. }) {
-            // No attempt will mend it, so the way out is told with it.
-            error.told(Some(&self.heeded.router.name))
-        } else {
-            error.to_string()
-        });
-        match self.shared.store.router_state(&self.fence, &failed).await {
-            Ok(()) => Next::Backoff(Instant::now() + wait),
-            Err(StoreError::NotOwner(_)) => Next::Lost,
-            Err(error) => {
-                log_store_failure(&mut self.store_failures, "a router's lane", &error);
-                Next::Backoff(Instant::now() + wait)
-            }
-        }
+        let failed = RouterState::Failed(Trouble::from(error).line());
+        self.tell(&failed, wait).await
     }
 
     /// This watcher has written to the router since it last could record anything, and stops

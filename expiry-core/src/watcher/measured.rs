@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Shared, feed::log_store_failure};
 use crate::{
     BlockOrder, DropOrder, GatewayError, Histogram, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RouterLogin, Sighting, UnblockOrder,
+    RouterGateway, RouterId, RouterLogin, Sighting, Survey, UnblockOrder,
 };
 
 /// The time between two records of what was measured.
@@ -106,8 +106,20 @@ impl RouterGateway for Measured {
         self.time(&login.router, self.gateway.probe(login)).await
     }
 
+    async fn survey(&self, login: &RouterLogin) -> Result<Survey, GatewayError> {
+        self.time(&login.router, self.gateway.survey(login)).await
+    }
+
     async fn close(&self, router: RouterId) {
         self.gateway.close(router).await;
+    }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.gateway.dialled(router).await
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        self.gateway.hung_up(router).await;
     }
 }
 

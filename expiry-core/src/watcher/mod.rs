@@ -24,11 +24,12 @@ mod removals;
 mod restore;
 mod tenure;
 mod turn;
+mod uptime;
 mod whereabouts;
 
 pub use config::WatcherConfig;
 pub use dry_run::{DryRun, Preview, RouterPreview, RowsPreview, TaskPreview};
-pub use once::OnceReport;
+pub use once::{OnceReport, Waiting};
 pub use progress::{Beat, Progress, Unwell};
 
 use std::{

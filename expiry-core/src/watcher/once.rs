@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, WatchError, brake, prune};
-use crate::{Brake, StoreError, TaskId, Tries};
+use crate::{Brake, Cause, StoreError, TaskId, Tries};
 
 /// What a single check came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,10 +15,25 @@ pub struct OnceReport {
     pub owed: u64,
     /// Of those, how many are not owed any more.
     pub confirmed: u64,
-    /// Everything that is owed now.
+    /// Everything that is owed now, but for what waits for a decision.
     pub still_owed: u64,
+    /// Routers on which nothing is done until somebody decides.
+    pub waiting: Vec<Waiting>,
     /// Why nothing was cut, or nothing more; empty if nothing was in the way.
     pub brakes: Vec<Brake>,
+}
+
+/// A router whose box is on record as another router: its cuts are made through that one, as far as
+/// they have the same subscribers. What is owed on it stays owed until it is removed or is another
+/// box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The router.
+    pub router: String,
+    /// What was seen there.
+    pub seen: String,
+    /// How much is owed there.
+    pub owed: u64,
 }
 
 /// How long to wait before it is asked whether everything was tried: twice as long each time, up
@@ -31,11 +46,12 @@ pub(super) async fn run_once(
 ) -> Result<OnceReport, WatchError> {
     let brakes = brake::look(shared).await.map_err(WatchError::Store)?.brakes;
     if !brakes.is_empty() {
-        let owed = owed(shared).await?;
+        let (owed, waiting) = owed(shared).await?;
         return Ok(OnceReport {
             owed,
             confirmed: 0,
             still_owed: owed,
+            waiting,
             brakes,
         });
     }
@@ -83,10 +99,12 @@ pub(super) async fn run_once(
     prune::batch(shared, &mut 0).await;
 
     let still = tasks(shared.store.tries().await.map_err(WatchError::Store)?);
+    let (still_owed, waiting) = owed(shared).await?;
     Ok(OnceReport {
         owed: count(owed_then.len()),
         confirmed: count(owed_then.difference(&still).count()),
-        still_owed: owed(shared).await?,
+        still_owed,
+        waiting,
         brakes: shared.brakes().clone(),
     })
 }
@@ -113,9 +131,23 @@ async fn everything_was_tried(
     Ok(is_tried && passed)
 }
 
-async fn owed(shared: &Shared) -> Result<u64, WatchError> {
+/// Returns how much is owed, and apart from it what waits for a decision.
+async fn owed(shared: &Shared) -> Result<(u64, Vec<Waiting>), WatchError> {
     let status = shared.store.status(0).await.map_err(WatchError::Store)?;
-    Ok(status.owed_cuts + status.owed_restores)
+    let waiting = status.routers.iter().filter_map(|router| {
+        let owed = router.owed_cuts + router.owed_restores;
+        let cause = router.last_error.as_deref().and_then(Cause::in_line);
+        let is_twin = router.enabled && cause == Some(Cause::SameBox);
+        (is_twin && owed > 0).then(|| Waiting {
+            router: router.name.clone(),
+            seen: router.last_error.clone().unwrap_or_default(),
+            owed,
+        })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    let apart: u64 = waiting.iter().map(|waiting| waiting.owed).sum();
+    let owed = status.owed_cuts + status.owed_restores;
+    Ok((owed.saturating_sub(apart), waiting))
 }
 
 fn tasks(tries: Tries) -> BTreeSet<TaskId> {

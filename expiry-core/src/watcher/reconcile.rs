@@ -124,6 +124,7 @@ impl Reconciler {
         };
         self.not_before = Some(now + place.shared.config.interval);
         self.whereabouts.note(&seen, now);
+        let gap = seen.gap();
         let found = attribute(seen, place.shared.config.comments);
         let keys = keys_of(&found);
         let known = place
@@ -131,10 +132,15 @@ impl Reconciler {
             .store
             .known(place.login.router.id, &keys)
             .await?;
-        let reconciliation = sort_out(found, &known, place.shared.config.interval);
+        let mut reconciliation = sort_out(found, &known, place.shared.config.interval);
+        reconciliation.is_partial = gap.is_some();
         let strays = reconciliation.strays.len();
         let recorded = place.shared.store.reconciled(place.fence, &reconciliation);
         place.tell(recorded.await?, strays);
+        if let Some(gap) = gap {
+            self.tell_unread(place, gap);
+            return Ok(Step::Done);
+        }
         *self = Self {
             gap: self.gap,
             whereabouts: std::mem::take(&mut self.whereabouts),
@@ -175,16 +181,20 @@ impl Reconciler {
     fn failed(&mut self, place: &Place<'_>, error: &GatewayError) -> Step {
         let config = &place.shared.config;
         self.not_before = Some(Instant::now() + stretched(config.reconcile, self.jitter));
+        self.tell_unread(place, error.to_string());
+        match error.kind() {
+            FailureKind::Answered => Step::Done,
+            FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
+        }
+    }
+
+    fn tell_unread(&mut self, place: &Place<'_>, error: String) {
         if !std::mem::replace(&mut self.failing, true) {
             place.shared.record(&Event::Unread {
                 router: place.login.router.id,
                 name: place.login.router.name.clone(),
-                error: error.to_string(),
+                error,
             });
-        }
-        match error.kind() {
-            FailureKind::Answered => Step::Done,
-            FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
         }
     }
 }

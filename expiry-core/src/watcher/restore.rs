@@ -19,9 +19,13 @@ pub(super) async fn run(
     let mut results = Vec::new();
     let mut pending = Vec::new();
     let mut hosts = Vec::new();
+    let gap = seen.gap();
     for task in &tasks {
         let RestorePlan { order, undone } = plan_restore(task, seen);
         match (order.is_empty(), task.progress.state) {
+            (true, _) if let Some(gap) = &gap => {
+                results.push((task, turn.unconfirmed(task, gap.clone(), None), Vec::new()));
+            }
             (true, state) => {
                 // An earlier attempt may have been broken off after it enabled the binding.
                 if state == State::Owed {
@@ -85,8 +89,12 @@ pub(super) async fn run(
         .flat_map(|task| hosts_to_renew(task, &back))
         .collect();
     renew(turn, hosts).await?;
+    let gap = back.gap();
     let results = pending.iter().map(|task| {
         let RestorePlan { order, undone } = plan_restore(task, &back);
+        if let (true, Some(gap)) = (order.is_empty(), &gap) {
+            return (task, turn.unconfirmed(task, gap.clone(), None), Vec::new());
+        }
         if order.is_empty() {
             return (task, turn.confirmed(task), undone);
         }

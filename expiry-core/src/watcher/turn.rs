@@ -234,6 +234,14 @@ impl<'a> Turn<'a> {
         Outcome::Confirmed { next_look }
     }
 
+    /// The same, of a reading that shows nothing left: one with a gap in it proves nothing.
+    pub(super) fn confirmed_unless(&self, gap: Option<&String>, task: &Task) -> Outcome {
+        match gap {
+            None => self.confirmed(task),
+            Some(gap) => self.unconfirmed(task, gap.clone(), None),
+        }
+    }
+
     /// How long ago the result of a task was confirmed.
     pub(super) fn since_confirmed(&self, task: &Task) -> Duration {
         let at = task.progress.confirmed_at.unwrap_or(self.now);

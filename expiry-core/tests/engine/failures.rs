@@ -60,7 +60,7 @@ async fn r4_a_password_that_does_not_open_concerns_its_router_alone() {
     let running = world.start();
 
     world.cut(6 * SECOND).await;
-    sleep(57 * SECOND).await;
+    sleep(20 * SECOND).await;
 
     assert!(world.can_move(shut.id, 1) && !world.can_move(open.id, 2));
     assert_eq!(world.gateway.flights(shut.id), []);
@@ -74,7 +74,7 @@ async fn r4_a_password_that_does_not_open_concerns_its_router_alone() {
     let cure = "expiry router set shut --password-file FILE";
     assert!(error.contains(cure), "{error}");
     let before = router.attempted_at;
-    sleep(50 * SECOND).await;
+    sleep(30 * SECOND).await;
     let status = world.store.status(10).await.expect("status");
     assert_eq!(status.routers[1].attempted_at, before, "tried slowly");
 

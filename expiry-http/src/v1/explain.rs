@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use expiry_core::{ExplainedRouter, ExplainedTarget, ExplainedUndo, State as Progressed, UndoKey};
+use expiry_core::{
+    Cause, ExplainedRouter, ExplainedTarget, ExplainedUndo, State as Progressed, UndoKey,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,6 +43,8 @@ struct OnRouter {
     down_since: Option<DateTime<Utc>>,
     attempted_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
+    /// What that means, in one of the words that docs/CAUSES.md lists.
+    cause: Option<&'static str>,
     targets: Vec<TargetView>,
     undo: Vec<UndoView>,
 }
@@ -139,6 +143,11 @@ impl OnRouter {
             down_since: on.down_since,
             attempted_at: on.attempted_at,
             last_error: on.last_error.clone(),
+            cause: on
+                .last_error
+                .as_deref()
+                .and_then(Cause::in_line)
+                .map(Cause::code),
             targets: on.targets.iter().map(TargetView::new).collect(),
             undo: on.undo.iter().map(UndoView::new).collect(),
         }

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use expiry_core::{NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray};
+use expiry_core::{
+    Cause, NewRouter, Router, RouterAddress, RouterChange, RouterId, RouterStatus, Stray, Trouble,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,8 +35,12 @@ pub(crate) struct RouterView {
     state: &'static str,
     down_since: Option<DateTime<Utc>>,
     attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer.
+    /// Why it does not answer: what was seen.
     last_error: Option<String>,
+    /// What that means, in one of the words that docs/CAUSES.md lists; null while it answers.
+    cause: Option<&'static str>,
+    /// The way out; null while it answers.
+    advice: Option<String>,
     identity: Option<String>,
     serial: Option<String>,
     version: Option<String>,
@@ -56,6 +62,7 @@ pub(crate) struct RouterView {
 impl RouterView {
     pub(crate) fn new(router: &RouterStatus) -> Self {
         let said = router.said.as_ref();
+        let cause = router.last_error.as_deref().and_then(Cause::in_line);
         let skew = said.and_then(|said| said.clock_skew_ms);
         Self {
             id: router.id.0,
@@ -73,6 +80,8 @@ impl RouterView {
             down_since: router.down_since,
             attempted_at: router.attempted_at,
             last_error: router.last_error.clone(),
+            cause: cause.map(Cause::code),
+            advice: cause.map(|cause| cause.way_out(Some(&router.name))),
             identity: router.seen.as_ref().map(|seen| seen.identity.clone()),
             serial: router.seen.as_ref().and_then(|seen| seen.serial.clone()),
             version: said.and_then(|said| said.version.clone()),
@@ -178,11 +187,10 @@ pub(crate) async fn add(
         }
     }
     let directory = &*app.service.directory;
+    let tenant = tenant(directory, new.tenant.as_deref()).await?;
     let new = NewRouter {
         name: new.name,
-        tenant: tenant(directory, new.tenant.as_deref())
-            .await?
-            .map(|tenant| tenant.id),
+        tenant: tenant.as_ref().map(|tenant| tenant.id),
         address: RouterAddress {
             host: new.host,
             port,
@@ -192,7 +200,8 @@ pub(crate) async fn add(
     };
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
-    Ok(created(at, fresh(&app, router.id).await?))
+    let known = as_made(router, tenant.map(|tenant| tenant.slug));
+    Ok(created(at, after_order(&app, &known).await))
 }
 
 fn name(name: &str) -> Result<(), Problem> {
@@ -210,11 +219,45 @@ fn name(name: &str) -> Result<(), Problem> {
 
 /// Reads a router as it stands now, not a second ago.
 async fn fresh(app: &Inner, id: RouterId) -> Result<RouterView, Problem> {
+    Ok(RouterView::new(&status_of(app, id).await?))
+}
+
+async fn status_of(app: &Inner, id: RouterId) -> Result<RouterStatus, Problem> {
     let status = app.service.status.status(0).await?;
-    let router = status.routers.iter().find(|router| router.id == id);
-    router
-        .map(RouterView::new)
-        .ok_or_else(|| Problem::no_router(id.0))
+    let router = status.routers.into_iter().find(|router| router.id == id);
+    router.ok_or_else(|| Problem::no_router(id.0))
+}
+
+/// Shows a router after an order was carried out. That it cannot be read again is no failure of the
+/// order: then what is known of it is shown.
+async fn after_order(app: &Inner, known: &RouterStatus) -> RouterView {
+    match fresh(app, known.id).await {
+        Ok(view) => view,
+        Err(_) => RouterView::new(known),
+    }
+}
+
+/// How a router stands that was just made.
+fn as_made(router: Router, tenant: Option<String>) -> RouterStatus {
+    RouterStatus {
+        id: router.id,
+        name: router.name,
+        tenant,
+        address: RouterAddress::place(&router.address.host, router.address.port),
+        enabled: router.enabled,
+        owner: None,
+        seen: None,
+        down_since: None,
+        attempted_at: None,
+        last_error: None,
+        owed_cuts: 0,
+        owed_restores: 0,
+        reconciled_at: None,
+        strays: 0,
+        oldest_cut: None,
+        said: None,
+        ends_soon: None,
+    }
 }
 
 /// Shows a router.
@@ -298,8 +341,12 @@ async fn set_enabled(
         enabled: Some(enabled),
         ..RouterChange::default()
     };
+    let mut known = status_of(app, id).await?;
     app.service.directory.change_router(id, &change).await?;
-    Ok(Json(fresh(app, id).await?))
+    if known.enabled != enabled {
+        (known.enabled, known.owner, known.reconciled_at) = (enabled, None, None);
+    }
+    Ok(Json(after_order(app, &known).await))
 }
 
 async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {
@@ -325,6 +372,8 @@ pub(crate) struct RouterTest {
     board: Option<String>,
     uptime: Option<String>,
     clock_skew_seconds: Option<f64>,
+    /// What should be mended although cuts can be made, each in one line with the way out.
+    warnings: Vec<String>,
 }
 
 /// Connects to a router, logs in and reads, and says which step fails.
@@ -366,6 +415,7 @@ pub(crate) async fn test(
             board: answered.facts.board,
             uptime: answered.facts.uptime,
             clock_skew_seconds: answered.clock_skew_seconds,
+            warnings: told(&answered.warnings, &router.name),
         },
         Err(failure) => RouterTest {
             success: false,
@@ -379,8 +429,16 @@ pub(crate) async fn test(
             board: None,
             uptime: None,
             clock_skew_seconds: None,
+            warnings: Vec::new(),
         },
     }))
+}
+
+fn told(warnings: &[Trouble], router: &str) -> Vec<String> {
+    let told = |Trouble { cause, seen }: &Trouble| {
+        format!("{seen}: {}; {}", cause.says(), cause.way_out(Some(router)))
+    };
+    warnings.iter().map(told).collect()
 }
 
 /// Somebody or something on a router that belongs to nobody we know.

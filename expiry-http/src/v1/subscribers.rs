@@ -307,8 +307,9 @@ pub(crate) async fn create(
         router: new.router.map(RouterId),
         devices,
     };
-    let made = directory.add_subscriber(&new).await?;
+    // What the answer needs is read before: once it is made, nothing may fail.
     let names = Names::read(&app).await?;
+    let made = directory.add_subscriber(&new).await?;
     let at = format!("/api/v1/subscribers/{}", made.id.0);
     Ok(created(at, names.view(&made)))
 }
@@ -413,11 +414,12 @@ pub(crate) async fn extend(
         }
         _ => return Err(Problem::body("give either seconds or until")),
     };
+    let names = Names::read(&app).await?;
     let changed = change_access(&app, id, change).await?;
     if let AccessChange::ExtendTo(until) = change {
         reaches(until, changed.access)?;
     }
-    Ok(Json(Names::read(&app).await?.view(&changed)))
+    Ok(Json(names.view(&changed)))
 }
 
 /// Refuses to extend to an end that access goes beyond.
@@ -452,9 +454,9 @@ pub(crate) async fn revoke(
     State(app): State<Arc<Inner>>,
     Id(id): Id,
 ) -> Result<Json<SubscriberView>, Problem> {
-    let changed = change_access(&app, id, AccessChange::Revoke).await?;
     let mut names = Names::read(&app).await?;
-    // Told from the time of the store, which may have been read a second ago.
+    let changed = change_access(&app, id, AccessChange::Revoke).await?;
+    // The time of the store was read before.
     names.now = names.now.max(changed.access.end().unwrap_or(names.now));
     Ok(Json(names.view(&changed)))
 }

@@ -261,6 +261,13 @@ fn answering(
         let answer = answer.clone();
         let mut gateway = MockRouterGateway::new();
         gateway.expect_probe().returning(move |_| answer.clone());
+        gateway
+            .expect_survey()
+            .returning(|_| Ok(expiry_core::Survey::default()));
+        gateway
+            .expect_look()
+            .returning(|_, _| Ok(Sighting::default()));
+        gateway.expect_drop_rows().returning(|_, _| Ok(Vec::new()));
         gateway.expect_close().return_const(());
         Arc::new(gateway)
     }

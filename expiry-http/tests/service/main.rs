@@ -1,6 +1,7 @@
 //! The whole service on a store in memory and simulated routers, as a client meets it.
 
 mod admin;
+mod answers;
 mod description;
 mod security;
 mod streams;

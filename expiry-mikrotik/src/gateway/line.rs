@@ -8,7 +8,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{GatewayConfig, listen::closed_why};
+use super::{
+    GatewayConfig,
+    listen::{closed_why, not_the_api},
+};
 use crate::{
     client::{Client, ClientError, is_hang_up},
     dial::Stream,
@@ -26,7 +29,7 @@ pub(super) struct Line {
 impl Line {
     /// Connects, logs in, and checks which box it is. A second try beside the first may be what
     /// succeeds; the first is what fails. A peer that hangs up without a word is listened to once
-    /// more, to tell why.
+    /// more, to tell why, and one that stays silent is asked whether it speaks TLS.
     pub(super) async fn dial(
         config: &GatewayConfig,
         login: &RouterLogin,
@@ -40,6 +43,7 @@ impl Line {
             biased;
             dialed = Self::dial_once(config, login, window) => dialed,
             Ok(line) = second => Ok(line),
+            error = not_the_api(config, &login.router.address) => Err(error),
         };
         match dialed {
             Err(GatewayError::Closed { .. }) => {

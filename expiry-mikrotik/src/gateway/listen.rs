@@ -1,11 +1,11 @@
 //! Finding out what it is that takes connections and does not talk to us.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use expiry_core::{GatewayError, RouterAddress, Speaks};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{GatewayConfig, line::connect};
@@ -16,6 +16,9 @@ use crate::{
 
 /// How long a peer may take to turn us away, or to greet us, before we say anything.
 const GREETING: Duration = Duration::from_millis(700);
+
+/// The second try of a login goes first.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long it may take to answer a TLS greeting.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -46,6 +49,22 @@ const CLIENT_HELLO: [u8; 50] = {
     }
     hello
 };
+
+/// Returns once a peer that stays silent while it is logged in to has proved that it speaks
+/// something else: some servers wait for the rest of what they take for a long message. A router
+/// that is only slow proves nothing, and is waited for.
+pub(super) async fn not_the_api(config: &GatewayConfig, address: &RouterAddress) -> GatewayError {
+    sleep(config.second_try + PAUSE).await;
+    match ask(config, address).await {
+        Some(error) => error,
+        None => pending().await,
+    }
+}
+
+async fn ask(config: &GatewayConfig, address: &RouterAddress) -> Option<GatewayError> {
+    let mut stream = connect(config, address).await.ok()?;
+    answer_to_tls(&mut stream).await
+}
 
 /// Tells why a peer closed a connection without a word, by a further connection on which it has to
 /// act first: a router turns away whom it does not want before anything is said.

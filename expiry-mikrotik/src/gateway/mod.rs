@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, RouterLogin, Sighting, UnblockOrder,
+    RouterId, RouterLogin, Sighting, Survey, UnblockOrder,
 };
 
 pub use self::config::GatewayConfig;
@@ -140,8 +140,23 @@ impl RouterGateway for MikrotikGateway {
         slot.probe(&self.config, login).await
     }
 
+    async fn survey(&self, login: &RouterLogin) -> Result<Survey, GatewayError> {
+        let slot = self.slot(login.router.id);
+        let mut slot = slot.lock().await;
+        slot.survey(&self.config, login).await
+    }
+
     async fn close(&self, router: RouterId) {
         let slot = self.slot(router);
         slot.lock().await.close();
+    }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.slot(router).lock().await.dialled()
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        let slot = self.slot(router);
+        slot.lock().await.hung_up().await;
     }
 }

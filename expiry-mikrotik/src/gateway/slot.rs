@@ -1,4 +1,4 @@
-use expiry_core::{GatewayError, Router, RouterFacts, RouterLogin};
+use expiry_core::{GatewayError, Router, RouterFacts, RouterLogin, Survey};
 
 use super::{
     GatewayConfig,
@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::ClientError,
     proto::{ConnectionConfig, ProtocolError},
-    system,
+    survey, system,
 };
 
 /// The place of a router's one connection.
@@ -19,11 +19,16 @@ use crate::{
 pub(super) struct Slot {
     line: Option<Line>,
     window: usize,
+    dialled: u64,
 }
 
 impl Slot {
     pub(super) fn new(window: usize) -> Self {
-        Self { line: None, window }
+        Self {
+            line: None,
+            window,
+            dialled: 0,
+        }
     }
 
     /// Flies on the connection that there is.
@@ -57,7 +62,7 @@ impl Slot {
                 Err(error) => return Err(error.into()),
             }
         }
-        let line = Line::dial(config, login, self.window).await?;
+        let line = self.dial(config, login).await?;
         self.fly_on(config, line, flight).await?
     }
 
@@ -80,10 +85,26 @@ impl Slot {
                 }
             }
         }
-        let line = Line::dial(config, login, self.window).await?;
+        let line = self.dial(config, login).await?;
         let facts = line.facts.clone();
         self.line = Some(line);
         Ok(facts)
+    }
+
+    /// Asks what is set up on the router, over a new connection if there is none.
+    pub(super) async fn survey(
+        &mut self,
+        config: &GatewayConfig,
+        login: &RouterLogin,
+    ) -> Result<Survey, GatewayError> {
+        let mut line = match self.take_line(login) {
+            Some(line) => line,
+            None => Line::dial(config, login, self.window).await?,
+        };
+        let (client, survey) = survey::read(line.client).await?;
+        line.client = client;
+        self.line = Some(line);
+        survey
     }
 
     fn keep_if_right(
@@ -102,6 +123,30 @@ impl Slot {
 
     pub(super) fn close(&mut self) {
         self.line = None;
+    }
+
+    /// Counts the connections that were made.
+    pub(super) fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
+    /// Waits for the end of the connection that there is, and forgets it.
+    pub(super) async fn hung_up(&mut self) {
+        match &mut self.line {
+            Some(line) => line.client.closed().await,
+            None => std::future::pending().await,
+        }
+        self.line = None;
+    }
+
+    async fn dial(
+        &mut self,
+        config: &GatewayConfig,
+        login: &RouterLogin,
+    ) -> Result<Line, GatewayError> {
+        let line = Line::dial(config, login, self.window).await?;
+        self.dialled += 1;
+        Ok(line)
     }
 
     /// Takes the connection if it is the one that this login would make; closes it if not.

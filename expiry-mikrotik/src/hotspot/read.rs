@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
-use expiry_core::{MacAddr, Query, Username};
+use expiry_core::{MacAddr, Query, RowKind, Username};
 
 use crate::wire::Sentence;
 
@@ -40,6 +40,18 @@ impl Table {
             Self::Bindings => "/ip/hotspot/ip-binding/print",
             Self::Connections => "/ip/firewall/connection/print",
             Self::Leases => "/ip/dhcp-server/lease/print",
+        }
+    }
+
+    pub(crate) fn kind(self) -> RowKind {
+        match self {
+            Self::Users => RowKind::Account,
+            Self::Actives => RowKind::Session,
+            Self::Hosts => RowKind::Host,
+            Self::Cookies => RowKind::Cookie,
+            Self::Bindings => RowKind::Binding,
+            Self::Connections => RowKind::Connection,
+            Self::Leases => RowKind::Lease,
         }
     }
 

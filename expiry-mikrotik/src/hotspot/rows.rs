@@ -40,6 +40,17 @@ impl Collector {
         }
     }
 
+    /// Adds the rows of a later answer.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.users.absorb(later.users);
+        self.actives.absorb(later.actives);
+        self.hosts.absorb(later.hosts);
+        self.cookies.absorb(later.cookies);
+        self.bindings.absorb(later.bindings);
+        self.connections.extend(later.connections);
+        self.leases.extend(later.leases);
+    }
+
     /// Returns all rows, of the connections only those with one of `addresses` in them or an
     /// address that a session or host of the same flight shows.
     pub(crate) fn finish(self, addresses: &BTreeSet<IpAddr>) -> Sighting {
@@ -52,18 +63,20 @@ impl Collector {
             wanted.extend(hosts.iter().filter_map(|row| row.address));
             wanted.extend(hosts.iter().filter_map(|row| row.to_address));
         }
-        let connections = self.connections.into_iter();
-        let connections = connections
-            .filter(|row| row.addresses().any(|address| wanted.contains(&address)))
-            .map(ConnectionRow::from)
-            .collect();
+        let mut connections = Rows::default();
+        for row in self.connections {
+            if row.addresses().any(|address| wanted.contains(&address)) {
+                connections.put(row.id.clone(), ConnectionRow::from(row));
+            }
+        }
         Sighting {
             users: self.users.rows,
             actives,
             hosts,
             cookies: self.cookies.rows,
             bindings: self.bindings.rows,
-            connections,
+            connections: connections.rows,
+            broken_off: Vec::new(),
             leases: self.leases,
         }
     }
@@ -92,6 +105,14 @@ impl<T> Rows<T> {
         match self.rows.get_mut(place) {
             Some(old) => *old = row,
             None => self.rows.push(row),
+        }
+    }
+
+    fn absorb(&mut self, later: Self) {
+        let mut ids: Vec<_> = later.places.into_iter().collect();
+        ids.sort_unstable_by_key(|(_, place)| *place);
+        for ((id, _), row) in ids.into_iter().zip(later.rows) {
+            self.put(id, row);
         }
     }
 }

@@ -25,6 +25,17 @@ impl Trap {
         self.message.starts_with("no such command")
     }
 
+    /// Tells whether the account may not do this, however often it asks.
+    pub fn is_forbidden(&self) -> bool {
+        self.message.starts_with("not enough permissions") || self.message.contains("not allowed")
+    }
+
+    /// Tells whether the same question may be answered when it is asked again: a row vanished while
+    /// the table was printed, or the router had a trouble of its own.
+    pub fn may_pass(&self) -> bool {
+        !self.is_missing_menu() && !self.is_forbidden()
+    }
+
     fn read(sentence: &Sentence) -> Self {
         let category = sentence.get("category").and_then(|digit| match digit {
             [digit @ b'0'..=b'7'] => Some(digit - b'0'),
@@ -132,19 +143,25 @@ mod tests {
     }
 
     #[rstest]
-    #[case("no such item", true, false)]
-    #[case("no such item (4)", true, false)]
-    #[case("no such command prefix", false, true)]
-    #[case("no such command or directory (routerboard)", false, true)]
-    #[case("not enough permissions (9)", false, false)]
+    #[case("no such item", true, false, true)]
+    #[case("no such item (4)", true, false, true)]
+    #[case("no such command prefix", false, true, false)]
+    #[case("no such command or directory (routerboard)", false, true, false)]
+    #[case("not enough permissions (9)", false, false, false)]
+    #[case("std failure: not allowed (9)", false, false, false)]
+    #[case("failure: not allowed by device-mode", false, false, false)]
+    #[case("interrupted", false, false, true)]
+    #[case("internal error, please contact MikroTik support", false, false, true)]
     fn traps_are_classified_by_their_text(
         #[case] message: &str,
         #[case] missing_item: bool,
         #[case] missing_menu: bool,
+        #[case] may_pass: bool,
     ) {
         let trap = Trap::read(&Sentence::new("!trap").attribute("message", message));
         assert_eq!(trap.category, None);
         assert_eq!(trap.is_missing_item(), missing_item);
         assert_eq!(trap.is_missing_menu(), missing_menu);
+        assert_eq!(trap.may_pass(), may_pass);
     }
 }

@@ -48,6 +48,18 @@ impl StaleIdText {
     }
 }
 
+/// Whether a router can have a hotspot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HotspotMenu {
+    /// It can.
+    #[default]
+    Present,
+    /// The package is missing or switched off.
+    NoPackage,
+    /// Its device-mode forbids it.
+    Forbidden,
+}
+
 /// What a simulated router is and how it behaves.
 ///
 /// ```
@@ -69,6 +81,12 @@ pub struct SimConfig {
     pub identity: String,
     /// Serial number of the board; `None` for a virtual router, which has none.
     pub serial: Option<String>,
+    /// System-id of the licence of a virtual router.
+    pub system_id: Option<String>,
+    /// Whether it can have a hotspot.
+    pub hotspot_menu: HotspotMenu,
+    /// Whether its hotspot server is enabled.
+    pub hotspot_enabled: bool,
     /// RouterOS version.
     pub version: String,
     /// Board name.
@@ -130,6 +148,9 @@ impl SimConfig {
         Self {
             identity: "MikroTik".into(),
             serial: Some("HF10A1B2C3D".into()),
+            system_id: None,
+            hotspot_menu: HotspotMenu::default(),
+            hotspot_enabled: true,
             version: "7.18.2 (stable)".into(),
             board: "RB5009UG+S+".into(),
             username: username.into(),

@@ -40,6 +40,18 @@ pub enum Fault {
     Refuse(Trap),
     /// It is refused with several `!trap` before the `!done`.
     RefuseTwice(Trap),
+    /// It is done, and its answer breaks off after this many rows, with this many `!trap` before the
+    /// `!done`: a row vanished while the table was printed.
+    BreakOff {
+        /// How many rows come before.
+        rows: usize,
+        /// What is said then.
+        trap: Trap,
+        /// How often.
+        traps: usize,
+    },
+    /// It is done, and the rows of its answer after this many are missing, without a word of it.
+    LoseRows(usize),
     /// The router does nothing at all for this long, then goes on with it.
     Stall(Duration),
     /// It is not done, the router says `!fatal` and closes.

@@ -25,7 +25,7 @@ mod text;
 
 pub use api::Trap;
 pub use client::{Access, ClientConfig, ClientId, TrafficEvent};
-pub use config::{LoginMethod, SimConfig, StaleIdText};
+pub use config::{HotspotMenu, LoginMethod, SimConfig, StaleIdText};
 pub use driver::SimRouter;
 pub use faults::{Fault, FaultRule, Link};
 pub use operator::{Row, SimUser};

@@ -177,7 +177,23 @@ impl Simulator {
     pub fn reboot(&mut self) {
         self.booted_at = self.hotspot.now;
         self.hotspot.reboot();
-        self.reset_connections();
+        // Of those on which nothing passes any more nobody is told.
+        let open = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| !session.is_silent());
+        let open: Vec<_> = open.map(|(conn, _)| *conn).collect();
+        for conn in open {
+            self.with_session(conn, Session::reset);
+        }
+    }
+
+    /// Has all connections that exist fall silent, for good: what a client sends is taken by the
+    /// system below, and nobody answers. New connections work.
+    pub fn go_half_open(&mut self) {
+        for session in self.sessions.values_mut() {
+            session.fall_silent();
+        }
     }
 
     /// Changes what the router is or how it behaves. The seed and the start of the wall clock

@@ -19,6 +19,8 @@ enum Delivery {
     /// Other bytes instead.
     Instead(Vec<u8>),
     Lost,
+    /// So many rows of it, then so many of this instead of the others.
+    BrokenOff(usize, Option<(Trap, usize)>),
 }
 
 enum Afterwards {
@@ -33,6 +35,10 @@ impl Simulator {
             Some(Fault::Stall(_)) if job.stalled => Delivery::Whole,
             None => Delivery::Whole,
             Some(Fault::LoseAnswer) => Delivery::Lost,
+            Some(Fault::BreakOff { rows, trap, traps }) => {
+                Delivery::BrokenOff(rows, Some((trap, traps)))
+            }
+            Some(Fault::LoseRows(rows)) => Delivery::BrokenOff(rows, None),
             Some(Fault::CutAnswer) => Delivery::Half(Afterwards::Close),
             Some(Fault::HalfOpen) => Delivery::Half(Afterwards::Silence),
             Some(Fault::HugeWord) => Delivery::Instead(b"\xF0\xFF\xFF\xFF\xFF!re".to_vec()),
@@ -79,6 +85,15 @@ impl Simulator {
     fn deliver(&mut self, job: &Job, answer: Vec<Sentence>, path: &str, delivery: Delivery) {
         match delivery {
             Delivery::Whole => self.reply(job, answer, path),
+            Delivery::BrokenOff(rows, trap) => {
+                let rows = answer.into_iter().take(rows);
+                let mut sentences: Vec<_> = rows.filter(|row| row.command() == b"!re").collect();
+                sentences.extend(match trap {
+                    Some((trap, traps)) => refusal(&trap, traps),
+                    None => vec![Sentence::new("!done")],
+                });
+                self.reply(job, sentences, path);
+            }
             Delivery::Lost => self.with_session(job.conn, Session::reset),
             Delivery::Instead(bytes) => self.with_session(job.conn, |session| {
                 session.outbox.push_tail(&bytes);

@@ -52,6 +52,10 @@ impl Session {
         self.silent = true;
     }
 
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// Queues an answer, unless nobody will hear it.
     pub(super) fn answer(&mut self, tag: &[u8], sentence: Sentence) {
         if self.listens() {

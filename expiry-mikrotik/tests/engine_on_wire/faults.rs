@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use expiry_core::{Directory, StatusStore};
+use expiry_core::{Directory, Event, StatusStore};
 use expiry_mikrotik::sim::{ClientId, Fault, FaultRule, SimRouter, Simulator, Trap};
 use rstest::rstest;
 use tokio::time::sleep;
@@ -110,6 +110,14 @@ fn trap(message: &'static str) -> Trap {
     Trap::new(message)
 }
 
+fn broken_off(rows: usize, traps: usize) -> Fault {
+    Fault::BreakOff {
+        rows,
+        trap: trap("no such item (4)"),
+        traps,
+    }
+}
+
 #[rstest]
 #[case::lost_answer(Fault::LoseAnswer)]
 #[case::closed(Fault::Close)]
@@ -120,6 +128,8 @@ fn trap(message: &'static str) -> Trap {
 #[case::huge_word(Fault::HugeWord)]
 #[case::refused(Fault::Refuse(trap("action failed (6)")))]
 #[case::refused_twice(Fault::RefuseTwice(trap("not enough permissions (9)")))]
+#[case::broken_off(broken_off(0, 1))]
+#[case::broken_off_after_a_row_with_two_traps(broken_off(1, 2))]
 #[case::short_stall(Fault::Stall(Duration::from_secs(3)))]
 #[case::long_stall(Fault::Stall(Duration::from_secs(12)))]
 #[case::fatal(Fault::Fatal)]
@@ -176,6 +186,58 @@ async fn r2_a_reboot_after_any_command_of_a_cut_costs_only_time() {
         let (lag, ..) = scene.play(None).await;
         assert!(lag < 10 * SECOND, "{lag:?} at {position}");
     }
+}
+
+#[rstest]
+#[case("/ip/hotspot/user/print")]
+#[case("/ip/hotspot/active/print")]
+#[case("/ip/hotspot/host/print")]
+#[case("/ip/hotspot/cookie/print")]
+#[case("/ip/hotspot/ip-binding/print")]
+#[case("/ip/firewall/connection/print")]
+#[case("/system")]
+#[tokio::test(start_paused = true)]
+async fn r2_a_table_that_always_breaks_off_is_told_and_confirms_nothing(
+    #[case] table: &'static str,
+    #[values(0, 1, 1_000)] rows: usize,
+    #[values("no such item (4)", "internal error, contact MikroTik support")] message: &'static str,
+) {
+    let scene = Scene::set().await;
+    let running = scene.world.start();
+    scene.world.reach(SHORTLY_BEFORE).await;
+    let connects = scene.struck.with(|sim| sim.stats().connects);
+    let fault = Fault::BreakOff {
+        rows,
+        trap: trap(message),
+        traps: 1,
+    };
+    scene
+        .struck
+        .with(|sim| sim.inject(FaultRule::on(table, fault)));
+    let (events, id) = (&scene.world.events, scene.struck.router.id);
+    scene.world.reach(DEADLINE + 60 * SECOND).await;
+
+    assert_eq!(events.count(|e| matches!(e, Event::RouterLost { .. })), 0);
+    if table != "/system" {
+        assert_eq!(events.count(is_cut_on(id)), 0, "{:#?}", events.all());
+        let owed = scene.world.store.status(9).await.expect("status").owed;
+        let error = owed[0].last_error.clone().unwrap_or_default();
+        assert!(error.contains(table) && error.contains(message), "{error}");
+    }
+    // Whoever is seen is cut all the same, flows that skip the firewall too.
+    let shows_enough = rows > 0 || !table.starts_with("/ip/");
+    if shows_enough {
+        assert!(!scene.struck.can_move(&scene.person));
+    }
+    let connects = scene.struck.with(|sim| sim.stats().connects) - connects;
+    assert_eq!(connects, 0, "the router answered");
+
+    scene.struck.with(Simulator::clear_faults);
+    if events.count(is_cut_on(id)) == 0 {
+        events.wait_for_cuts(20 * SECOND, 1, is_cut_on(id)).await;
+    }
+    assert!(scene.is_off());
+    running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

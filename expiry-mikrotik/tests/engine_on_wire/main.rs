@@ -11,6 +11,7 @@ mod names;
 mod outages;
 mod payments;
 mod reconcile;
+mod restarts;
 mod returns;
 mod unregistered;
 mod world;

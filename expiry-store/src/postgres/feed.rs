@@ -1,86 +1,141 @@
-//! Hears of changes by `LISTEN`.
+//! Hears of changes by `LISTEN`, or looks every second where a pooler passes no word of them on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use expiry_core::{ChangeFeed, StoreError};
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
-use crate::error::{Fault, Result};
+use super::servers::{NoServer, Refusal, Servers, check};
 
 pub(super) const CHANNEL: &str = "expiry";
 
 /// Waits between tries to connect again; the last repeats.
-const WAITS: [Duration; 4] = [
+const WAITS: [Duration; 3] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
     Duration::from_secs(1),
-    Duration::from_secs(3),
 ];
 
+/// After so long without a word the server is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How long it may take to say so.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Time between two looks where nothing is heard.
+const POLL: Duration = Duration::from_secs(1);
+
 pub(super) struct Feed {
-    session: PgConnectOptions,
-    listener: Option<PgListener>,
-    failures: usize,
+    servers: Arc<Servers>,
+    right: watch::Receiver<usize>,
+    ear: Ear,
+}
+
+enum Ear {
+    Listening(usize, PgListener),
+    Lost,
+    Deaf,
 }
 
 impl Feed {
-    pub(super) async fn open(session: PgConnectOptions) -> Result<Self> {
-        let listener = Some(listen(&session).await?);
+    pub(super) async fn open(servers: Arc<Servers>) -> Result<Self, StoreError> {
+        let ear = match servers.listen(CHANNEL).await {
+            Ok((host, listener)) => Ear::Listening(host, listener),
+            Err(none) if none.is_pooler() => {
+                tracing::warn!(
+                    "the database is reached through a pooler, which passes no word of changes on: \
+                     looking every second instead; give the URL of the server itself as \
+                     database_listen"
+                );
+                Ear::Deaf
+            }
+            Err(none) => return Err(unavailable(none)),
+        };
+        let right = servers.right();
         Ok(Self {
-            session,
-            listener,
-            failures: 0,
+            servers,
+            right,
+            ear,
         })
     }
 
     /// Connects again, however long that takes.
     async fn reconnect(&mut self) {
+        let mut waits = WAITS.iter();
+        let mut wait = WAITS[0];
         loop {
-            if let Ok(listener) = listen(&self.session).await {
-                self.listener = Some(listener);
-                self.failures = 0;
+            if let Ok((host, listener)) = self.servers.listen(CHANNEL).await {
+                self.ear = Ear::Listening(host, listener);
                 return;
             }
-            let wait = WAITS[self.failures.min(WAITS.len() - 1)];
-            self.failures += 1;
-            tokio::time::sleep(wait).await;
+            wait = waits.next().copied().unwrap_or(wait);
+            sleep(wait).await;
         }
     }
 }
 
 #[async_trait]
 impl ChangeFeed for Feed {
-    async fn changed(&mut self) -> std::result::Result<(), StoreError> {
-        let Some(listener) = &mut self.listener else {
-            self.reconnect().await;
-            return Ok(());
-        };
-        let lost = match listener.try_recv().await {
-            Ok(Some(_)) => {
-                while listener.next_buffered().is_some() {}
+    async fn changed(&mut self) -> Result<(), StoreError> {
+        let any = self.servers.address.any;
+        let lost = match &mut self.ear {
+            Ear::Listening(host, listener) => {
+                match hear(*host, listener, &mut self.right, any).await {
+                    Ok(()) => return Ok(()),
+                    Err(lost) => lost,
+                }
+            }
+            Ear::Lost => {
+                self.reconnect().await;
                 return Ok(());
             }
-            Ok(None) => sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()),
-            Err(error) => error,
+            Ear::Deaf => {
+                sleep(POLL).await;
+                return Ok(());
+            }
         };
-        self.listener = None;
-        Err(Fault::Sql(lost).into())
+        self.ear = Ear::Lost;
+        Err(StoreError::Unavailable(lost.to_string().into()))
     }
 }
 
-/// Opens a connection for nothing else. It does not connect again by itself: that would go
-/// unnoticed, and what happened meanwhile would be missed.
-async fn listen(session: &PgConnectOptions) -> Result<PgListener> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(Duration::from_secs(3))
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .connect_lazy_with(session.clone());
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.ignore_pool_close_event(true);
-    listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
-    Ok(listener)
+/// Waits for a word. A server that is gone without one, or is not the right one any more, is left.
+async fn hear(
+    host: usize,
+    listener: &mut PgListener,
+    right: &mut watch::Receiver<usize>,
+    any: bool,
+) -> Result<(), Refusal> {
+    loop {
+        let heard = tokio::select! {
+            biased;
+            heard = timeout(QUIET, listener.try_recv()) => heard,
+            _ = right.wait_for(|right| *right != host) => return Err(closed()),
+        };
+        match heard {
+            Ok(Ok(Some(_))) => {
+                while listener.next_buffered().is_some() {}
+                return Ok(());
+            }
+            Ok(Ok(None)) => return Err(closed()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => match timeout(ANSWER, check(&mut *listener, any)).await {
+                Ok(there) => there.map(drop)?,
+                Err(_) => return Err(Refusal::Silent(ANSWER)),
+            },
+        }
+    }
+}
+
+fn closed() -> Refusal {
+    sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()).into()
+}
+
+fn unavailable(none: NoServer) -> StoreError {
+    StoreError::Unavailable(Box::new(none))
 }

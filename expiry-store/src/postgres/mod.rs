@@ -1,6 +1,10 @@
 //! One server, any number of watchers on any number of machines.
 
+pub(crate) mod address;
 mod feed;
+mod pool;
+mod servers;
+mod session;
 #[expect(
     clippy::duplicate_mod,
     reason = "one text, compiled against two drivers"
@@ -8,17 +12,18 @@ mod feed;
 #[path = "../sql/mod.rs"]
 mod sql;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use expiry_core::StoreError;
-use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    error::DatabaseError,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
-    query::QueryScalar,
-};
+use sqlx::{Row, error::DatabaseError, postgres::PgArguments, query::QueryScalar};
 
-use self::sql::{Tx, schema};
+use self::{
+    address::Address,
+    pool::{Lease, Pool, Share},
+    servers::Servers,
+    session::Session,
+    sql::{Tx, schema},
+};
 use crate::{
     StoreConfig,
     error::{Fault, Result},
@@ -28,13 +33,14 @@ use crate::{
 };
 
 type Db = sqlx::Postgres;
-type Conn = PgConnection;
+type Conn = Session;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
     include_str!("../../migrations/postgres/0003_spelling.sql"),
     include_str!("../../migrations/postgres/0004_known_late.sql"),
+    include_str!("../../migrations/postgres/0005_booted.sql"),
 ];
 
 /// What each step leaves behind.
@@ -43,6 +49,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/postgres/0002_counts.shape"),
     include_str!("../../migrations/postgres/0003_spelling.shape"),
     include_str!("../../migrations/postgres/0004_known_late.shape"),
+    include_str!("../../migrations/postgres/0005_booted.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
@@ -89,12 +96,6 @@ const EVENTS_OF_FORMER: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, d
                                                WHERE s.id = gone.subscriber_id))
      ORDER BY id DESC LIMIT $3";
 
-/// So many connections are the heart's own.
-const HEART: u32 = 2;
-
-/// How long to wait for a connection.
-const ACQUIRE: Duration = Duration::from_secs(3);
-
 /// Numbers of the advisory locks of this program: "expiry", then a digit.
 const SCHEMA_LOCK: i64 = 0x0065_7870_6972_7930;
 const PLAN_LOCK: i64 = 0x0065_7870_6972_7931;
@@ -102,10 +103,9 @@ const CLAIM_LOCK: i64 = 0x0065_7870_6972_7932;
 
 /// A PostgreSQL store.
 pub(crate) struct Backend {
-    pool: PgPool,
-    /// The heart's own: it beats while all others wait for a planning.
-    heart: PgPool,
-    session: PgConnectOptions,
+    pool: Pool,
+    /// Where changes are heard of.
+    listen: Arc<Servers>,
     sealer: Sealer,
     /// Microseconds.
     clock_ahead: i64,
@@ -114,24 +114,24 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) async fn open(
         config: &StoreConfig,
-        options: &PgConnectOptions,
+        address: &Address,
     ) -> std::result::Result<Self, StoreError> {
-        prepare(config, options, Upgrade::OnlyEmpty).await?;
-        let pool = |most| {
-            PgPoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(ACQUIRE)
-                .idle_timeout(Duration::from_mins(1))
-                .connect_lazy_with(session(options))
+        let servers = Arc::new(Servers::new(address.clone()));
+        let pool = Pool::new(Arc::clone(&servers), config.max_connections);
+        prepare(&pool, config, Upgrade::OnlyEmpty).await?;
+        let listen = match &config.listen {
+            Some(listen) => Arc::new(Servers::new(listen.clone())),
+            None => servers,
         };
         let backend = Self {
-            pool: pool(config.max_connections.max(1)),
-            heart: pool(HEART),
-            session: session(options),
+            pool,
+            listen,
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
         };
-        sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
+        let mut tx = backend.begin(Mode::Read).await?;
+        sql::routers::check_key(&mut tx, &backend.sealer).await?;
+        tx.commit().await?;
         backend.adopt_events().await?;
         Ok(backend)
     }
@@ -143,11 +143,11 @@ impl Backend {
             Mode::Read | Mode::Glance => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
-        let pool = match mode {
-            Mode::Glance | Mode::Claim => &self.heart,
-            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => &self.pool,
+        let share = match mode {
+            Mode::Glance | Mode::Claim => Share::Heart,
+            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
         };
-        let mut tx = Tx::begin(pool, begin).await?;
+        let mut tx = Tx::on(self.pool.begin(share, begin).await?);
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
@@ -162,9 +162,11 @@ impl Backend {
     }
 
     /// Events that a dump brought from another server carry numbers of transactions that are none
-    /// here, yet. They become the oldest, or nobody would read them.
+    /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
+    /// leaves that to the one that does.
     async fn adopt_events(&self) -> Result<()> {
-        sqlx::query(
+        let mut tx = Tx::on(self.pool.begin(Share::Work, "BEGIN").await?);
+        let adopted = sqlx::query(
             "UPDATE event SET xid = '0'
              WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
                        >= pg_snapshot_xmax(pg_current_snapshot())
@@ -172,14 +174,26 @@ impl Backend {
                           WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
                           ORDER BY id DESC LIMIT 1)",
         )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        .execute(tx.conn())
+        .await;
+        match adopted {
+            Ok(_) => tx.commit().await,
+            Err(error) if code(&error).as_deref() == Some(READ_ONLY) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn feed(&self) -> Result<feed::Feed> {
-        feed::Feed::open(self.session.clone()).await
+        Ok(feed::Feed::open(Arc::clone(&self.listen)).await?)
     }
+}
+
+/// A transaction that may not write was told to.
+const READ_ONLY: &str = "25006";
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.map(Into::into)
 }
 
 /// `OFFSET 0` has the lock taken before the clock is read.
@@ -200,9 +214,27 @@ pub(crate) fn schema_version() -> i64 {
 
 pub(crate) async fn migrate(
     config: &StoreConfig,
-    options: &PgConnectOptions,
+    address: &Address,
 ) -> std::result::Result<Migrated, StoreError> {
-    prepare(config, options, Upgrade::Any).await
+    let servers = Arc::new(Servers::new(address.clone()));
+    prepare(&Pool::new(servers, 1), config, Upgrade::Any).await
+}
+
+/// Has a connection never used again.
+fn close(conn: Lease) {
+    conn.close();
+}
+
+fn abandon(conn: Lease) {
+    conn.close();
+}
+
+/// Rolls back, and tells whether the connection may be used again: a server that takes no writes any
+/// more is left.
+async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
+    let rolled_back = sqlx::raw_sql("ROLLBACK; SHOW transaction_read_only");
+    let read_only: String = rolled_back.fetch_one(conn).await?.try_get(0)?;
+    Ok(read_only == "off")
 }
 
 /// Wakes all watchers when the transaction commits.
@@ -223,72 +255,46 @@ async fn count_anew(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
-/// What every connection starts with. A transaction whose program fell silent gives its locks up.
-fn session(options: &PgConnectOptions) -> PgConnectOptions {
-    options
-        .clone()
-        .application_name("expiry")
-        .options([
-            ("search_path", "expiry"),
-            ("statement_timeout", "60s"),
-            ("lock_timeout", "8s"),
-            ("idle_in_transaction_session_timeout", "8s"),
-        ])
-        .disable_statement_logging()
-}
-
 async fn prepare(
+    pool: &Pool,
     config: &StoreConfig,
-    options: &PgConnectOptions,
     upgrade: Upgrade,
 ) -> std::result::Result<Migrated, StoreError> {
     let url = config.shown_url();
+    if let Err(none) = pool.connect().await {
+        return Err(if none.may_heal() {
+            StoreError::Unavailable(Box::new(none))
+        } else {
+            StoreError::Open {
+                url,
+                reason: none.to_string(),
+            }
+        });
+    }
     let prepared = async {
-        let mut conn = session(options).connect().await?;
-        let found = found(&mut conn).await?;
-        schema::check(&mut conn, found).await?;
+        let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?);
+        let found = found(tx.conn()).await?;
+        schema::check(tx.conn(), found).await?;
         if let Some(done) = schema::up_to_date(found) {
-            conn.close().await?;
-            return Ok(done);
+            tx.commit().await?;
+            return Ok::<_, Fault>(done);
         }
-        let mut tx = conn.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
-            .execute(&mut *tx)
+            .execute(tx.conn())
             .await?;
-        let found = self::found(&mut tx).await?;
-        schema::check(&mut tx, found).await?;
+        let found = self::found(tx.conn()).await?;
+        schema::check(tx.conn(), found).await?;
         let from = schema::start(found, upgrade, &url)?;
-        make_schema(&mut tx).await?;
-        let migrated = schema::bring_up(&mut tx, from).await?;
+        make_schema(tx.conn()).await?;
+        let migrated = schema::bring_up(tx.conn(), from).await?;
         tx.commit().await?;
-        conn.close().await?;
         Ok(migrated)
     };
-    let answer = tokio::time::timeout(LONG, prepared).await;
-    let fault = match answer {
-        Ok(Ok(migrated)) => return Ok(migrated),
-        Ok(Err(fault)) => fault,
-        Err(elapsed) => return Err(StoreError::Unavailable(Box::new(elapsed))),
-    };
-    Err(match fault {
-        Fault::Sql(error) if !may_heal(&error) => StoreError::Open {
-            url,
-            reason: error.to_string(),
-        },
-        fault @ (Fault::Sql(_) | Fault::Store(_)) => fault.into(),
-    })
-}
-
-/// Tells whether waiting may help where opening failed: nobody listens, the connection broke, the
-/// server starts, stops, or has no connection left.
-fn may_heal(error: &sqlx::Error) -> bool {
-    match error.as_database_error().and_then(DatabaseError::code) {
-        // A missing right, too, has words of its own.
-        Some(code) => ["08", "40", "42501", "53", "55", "57"]
-            .iter()
-            .any(|class| code.starts_with(class)),
-        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+    match tokio::time::timeout(LONG, prepared).await {
+        Ok(Ok(migrated)) => Ok(migrated),
+        Ok(Err(fault)) => Err(StoreError::from(fault)),
+        Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
     }
 }
 

@@ -75,6 +75,10 @@ pub(super) async fn reconciled(
     ownership::hold(tx, fence).await?;
     let router = fence.router;
     let found = owe(tx, router, &reconciliation.on, reconciliation.pace).await?;
+    if reconciliation.is_partial {
+        let new_strays = Vec::new();
+        return Ok(Reconciled { found, new_strays });
+    }
     let new_strays = stray::replace(tx, router, &reconciliation.strays).await?;
     if !new_strays.is_empty() {
         let strays = new_strays.len() as u64;

@@ -11,7 +11,7 @@ use crate::{
     seal::Sealer,
 };
 
-/// Fails if passwords are sealed that the key file does not open.
+/// Fails if passwords are sealed and the key file opens none of them.
 pub(crate) async fn check_key(tx: &mut Tx, keys: &Sealer) -> Result<()> {
     let used = used_keys(tx).await?;
     if !used.is_empty() {

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use sqlx::{Pool, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{Conn, Db};
+use super::{Conn, Lease, abandon, close, rolls_back};
 use crate::error::Result;
 
 /// How long a ROLLBACK may take, with the statement before it if that still runs.
@@ -20,20 +19,19 @@ const ROLLBACK: Duration = Duration::from_secs(1);
 /// Dropping it rolls it back.
 pub(crate) struct Tx {
     /// Taken by what ends the transaction.
-    conn: Option<PoolConnection<Db>>,
+    conn: Option<Lease>,
     /// Microseconds.
     pub(crate) now: i64,
 }
 
 impl Tx {
-    /// Begins a transaction by this statement. The caller reads the clock.
-    pub(crate) async fn begin(pool: &Pool<Db>, statement: &'static str) -> Result<Self> {
-        let mut tx = Self {
-            conn: Some(pool.acquire().await?),
+    /// Takes a connection on which a transaction has begun, or is begun next. The caller reads the
+    /// clock.
+    pub(crate) fn on(conn: Lease) -> Self {
+        Self {
+            conn: Some(conn),
             now: 0,
-        };
-        tx.say(statement).await?;
-        Ok(tx)
+        }
     }
 
     pub(crate) fn conn(&mut self) -> &mut Conn {
@@ -51,7 +49,7 @@ impl Tx {
     }
 
     /// Begins or ends the transaction, or closes the connection.
-    async fn say(&mut self, statement: &'static str) -> Result<()> {
+    pub(crate) async fn say(&mut self, statement: &'static str) -> Result<()> {
         let said = sqlx::raw_sql(statement).execute(self.conn()).await;
         if said.is_err()
             && let Some(conn) = self.conn.take()
@@ -69,19 +67,13 @@ impl Drop for Tx {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(roll_back(conn))),
             // Nobody is left to wait for an answer.
-            Err(_) => drop(conn.detach()),
+            Err(_) => abandon(conn),
         }
     }
 }
 
-async fn roll_back(mut conn: PoolConnection<Db>) {
-    let rolled_back = timeout(ROLLBACK, sqlx::raw_sql("ROLLBACK").execute(&mut *conn)).await;
-    if !matches!(rolled_back, Ok(Ok(_))) {
+async fn roll_back(mut conn: Lease) {
+    if !matches!(timeout(ROLLBACK, rolls_back(&mut conn)).await, Ok(Ok(true))) {
         close(conn);
     }
-}
-
-/// Gives the place in the pool to a new connection.
-fn close(mut conn: PoolConnection<Db>) {
-    conn.close_on_drop();
 }

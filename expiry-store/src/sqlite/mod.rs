@@ -17,7 +17,8 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use self::{
     connections::{Connections, Open},
@@ -34,12 +35,14 @@ use crate::{
 
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
+type Lease = PoolConnection<Db>;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_counts.sql"),
     include_str!("../../migrations/sqlite/0003_spelling.sql"),
     include_str!("../../migrations/sqlite/0004_known_late.sql"),
+    include_str!("../../migrations/sqlite/0005_booted.sql"),
 ];
 
 /// What each step leaves behind.
@@ -48,6 +51,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_counts.shape"),
     include_str!("../../migrations/sqlite/0003_spelling.shape"),
     include_str!("../../migrations/sqlite/0004_known_late.shape"),
+    include_str!("../../migrations/sqlite/0005_booted.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
@@ -153,9 +157,9 @@ impl Backend {
 
     async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
         let mut tx = if writes {
-            Tx::begin(&open.writer, WRITING).await?
+            begin(&open.writer, WRITING).await?
         } else {
-            Tx::begin(&open.readers, "BEGIN").await?
+            begin(&open.readers, "BEGIN").await?
         };
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
@@ -181,6 +185,28 @@ pub(crate) async fn migrate(
     file: &Path,
 ) -> std::result::Result<Migrated, StoreError> {
     prepare(config, file, Upgrade::Any).await
+}
+
+async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Tx> {
+    let mut tx = Tx::on(pool.acquire().await?);
+    tx.say(statement).await?;
+    Ok(tx)
+}
+
+/// Gives the place in the pool to a new connection.
+fn close(mut conn: Lease) {
+    conn.close_on_drop();
+}
+
+/// Drops a connection outside of a runtime.
+fn abandon(conn: Lease) {
+    drop(conn.detach());
+}
+
+/// Rolls back, and tells whether the connection may be used again.
+async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
+    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    Ok(true)
 }
 
 /// Wakes all watchers when the transaction commits.

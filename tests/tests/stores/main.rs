@@ -2,9 +2,11 @@
 
 mod audit;
 mod conformance;
+mod connections;
 mod contention;
 mod cost;
 mod opening;
 mod restarts;
 mod seals;
+mod servers;
 mod setup;

@@ -184,6 +184,7 @@ impl Play {
             | Event::BrakeEnded { .. }
             | Event::Owned { .. }
             | Event::Disowned { .. }
+            | Event::RouterRestarted { .. }
             | Event::Strays { .. }
             | Event::Unread { .. }
             | Event::Refused { .. }

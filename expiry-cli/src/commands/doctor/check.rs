@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use expiry_core::{Cause, StoreError};
+use expiry_core::{Cause, StoreError, Trouble};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -62,12 +62,22 @@ impl Check {
         }
     }
 
-    /// A router that cannot be served, and what was seen of it.
-    pub(super) fn caused(check: impl Into<String>, cause: Cause, seen: &str, router: &str) -> Self {
-        let found = format!("{} failed: {seen}: {}", cause.step(), cause.says());
+    /// A router that cannot be served.
+    pub(super) fn caused(check: impl Into<String>, trouble: &Trouble, router: &str) -> Self {
+        let cause = trouble.cause;
         Self {
             cause: Some(cause),
-            ..Self::failed(check, found, cause.way_out(Some(router)))
+            ..Self::failed(check, trouble.to_string(), cause.way_out(Some(router)))
+        }
+    }
+
+    /// A router that can be served, and should be mended.
+    pub(super) fn warned(check: impl Into<String>, trouble: &Trouble, router: &str) -> Self {
+        let Trouble { cause, seen } = trouble;
+        let found = format!("{seen}: {}", cause.says());
+        Self {
+            cause: Some(*cause),
+            ..Self::warning(check, found, cause.way_out(Some(router)))
         }
     }
 

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Cause, DropOrder, GatewayError, PasswordStore, Query, Router, RouterFacts, RouterGateway,
-    RowId, Step, StoreError, Username,
+    Clock, GatewayError, PasswordStore, Router, RouterGateway, StoreError, SystemClock, Tried,
+    Trouble, same_box, same_system_id, try_router,
 };
 use tokio::{
     sync::Semaphore,
@@ -21,42 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Most connections that are made at once: each is a file of this process.
 const AT_ONCE: usize = 256;
 
-/// No router gives this id to a row, so that a write to it changes nothing.
-const NO_ROW: &str = "*FFFFFFFF";
-
-/// The command with which that is tried.
-const REMOVE: &str = "/ip/hotspot/active/remove";
-
-/// A name that nobody has.
-const NOBODY: &str = "expiry doctor";
-
-/// What went wrong.
-enum Trouble {
-    Cause {
-        cause: Cause,
-        seen: String,
-    },
-    /// The database did not tell the password.
-    Store(StoreError),
-    /// Not done in time.
-    Late,
-}
-
-impl From<GatewayError> for Trouble {
-    fn from(error: GatewayError) -> Self {
-        Self::Cause {
-            cause: error.cause(),
-            seen: error.to_string(),
-        }
-    }
-}
-
-/// What is right.
-struct Health {
-    facts: RouterFacts,
-    round_trip: Duration,
-}
-
 pub(super) async fn examine(
     routers: Vec<Router>,
     passwords: &Arc<dyn PasswordStore>,
@@ -66,17 +30,18 @@ pub(super) async fn examine(
     let all = routers.len();
     let deadline = Instant::now() + PATIENCE;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut boxes = Boxes::on_record(&routers);
     let mut running = JoinSet::new();
     for router in routers {
         let (gateway, permits) = (Arc::clone(gateway), Arc::clone(&permits));
         let passwords = Arc::clone(passwords);
         running.spawn(async move {
-            let examined = timeout_at(deadline, async {
+            let tried = timeout_at(deadline, async {
                 let _permit = permits.acquire().await;
-                examine_one(&router, &*passwords, &*gateway).await
+                try_one(&router, &*passwords, &*gateway).await
             });
-            let verdict = examined.await.unwrap_or(Err(Trouble::Late));
-            check(&router, verdict)
+            let verdict = tried.await.ok();
+            Found { router, verdict }
         });
     }
     let mut done = 0;
@@ -86,81 +51,137 @@ pub(super) async fn examine(
             return Ok(());
         };
         done += 1;
-        findings.add(ended.map_err(CliError::Panic)?)?;
+        for check in check(ended.map_err(CliError::Panic)?, &mut boxes) {
+            findings.add(check)?;
+        }
     }
 }
 
-fn check(router: &Router, verdict: Result<Health, Trouble>) -> Check {
-    let name = format!("router {}", router.name);
-    match verdict {
-        Ok(health) => Check::ok(name, health.to_string()),
-        Err(Trouble::Cause { cause, seen }) => Check::caused(name, cause, &seen, &router.name),
-        Err(Trouble::Store(error)) => Check::failed(
-            name,
-            format!("reading its password failed: {}", chain(&error)),
-            "see what the database server logs",
-        ),
-        Err(Trouble::Late) => Check::failed(
-            name,
-            format!("not done within {} s", PATIENCE.as_secs()),
-            "is the link to it very slow?",
-        ),
-    }
+/// What was found on a router.
+struct Found {
+    router: Router,
+    /// `None` if it was not done in time.
+    verdict: Option<Result<Tried, Fault>>,
 }
 
-async fn examine_one(
+/// What went wrong.
+enum Fault {
+    Router(Trouble),
+    /// The database did not tell the password.
+    Store(StoreError),
+}
+
+async fn try_one(
     router: &Router,
     passwords: &dyn PasswordStore,
     gateway: &dyn RouterGateway,
-) -> Result<Health, Trouble> {
+) -> Result<Tried, Fault> {
     let login = match passwords.router_login(router.id).await {
-        Err(StoreError::NoPassword(error)) => return Err(GatewayError::from(error).into()),
-        login => &login.map_err(Trouble::Store)?,
+        Ok(login) => login,
+        Err(StoreError::NoPassword(error)) => {
+            return Err(Fault::Router(GatewayError::from(error).into()));
+        }
+        Err(error) => return Err(Fault::Store(error)),
     };
-    let facts = gateway.probe(login).await?;
-    let started = Instant::now();
-    gateway.probe(login).await?;
-    let round_trip = started.elapsed();
-    gateway.look(login, &query()).await?;
-    try_to_write(router, gateway).await?;
+    let tried = try_router(gateway, &login, SystemClock.wall()).await;
     gateway.close(router.id).await;
-    Ok(Health { facts, round_trip })
+    tried.map_err(Fault::Router)
 }
 
-/// Finds out without changing anything whether the account may write: removes a session that is
-/// not there, which a router answers with a refusal only if it may not.
-async fn try_to_write(router: &Router, gateway: &dyn RouterGateway) -> Result<(), Trouble> {
-    let order = DropOrder {
-        actives: RowId::new(NO_ROW).into_iter().collect(),
-        ..DropOrder::default()
+/// The boxes that were found so far, by the names of their routers.
+#[derive(Default)]
+struct Boxes {
+    serials: Vec<(String, String)>,
+    system_ids: Vec<(String, String)>,
+}
+
+impl Boxes {
+    /// Starts with what is on record.
+    fn on_record(routers: &[Router]) -> Self {
+        let serial = |router: &Router| {
+            let serial = router.seen.as_ref()?.serial.clone()?;
+            Some((router.name.clone(), serial))
+        };
+        Self {
+            serials: routers.iter().filter_map(serial).collect(),
+            system_ids: Vec::new(),
+        }
+    }
+
+    /// Tells what is wrong with a box beside the others, and keeps it.
+    fn add(&mut self, name: &str, tried: &mut Tried) -> Result<(), Trouble> {
+        let others = |known: &[(String, String)]| {
+            let others = known.iter().filter(|(other, _)| other != name);
+            let others = others.map(|(other, id)| (other.clone(), id.clone()));
+            others.collect::<Vec<_>>()
+        };
+        let known = others(&self.serials);
+        let known = known
+            .iter()
+            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
+        if let Some(twin) = same_box(&tried.facts, known) {
+            return Err(twin);
+        }
+        let known = others(&self.system_ids);
+        let known = known
+            .iter()
+            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
+        tried.warnings.extend(same_system_id(&tried.survey, known));
+        let name = || name.to_owned();
+        self.serials
+            .extend(tried.facts.hardware.serial.clone().map(|id| (name(), id)));
+        self.system_ids
+            .extend(tried.survey.system_id.clone().map(|id| (name(), id)));
+        Ok(())
+    }
+}
+
+fn check(found: Found, boxes: &mut Boxes) -> Vec<Check> {
+    let router = &found.router.name;
+    let name = format!("router {router}");
+    let tried = match found.verdict {
+        Some(Ok(mut tried)) => boxes.add(router, &mut tried).map(|()| tried),
+        Some(Err(Fault::Router(trouble))) => Err(trouble),
+        Some(Err(Fault::Store(error))) => {
+            let found = format!("reading its password failed: {}", chain(&error));
+            return vec![Check::failed(
+                name,
+                found,
+                "see what the database server logs",
+            )];
+        }
+        None => {
+            let found = format!("not done within {} s", PATIENCE.as_secs());
+            return vec![Check::failed(name, found, "is the link to it very slow?")];
+        }
     };
-    let refusals = gateway.drop_rows(router, &order).await?;
-    match refusals.into_iter().next() {
-        None => Ok(()),
-        Some(refusal) => Err(Trouble::Cause {
-            cause: Cause::of_trap(Step::Write, REMOVE, &refusal.message),
-            seen: refusal.message,
-        }),
+    match tried {
+        Ok(tried) => {
+            let warnings = tried.warnings.iter();
+            let warnings = warnings.map(|warning| Check::warned(name.clone(), warning, router));
+            let mut checks: Vec<_> = warnings.collect();
+            checks.insert(0, Check::ok(name.clone(), Health(&tried).to_string()));
+            checks
+        }
+        Err(trouble) => vec![Check::caused(name, &trouble, router)],
     }
 }
 
-fn query() -> Query {
-    let nobody: Option<Username> = NOBODY.parse().ok();
-    Query {
-        names: nobody.into_iter().collect(),
-        ..Query::default()
-    }
-}
+/// What is right.
+struct Health<'a>(&'a Tried);
 
-impl fmt::Display for Health {
+impl fmt::Display for Health<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("connected, logged in, may read and write")?;
-        for (what, value) in [("RouterOS ", &self.facts.version), ("", &self.facts.board)] {
+        for (what, value) in [
+            ("RouterOS ", &self.0.facts.version),
+            ("", &self.0.facts.board),
+        ] {
             if let Some(value) = value {
                 write!(f, ", {what}{value}")?;
             }
         }
-        let millis = self.round_trip.as_secs_f64() * 1_000.0;
+        let millis = self.0.round_trip.as_secs_f64() * 1_000.0;
         write!(f, ", round trip {millis:.1} ms")
     }
 }

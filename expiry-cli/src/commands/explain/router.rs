@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use expiry_core::{Access, ExplainedRouter, ExplainedTarget, State, UndoItem, Want, WayIn};
+use expiry_core::{
+    Access, Cause, ExplainedRouter, ExplainedTarget, State, Step, UndoItem, Want, WayIn,
+};
 
 use super::{Case, Watch};
 use crate::{
@@ -200,7 +202,8 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
 
 fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {
     let error = on.last_error.as_deref().unwrap_or("no answer");
-    let failing = Failing::of(error);
+    let why = Cause::in_line(error);
+    let failing = Failing::of(why);
     let since_words = when(since, case.now);
     let tried = on.attempted_at.map_or(String::new(), |at| {
         format!(", last tried {}", relative(at, case.now))
@@ -209,7 +212,7 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
         let down_for = (case.now - since).to_std().unwrap_or_default();
         let within = match failing {
             Failing::Silent | Failing::Unclear => span(case.retry.longest_wait(down_for)),
-            Failing::Login | Failing::OtherBox => "a minute".into(),
+            Failing::Login | Failing::OtherBox | Failing::SameBox => "a minute".into(),
         };
         format!("; the watcher tries again within {within}")
     } else {
@@ -219,9 +222,13 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
         Failing::Silent => "the router has not answered",
         Failing::Login => "the router has refused our login",
         Failing::OtherBox => "another box has answered in its place",
+        Failing::SameBox => "the router has not been served",
         Failing::Unclear => "the router could not be used",
     };
-    format!("{how} since {since_words} ({error}){tried}{again}")
+    let meaning = why.map_or(String::new(), |why| {
+        format!(": {}; {}", why.says(), why.way_out(Some(&on.name)))
+    });
+    format!("{how} since {since_words} ({error}){tried}{again}{meaning}")
 }
 
 /// How a router fails.
@@ -230,21 +237,22 @@ enum Failing {
     Silent,
     Login,
     OtherBox,
+    SameBox,
     Unclear,
 }
 
 impl Failing {
-    /// Only the text of a failure is kept.
-    fn of(error: &str) -> Self {
-        let begins = |with: &[&str]| with.iter().any(|with| error.starts_with(with));
-        if begins(&["login refused"]) {
-            Self::Login
-        } else if begins(&["another router answers"]) {
-            Self::OtherBox
-        } else if begins(&["no answer", "cannot connect", "connection lost"]) {
-            Self::Silent
-        } else {
-            Self::Unclear
+    fn of(cause: Option<Cause>) -> Self {
+        let Some(cause) = cause else {
+            return Self::Unclear;
+        };
+        match (cause, cause.step()) {
+            (Cause::SameBox, _) => Self::SameBox,
+            (Cause::LoginSilent | Cause::ConnectionLost | Cause::AnswerTimedOut, _)
+            | (_, Step::NameLookup | Step::Connect) => Self::Silent,
+            (_, Step::Login) => Self::Login,
+            (_, Step::Recognise) => Self::OtherBox,
+            (_, Step::Talk | Step::Read | Step::Write) => Self::Unclear,
         }
     }
 }
@@ -296,12 +304,31 @@ fn disabled(on: &ExplainedRouter) -> Vec<String> {
 
 fn item(item: &UndoItem) -> String {
     match item {
-        UndoItem::User { name, .. } => format!("account `{name}`"),
-        UndoItem::IpBinding { mac, address, .. } => {
+        UndoItem::User { name, server } => {
+            format!("account `{name}`{}", on_server(server.as_deref()))
+        }
+        UndoItem::IpBinding {
+            mac,
+            address,
+            server,
+            ..
+        } => {
             let mac = mac.map(|mac| mac.to_string());
             let parts: Vec<_> = mac.into_iter().chain(address.clone()).collect();
-            format!("binding {}", parts.join(" "))
+            format!(
+                "binding {}{}",
+                parts.join(" "),
+                on_server(server.as_deref())
+            )
         }
+    }
+}
+
+/// Names the hotspot server that a row is limited to: one name may stand once for each.
+fn on_server(server: Option<&str>) -> String {
+    match server {
+        None | Some("" | "all") => String::new(),
+        Some(server) => format!(" of server `{server}`"),
     }
 }
 

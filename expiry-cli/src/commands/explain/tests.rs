@@ -5,8 +5,8 @@ use std::time::Duration;
 use expiry_core::{
     AuditEntry, AuditEvent, AuditId, AuditKind, ExplainedRouter, ExplainedTarget, ExplainedUndo,
     GatewayError, MacAddr, MockAuditStore, MockDirectory, Progress, Revision, RouterId, Service,
-    Subscriber, SubscriberId, TaskId, Tenant, Undo, UndoItem, UndoKey, WatcherId, WatcherKind,
-    WayIn,
+    Subscriber, SubscriberId, TaskId, Tenant, Trouble, Undo, UndoItem, UndoKey, WatcherId,
+    WatcherKind, WayIn,
 };
 
 use super::*;
@@ -190,6 +190,28 @@ fn a_confirmed_cut_says_how_long_it_took_and_what_was_disabled() {
              seconds.",
         ]
     );
+}
+
+#[test]
+fn one_name_on_two_servers_is_told_apart_by_the_server() {
+    let on = |server: Option<&str>| UndoItem::User {
+        name: "joe".into(),
+        server: server.map(Into::into),
+    };
+    let mut tower = router("tower");
+    tower.targets.push(cut_confirmed());
+    tower.undo.push(ExplainedUndo {
+        undo: Undo::new(
+            UndoKey::Mac(mac()),
+            vec![on(Some("hall")), on(Some("yard")), on(Some("all"))],
+        ),
+        opened_at: ended(),
+        undone_at: None,
+    });
+    let text = told(Access::Until(ended()), vec![tower]);
+    let expected = "Disabled there by us: account `joe` of server `hall`, account `joe` of server \
+                    `yard` and account `joe`.";
+    assert!(text[1].ends_with(expected), "{text:?}");
 }
 
 #[test]

@@ -3,17 +3,19 @@ mod strays;
 mod test;
 mod view;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use expiry_core::{
-    Directory, NewRouter, PasswordStore, RouterAddress, RouterChange, RouterGateway,
+    Cause, Directory, NewRouter, PasswordStore, Router, RouterAddress, RouterChange, RouterGateway,
+    RouterId, RouterLogin,
 };
+use tokio::time::timeout;
 use view::{Done, RouterLine};
 
 use super::find;
 use crate::{
     args::{AddRouter, RouterCommand, SetRouter},
-    error::CliError,
+    error::{self, CliError},
     output::Output,
     secret,
 };
@@ -28,22 +30,24 @@ pub(super) async fn run(
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        RouterCommand::Add(args) => add(args, directory, out).await,
+        RouterCommand::Add(args) => add(args, directory, passwords, gateway, out).await,
         RouterCommand::Set(args) => set(args, directory, out).await,
         RouterCommand::List => list(directory, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
-            test::run(&router, passwords, gateway, out).await
+            let all = directory.routers().await?;
+            test::run(&router, &all, passwords, gateway, out).await
         }
         RouterCommand::Enable { name } => switch(name, true, directory, out).await,
         RouterCommand::Disable { name } => switch(name, false, directory, out).await,
         RouterCommand::Accept { name } => {
             let router = find::router(directory, &name).await?;
             directory.accept_router(router.id).await?;
-            Ok(out.show(&Done {
+            out.answer(&Done {
                 router: name,
                 done: "accepted",
-            })?)
+            });
+            Ok(())
         }
         RouterCommand::Strays { name } => strays::run(name, directory, out).await,
         RouterCommand::Remove { name, force } => removal::run(name, force, directory, out).await,
@@ -53,6 +57,8 @@ pub(super) async fn run(
 async fn add(
     args: AddRouter,
     directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let tenant = find::tenant(directory, args.tenant.as_deref()).await?;
@@ -67,9 +73,57 @@ async fn add(
         },
         password,
     };
+    let note = look_first(&new, directory, passwords, gateway).await?;
     let router = directory.add_router(&new).await?;
-    Ok(out.show(&RouterLine::new(&router, args.tenant))?)
+    out.answer(&RouterLine::new(&router, args.tenant));
+    if let Some(note) = note {
+        error::note(&note);
+    }
+    Ok(())
 }
+
+/// How long a router that is to be added may take to say what it is.
+const FIRST_LOOK: Duration = Duration::from_secs(6);
+
+/// Looks at a router that is to be added, where it can be reached: the same box twice is refused.
+/// What else is wrong with it is a note, since it may be mended later.
+async fn look_first(
+    new: &NewRouter,
+    directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+) -> Result<Option<String>, CliError> {
+    let all = directory.routers().await?;
+    let login = RouterLogin {
+        router: Router {
+            id: NOT_YET,
+            name: new.name.clone(),
+            tenant: new.tenant,
+            address: new.address.clone(),
+            enabled: true,
+            seen: None,
+        },
+        password: new.password.clone(),
+    };
+    let looked = test::examine(&login, &all, passwords, gateway);
+    let Ok(looked) = timeout(FIRST_LOOK, looked).await else {
+        return Ok(Some(format!("router `{}` does not answer yet", new.name)));
+    };
+    let notes = match looked {
+        Ok(tried) => tried.warnings,
+        Err(trouble) if trouble.cause == Cause::SameBox => {
+            let router = new.name.clone();
+            return Err(CliError::SameBox { router, trouble });
+        }
+        Err(trouble) => vec![trouble],
+    };
+    let told = notes.iter().map(|trouble| trouble.told(Some(&new.name)));
+    let told: Vec<_> = told.collect();
+    Ok((!told.is_empty()).then(|| format!("router `{}`: {}", new.name, told.join("; "))))
+}
+
+/// The number of a router that is not in the database.
+const NOT_YET: RouterId = RouterId(0);
 
 async fn set(
     args: SetRouter,
@@ -102,12 +156,13 @@ async fn set(
         password,
         enabled: None,
     };
-    let router = directory.change_router(router.id, &change).await?;
     let tenants = directory.tenants().await?;
+    let router = directory.change_router(router.id, &change).await?;
     let tenant = tenants
         .into_iter()
         .find(|tenant| Some(tenant.id) == router.tenant);
-    Ok(out.show(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)))?)
+    out.answer(&RouterLine::new(&router, tenant.map(|tenant| tenant.slug)));
+    Ok(())
 }
 
 async fn list(directory: &dyn Directory, out: &mut Output<'_>) -> Result<(), CliError> {
@@ -135,7 +190,8 @@ async fn switch(
     };
     directory.change_router(router.id, &change).await?;
     let done = if enabled { "enabled" } else { "disabled" };
-    Ok(out.show(&Done { router: name, done })?)
+    out.answer(&Done { router: name, done });
+    Ok(())
 }
 
 #[cfg(test)]

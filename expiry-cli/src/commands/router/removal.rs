@@ -30,11 +30,12 @@ pub(super) async fn run(
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(out.show(&Removal {
+    out.answer(&Removal {
         router: name,
         removed: true,
         open,
-    })?)
+    });
+    Ok(())
 }
 
 fn refuse(router: String, open: OpenWork, out: &mut Output<'_>) -> Result<(), CliError> {

@@ -35,8 +35,8 @@ fn directory() -> MockDirectory {
 
 fn passwords() -> MockPasswordStore {
     let mut passwords = MockPasswordStore::new();
-    passwords.expect_router_login().returning(|_| {
-        let (router, password) = (router(), PASSWORD.into());
+    passwords.expect_router_login().returning(|id| {
+        let (router, password) = (Router { id, ..router() }, PASSWORD.into());
         Ok(RouterLogin { router, password })
     });
     passwords
@@ -269,7 +269,12 @@ async fn r11_the_password_comes_from_the_file_and_is_never_printed() {
         password_file: Some(file.path().into()),
         tenant: None,
     });
-    let (text, result) = output(add, &directory, &MockRouterGateway::new(), true).await;
+    let mut gateway = MockRouterGateway::new();
+    gateway
+        .expect_probe()
+        .returning(|_| Err(GatewayError::TooOld));
+    gateway.expect_close().returning(|_| ());
+    let (text, result) = output(add, &directory, &gateway, true).await;
     result.expect("done");
     assert!(
         text.contains("10.0.0.1") && !text.contains(PASSWORD),
@@ -282,6 +287,74 @@ async fn r11_the_password_comes_from_the_file_and_is_never_printed() {
         text.contains("10.0.0.1") && !text.contains(PASSWORD),
         "{text}"
     );
+}
+
+fn facts(serial: &str) -> RouterFacts {
+    RouterFacts {
+        hardware: Hardware {
+            identity: "gw".into(),
+            serial: Some(serial.into()),
+        },
+        version: None,
+        board: None,
+        uptime: None,
+        clock: None,
+    }
+}
+
+#[tokio::test]
+async fn r1_a_box_that_is_on_record_is_not_added_again_and_a_test_names_it() {
+    let mut second = router();
+    second.id = RouterId(2);
+    second.name = "r2".into();
+    let mut first = router();
+    first.seen = Some(facts("HF1").hardware);
+    let all = vec![first, second];
+    let mut directory = MockDirectory::new();
+    directory
+        .expect_routers()
+        .returning(move || Ok(all.clone()));
+    directory.expect_add_router().never();
+    let gateway = answering(facts("HF1"));
+    let name = "r2".into();
+    let (_, result) = output(RouterCommand::Test { name }, &directory, &gateway, false).await;
+    let told = error::chain(&result.expect_err("twice"));
+    assert!(told.contains("the same box as router `r1`"), "{told}");
+    assert!(told.contains("`expiry router remove r2`"), "{told}");
+
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), format!("{PASSWORD}\n")).expect("written");
+    let add = RouterCommand::Add(AddRouter {
+        name: "r3".into(),
+        host: "10.0.0.3".into(),
+        port: 8728,
+        username: "expiry".into(),
+        password_file: Some(file.path().into()),
+        tenant: None,
+    });
+    let (_, result) = output(add, &directory, &gateway, false).await;
+    let error = result.expect_err("twice");
+    assert_eq!(error.exit_code(), error::USAGE);
+    let told = error::chain(&error);
+    assert!(
+        told.contains("`r3` was not added: the same box as router `r1`"),
+        "{told}"
+    );
+}
+
+/// A gateway to routers that are right and say this of themselves.
+fn answering(facts: RouterFacts) -> MockRouterGateway {
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_probe().returning(move |_| Ok(facts.clone()));
+    gateway
+        .expect_survey()
+        .returning(|_| Ok(expiry_core::Survey::default()));
+    gateway
+        .expect_look()
+        .returning(|_, _| Ok(expiry_core::Sighting::default()));
+    gateway.expect_drop_rows().returning(|_, _| Ok(Vec::new()));
+    gateway.expect_close().returning(|_| ());
+    gateway
 }
 
 #[tokio::test]
@@ -333,13 +406,11 @@ async fn a_test_that_succeeds_says_what_answered() {
         uptime: None,
         clock: None,
     };
-    let mut gateway = MockRouterGateway::new();
-    gateway.expect_probe().return_once(|_| Ok(facts));
-    gateway.expect_close().return_once(|_| ());
+    let gateway = answering(facts);
     let name = "r1".into();
     let (text, result) = output(RouterCommand::Test { name }, &directory(), &gateway, false).await;
     result.expect("done");
-    let expected = "router r1: connected, logged in, read; identity gw, no serial, \
+    let expected = "router r1: connected, logged in, may read and write; identity gw, no serial, \
                     RouterOS 7.18.2 (stable)\n";
     assert_eq!(text, expected);
 }

@@ -6,7 +6,7 @@ mod watch;
 use std::{fmt, sync::Arc};
 
 use expiry_core::{
-    AuditStore, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus, Status,
+    AuditStore, Cause, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus, Status,
     StatusStore, Store, StoreError, Upcoming, WatcherKind, WayIn,
 };
 use serde::Serialize;
@@ -123,6 +123,10 @@ impl fmt::Display for Page {
             if let Some(lags) = report.lags_on(router) {
                 write!(f, ", lag of cuts {}", Lag(&lags.cuts))?;
             }
+            if let Some(cause) = cause_of(router) {
+                let way_out = cause.way_out(Some(&router.name));
+                write!(f, "\n    {}; {way_out}", cause.says())?;
+            }
         }
         more(f, routers.len() as u64, *listed)?;
         writeln!(f, "\nlag of cuts: {}", Lag(&report.lag.all.cuts))?;
@@ -215,6 +219,13 @@ fn alive_and_braked(status: &Status) -> (usize, usize) {
     (alive.count(), braked.count())
 }
 
+/// Why a router is not served, if it should be.
+fn cause_of(router: &RouterStatus) -> Option<Cause> {
+    let is_down = router.enabled && router.down_since.is_some();
+    let error = router.last_error.as_deref().filter(|_| is_down)?;
+    Cause::in_line(error)
+}
+
 struct RouterLine<'a>(&'a RouterStatus);
 
 impl fmt::Display for RouterLine<'_> {
@@ -226,13 +237,14 @@ impl fmt::Display for RouterLine<'_> {
         }
         match (router.enabled, router.down_since, router.attempted_at) {
             (false, _, _) => write!(f, ": disabled")?,
+            (true, Some(since), _) if cause_of(router) == Some(Cause::SameBox) => {
+                write!(f, ": not served since {}", time(since))?;
+            }
             (true, Some(since), _) => write!(f, ": down since {}", time(since))?,
             (true, None, Some(_)) => write!(f, ": up")?,
             (true, None, None) => write!(f, ": not tried yet")?,
         }
-        if let (true, Some(_), Some(error)) =
-            (router.enabled, router.down_since, &router.last_error)
-        {
+        if let (true, Some(error)) = (router.enabled, &router.last_error) {
             write!(f, " ({error})")?;
         }
         match router.owner {
@@ -549,6 +561,30 @@ mod tests {
         let text = RouterLine(&down).to_string();
         let expected = "r1 10.0.0.1:8728: down since 2027-01-15T07:59:00Z (login refused), \
                         served by nobody";
+        assert_eq!(text, expected);
+        let told = report(Status {
+            routers: vec![RouterStatus {
+                last_error: Some("login refused: no [login_refused]".into()),
+                ..down
+            }],
+            ..status()
+        });
+        let told = page(told).to_string();
+        let way_out = "\n    the router does not take this account with this password; set them \
+                       with `expiry router set r1 ";
+        assert!(told.contains(way_out), "{told}");
+    }
+
+    #[test]
+    fn a_box_that_is_known_under_another_name_is_not_called_down() {
+        let twice = RouterStatus {
+            down_since: Some(at(-60)),
+            last_error: Some("the same box as router `r0` (serial number HF1) [same_box]".into()),
+            ..router()
+        };
+        let text = RouterLine(&twice).to_string();
+        let expected = "r1 10.0.0.1:8728: not served since 2027-01-15T07:59:00Z (the same box as \
+                        router `r0` (serial number HF1) [same_box]), served by nobody";
         assert_eq!(text, expected);
     }
 

@@ -153,7 +153,7 @@ fn router_row(report: &Report, router: &RouterStatus) -> Row {
         .into_iter()
         .collect();
     match (&router.last_error, router.down_since) {
-        (Some(error), Some(_)) if router.enabled => about.push(error.clone()),
+        (Some(error), _) if router.enabled => about.push(error.clone()),
         _ => {
             about.extend(report.lags_on(router).map(|lags| lag(&lags.cuts)));
             let strays = Some(router.strays).filter(|strays| *strays > 0);

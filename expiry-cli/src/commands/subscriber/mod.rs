@@ -29,39 +29,48 @@ pub(super) async fn run(
     clock: &dyn EnforcementStore,
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let (subscriber, tenant) = match command {
+    let (subscriber, shown) = match command {
         SubscriberCommand::Add(args) => {
-            let tenant = args.who.tenant.clone();
-            (add(args, directory, clock.now().await?).await?, tenant)
+            let shown = Shown::read(directory, clock, args.who.tenant.as_deref()).await?;
+            (add(args, directory, shown.now).await?, shown)
         }
         SubscriberCommand::Extend { who, until } => {
-            let change = extension(&until, clock.now().await?)?;
+            let shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
+            let change = extension(&until, shown.now)?;
             let subscriber = find::subscriber(directory, &who).await?;
-            let changed = directory.change_access(subscriber.id, change).await?;
-            (changed, who.tenant)
+            (directory.change_access(subscriber.id, change).await?, shown)
         }
         SubscriberCommand::Revoke(who) => {
+            let mut shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
             let subscriber = find::subscriber(directory, &who).await?;
             let revoked = directory
                 .change_access(subscriber.id, AccessChange::Revoke)
                 .await?;
-            (revoked, who.tenant)
+            // The time was read before.
+            shown.now = shown.now.max(revoked.access.end().unwrap_or(shown.now));
+            (revoked, shown)
         }
-        SubscriberCommand::Show(who) => (find::subscriber(directory, &who).await?, who.tenant),
+        SubscriberCommand::Show(who) => {
+            let shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
+            let found = find::subscriber(directory, &who).await?;
+            return Ok(out.show(&shown.names.view(&found, shown.now))?);
+        }
         SubscriberCommand::Device(DeviceCommand::Add { who, mac }) => {
+            let shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
             let subscriber = find::subscriber(directory, &who).await?;
-            (directory.add_device(subscriber.id, mac).await?, who.tenant)
+            (directory.add_device(subscriber.id, mac).await?, shown)
         }
         SubscriberCommand::Device(DeviceCommand::Remove { who, mac }) => {
+            let shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
             let subscriber = find::subscriber(directory, &who).await?;
-            let changed = directory.remove_device(subscriber.id, mac).await?;
-            (changed, who.tenant)
+            (directory.remove_device(subscriber.id, mac).await?, shown)
         }
         SubscriberCommand::Remove(who) => {
             let subscriber = find::subscriber(directory, &who).await?;
             directory.remove_subscriber(subscriber.id).await?;
             let removed = who.username;
-            return Ok(out.show(&Removed { removed })?);
+            out.answer(&Removed { removed });
+            return Ok(());
         }
         SubscriberCommand::Import(args) => {
             return import::run(&args, directory, io::stdin(), out).await;
@@ -71,9 +80,28 @@ pub(super) async fn run(
             return list(tenant, directory, clock.now().await?, out).await;
         }
     };
-    let names = Names::read(directory, tenant).await?;
-    // Read after the change, so that access that was just ended shows as ended.
-    Ok(out.show(&names.view(&subscriber, clock.now().await?))?)
+    out.answer(&shown.names.view(&subscriber, shown.now));
+    Ok(())
+}
+
+/// What an answer is made of besides the subscriber. It is read before an order is carried out, since
+/// nothing may fail between the order and its answer.
+struct Shown {
+    names: Names,
+    now: DateTime<Utc>,
+}
+
+impl Shown {
+    async fn read(
+        directory: &dyn Directory,
+        clock: &dyn EnforcementStore,
+        tenant: Option<&str>,
+    ) -> Result<Self, CliError> {
+        Ok(Self {
+            names: Names::read(directory, tenant.map(Into::into)).await?,
+            now: clock.now().await?,
+        })
+    }
 }
 
 async fn add(

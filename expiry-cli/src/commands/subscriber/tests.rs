@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use expiry_core::testing::memory::Fault;
 use expiry_core::{
     Conflict, MacAddr, MockDirectory, MockEnforcementStore, Revision, Service, StoreError, Tenant,
     TenantId, Username,
@@ -84,6 +85,70 @@ async fn output(
 }
 
 #[tokio::test]
+async fn once_an_order_is_carried_out_nothing_fails() {
+    /// Where nothing can be written any more.
+    struct Full;
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let clock = expiry_core::testing::TestClock::default();
+    let store = expiry_core::testing::MemoryStore::new(std::sync::Arc::new(clock));
+    store
+        .add_subscriber(&NewSubscriber {
+            tenant: None,
+            username: "known".parse().expect("a name"),
+            service: Service::Hotspot,
+            access: Access::None,
+            router: None,
+            devices: [mac()].into(),
+        })
+        .await
+        .expect("added");
+    let known = || Who {
+        username: "known".parse().expect("a name"),
+        tenant: None,
+    };
+    let mac = "AA:BB:CC:DD:EE:99".parse().expect("a MAC");
+    let orders = [
+        SubscriberCommand::Add(AddSubscriber {
+            devices: Vec::new(),
+            ..match add(lasting(Duration::from_secs(9))) {
+                SubscriberCommand::Add(args) => args,
+                other => panic!("{other:?}"),
+            }
+        }),
+        SubscriberCommand::Extend {
+            who: known(),
+            until: Until {
+                length: Some(Duration::from_secs(9)),
+                until: None,
+            },
+        },
+        SubscriberCommand::Device(DeviceCommand::Add { who: known(), mac }),
+        SubscriberCommand::Device(DeviceCommand::Remove { who: known(), mac }),
+        SubscriberCommand::Revoke(known()),
+        SubscriberCommand::Remove(known()),
+    ];
+    for order in orders {
+        let shown = format!("{order:?}");
+        let mut is_done = false;
+        store.fail_when(move |call| {
+            let fails = is_done;
+            let writes = ["add_", "change_", "remove_"];
+            is_done |= writes.iter().any(|verb| call.starts_with(verb));
+            if fails { Fault::Before } else { Fault::None }
+        });
+        let done = run(order, &store, &store, &mut Output::new(&mut Full, false)).await;
+        assert!(done.is_ok(), "{shown}: {done:?}");
+    }
+}
+
+#[tokio::test]
 async fn r1_access_for_a_while_counts_from_the_clock_of_the_database() {
     let end = now() + Duration::from_hours(2);
     let mut directory = directory();
@@ -155,11 +220,22 @@ async fn an_unknown_subscriber_is_named_with_its_tenant() {
         slug: "cafe".into(),
         name: "Café".into(),
     };
-    directory.expect_tenants().return_once(|| Ok(vec![tenant]));
     directory
-        .expect_subscriber()
-        .withf(|tenant, _| *tenant == Some(TenantId(7)))
-        .return_once(|_, _| Ok(None));
+        .expect_tenants()
+        .returning(move || Ok(vec![tenant.clone()]));
+    directory.expect_subscriber().returning(|_, _| Ok(None));
+    let near = Subscriber {
+        username: "0700000001".parse().expect("a name"),
+        ..subscriber(Access::Forever)
+    };
+    directory
+        .expect_subscribers()
+        .returning(move |_, after, _| {
+            Ok(Some(near.clone())
+                .filter(|_| after.0 == 0)
+                .into_iter()
+                .collect())
+        });
     let command = SubscriberCommand::Show(who(Some("cafe")));
     let error = output(command, &directory, false)
         .await
@@ -167,7 +243,7 @@ async fn an_unknown_subscriber_is_named_with_its_tenant() {
     assert_eq!(error.exit_code(), error::USAGE);
     let text = error.to_string();
     assert!(
-        text.contains("255700000001") && text.contains("`cafe`"),
+        text.contains("255700000001") && text.contains("`cafe`") && text.contains("`0700000001`"),
         "{text}"
     );
 }
@@ -238,9 +314,9 @@ async fn revoked_access_is_shown_as_ended() {
         .expect_change_access()
         .withf(|_, change| *change == AccessChange::Revoke)
         .return_once(move |_, _| Ok(subscriber(Access::Until(ended))));
-    // The clock was never read before the change.
+    // The clock is read before the change.
     let mut clock = MockEnforcementStore::new();
-    clock.expect_now().times(1).returning(move || Ok(ended));
+    clock.expect_now().times(1).returning(|| Ok(now()));
     let mut bytes = Vec::new();
     let command = SubscriberCommand::Revoke(who(None));
     run(

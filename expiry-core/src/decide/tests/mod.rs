@@ -133,6 +133,7 @@ fn r6_every_kind_of_row_of_the_target_is_found() {
         bindings: vec![bypass(9, mac(1), "anything")],
         connections: vec![connection(10, &[ip(9), ip(200)]), connection(11, &[ip(1)])],
         leases: vec![],
+        broken_off: Vec::new(),
     };
     let left = find(&task(Some("255700"), &[mac(1)]), &live(&[], &[]), &seen);
     let block = block_order([&left]);
@@ -331,6 +332,7 @@ prop_compose! {
             leases: leases.into_iter().map(|(mac, address)| LeaseRow { mac, address }).collect(),
             connections: connections.into_iter().enumerate()
                 .map(|(n, addresses)| connection(n + 1, &addresses)).collect(),
+            broken_off: Vec::new(),
         }
     }
 }

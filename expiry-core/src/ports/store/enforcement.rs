@@ -232,9 +232,23 @@ pub struct Pruned {
 pub enum RouterState {
     /// It answers, and is this.
     Reached(RouterFacts),
+    /// It answers, is this, and has restarted since it last did: what was confirmed there may be
+    /// undone, as by a backup that was restored.
+    Restarted(RouterFacts),
+    /// It is being tried, and this is in the way: it is slow, or answers with an error. Whether it
+    /// is lost is open.
+    Hindered(String),
     /// It was tried and failed.
     Failed(String),
 }
+
+/// At so many confirmed cuts, the latest, is looked again after a router has restarted. All others
+/// show when the router is read whole.
+pub const LOOKS_AFTER_RESTART: u32 = 2_000;
+
+/// A router that seems to have started so much later than when it last told has restarted. Time
+/// passes not quite equally fast for it and for the store.
+pub const RESTART_TOLERANCE: Duration = Duration::from_mins(1);
 
 /// Tells that something changed. A hint: it may come late, twice, or for nothing.
 #[async_trait]

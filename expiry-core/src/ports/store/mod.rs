@@ -13,7 +13,8 @@ pub use audit::{
 pub use brake::{BrakeStore, MachineRecord};
 pub use directory::{Directory, NewRouter, OpenWork, RouterChange, Standing, SubscriberFilter};
 pub use enforcement::{
-    ChangeFeed, EnforcementStore, Fence, Heartbeat, Live, Planned, Pruned, RouterState, Work,
+    ChangeFeed, EnforcementStore, Fence, Heartbeat, LOOKS_AFTER_RESTART, Live, Planned, Pruned,
+    RESTART_TOLERANCE, RouterState, Work,
 };
 pub use error::{Conflict, Missing, StoreError};
 pub use password::PasswordStore;

@@ -341,6 +341,7 @@ impl Hotspot {
             }),
             connections: Vec::new(),
             leases: Vec::new(),
+            broken_off: Vec::new(),
         };
         if query.leases {
             let of_query = |row: &&LeaseRow| {

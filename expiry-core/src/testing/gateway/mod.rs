@@ -11,12 +11,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 pub use hotspot::{Admission, Hotspot};
 
 use crate::{
-    BlockOrder, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
+    BlockOrder, BrokenOff, DropOrder, GatewayError, Hardware, Query, Refusal, Router, RouterFacts,
     RouterGateway, RouterId, RouterLogin, RowId, RowKind, Sighting, UnblockOrder, Unreached,
 };
 
@@ -42,6 +45,8 @@ pub enum Fault {
     NoPermission,
     /// Reads are answered with an error.
     Unreadable,
+    /// Answers with rows of this kind break off after half of them.
+    BreaksOff(RowKind),
     /// Flights neither end nor fail, as no gateway should behave.
     Hang,
 }
@@ -68,6 +73,9 @@ pub enum Flight {
 pub struct SimGateway {
     routers: Mutex<BTreeMap<RouterId, SimHotspot>>,
     latency: Duration,
+    began: Instant,
+    /// How often any connection was lost while nobody used it.
+    hang_ups: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -75,6 +83,9 @@ struct SimHotspot {
     hotspot: Hotspot,
     fault: Fault,
     connected: bool,
+    dialled: u64,
+    /// When it was last started, if it was started anew.
+    booted: Option<Instant>,
     /// What each flight takes beside the latency.
     delay: Duration,
     /// How often all connections were lost at once.
@@ -101,6 +112,8 @@ impl SimGateway {
         Self {
             routers: Mutex::default(),
             latency,
+            began: Instant::now(),
+            hang_ups: watch::Sender::new(0),
         }
     }
 
@@ -115,6 +128,7 @@ impl SimGateway {
         let sim = routers.entry(router).or_default();
         sim.fault = fault;
         sim.connected &= fault != Fault::Down;
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Has each flight to a router take so much longer from now on.
@@ -128,6 +142,8 @@ impl SimGateway {
         let sim = routers.entry(router).or_default();
         sim.lose_connections();
         sim.hotspot.reboot();
+        sim.booted = Some(Instant::now());
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Puts another box in the place of a router: it answers with another serial number.
@@ -137,6 +153,7 @@ impl SimGateway {
         sim.lose_connections();
         sim.swaps += 1;
         sim.hotspot = hotspot;
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 
     /// Runs `hook` in the middle of every flight to a router, after its writes and before its
@@ -202,6 +219,7 @@ impl SimGateway {
                 | Fault::LostAnswers
                 | Fault::LostResults
                 | Fault::Ignored
+                | Fault::BreaksOff(_)
                 | Fault::NoPermission => {
                     let right_box = check_box(router, sim.swaps);
                     if !dials && (!sim.connected || right_box.is_err()) {
@@ -211,6 +229,7 @@ impl SimGateway {
                         });
                     }
                     right_box?;
+                    sim.dialled += u64::from(!sim.connected);
                     sim.connected = true;
                     if !matches!(sim.fault, Fault::NoPermission | Fault::Ignored) {
                         write(&mut sim.hotspot);
@@ -247,6 +266,27 @@ impl SimGateway {
         })
     }
 
+    fn break_off(&self, router: RouterId, seen: &mut Sighting) {
+        let fault = self.lock().entry(router).or_default().fault;
+        let Fault::BreaksOff(kind) = fault else {
+            return;
+        };
+        match kind {
+            RowKind::Account => halve(&mut seen.users),
+            RowKind::Session => halve(&mut seen.actives),
+            RowKind::Host => halve(&mut seen.hosts),
+            RowKind::Cookie => halve(&mut seen.cookies),
+            RowKind::Binding => halve(&mut seen.bindings),
+            RowKind::Connection => halve(&mut seen.connections),
+            RowKind::Lease => halve(&mut seen.leases),
+        }
+        seen.break_off([BrokenOff {
+            kind,
+            command: format!("{kind:?}/print"),
+            message: "no such item (4)".into(),
+        }]);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RouterId, SimHotspot>> {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -257,6 +297,21 @@ impl SimHotspot {
         self.connected = false;
         self.losses += 1;
     }
+}
+
+fn halve<T>(rows: &mut Vec<T>) {
+    rows.truncate(rows.len() / 2);
+}
+
+/// What a router prints that was started at `booted`, or else a good day before the simulation.
+fn uptime(booted: Option<Instant>, began: Instant) -> String {
+    let seconds = match booted {
+        Some(booted) => booted.elapsed().as_secs(),
+        None => 93_784 + began.elapsed().as_secs(),
+    };
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (hours, rest) = (rest / 3_600, rest % 3_600);
+    format!("{days}d{hours:02}:{:02}:{:02}", rest / 60, rest % 60)
 }
 
 fn hardware(router: &Router, swaps: i64) -> Hardware {
@@ -306,7 +361,7 @@ fn refusals<'a>(
 #[async_trait]
 impl RouterGateway for SimGateway {
     async fn look(&self, login: &RouterLogin, query: &Query) -> Result<Sighting, GatewayError> {
-        let flown = self
+        let (mut seen, _) = self
             .fly(
                 &login.router,
                 Flight::Look,
@@ -314,7 +369,8 @@ impl RouterGateway for SimGateway {
                 |hotspot| hotspot.read(query),
             )
             .await?;
-        Ok(flown.0)
+        self.break_off(login.router.id, &mut seen);
+        Ok(seen)
     }
 
     async fn block(
@@ -347,7 +403,8 @@ impl RouterGateway for SimGateway {
                 ..seen
             }
         };
-        let (seen, refused) = self.fly(router, Flight::Block, write, read).await?;
+        let (mut seen, refused) = self.fly(router, Flight::Block, write, read).await?;
+        self.break_off(router.id, &mut seen);
         let rows = [
             (RowKind::Account, &order.users),
             (RowKind::Cookie, &order.cookies),
@@ -405,31 +462,52 @@ impl RouterGateway for SimGateway {
     }
 
     async fn sessions(&self, login: &RouterLogin) -> Result<Sighting, GatewayError> {
-        Ok(self
+        let (mut seen, _) = self
             .fly(
                 &login.router,
                 Flight::Sessions,
                 |_| {},
                 Hotspot::read_sessions,
             )
-            .await?
-            .0)
+            .await?;
+        self.break_off(login.router.id, &mut seen);
+        Ok(seen)
     }
 
     async fn probe(&self, login: &RouterLogin) -> Result<RouterFacts, GatewayError> {
         let router = &login.router;
         self.fly(router, Flight::Probe, |_| {}, |_| ()).await?;
-        let swaps = self.lock().entry(router.id).or_default().swaps;
+        let (swaps, booted) = {
+            let mut routers = self.lock();
+            let sim = routers.entry(router.id).or_default();
+            (sim.swaps, sim.booted)
+        };
         Ok(RouterFacts {
             hardware: hardware(router, swaps),
             version: Some("7.18.2 (stable)".into()),
             board: Some("simulated".into()),
-            uptime: Some("1d02:03:04".into()),
+            uptime: Some(uptime(booted, self.began)),
             clock: None,
         })
     }
 
     async fn close(&self, router: RouterId) {
         self.lock().entry(router).or_default().connected = false;
+    }
+
+    async fn dialled(&self, router: RouterId) -> u64 {
+        self.lock().entry(router).or_default().dialled
+    }
+
+    async fn hung_up(&self, router: RouterId) {
+        let mut hang_ups = self.hang_ups.subscribe();
+        if self.lock().entry(router).or_default().connected {
+            while hang_ups.changed().await.is_ok() {
+                if !self.lock().entry(router).or_default().connected {
+                    return;
+                }
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }

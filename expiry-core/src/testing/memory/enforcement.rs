@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     AuditKind, ChangeFeed, Conflict, EnforcementStore, Fence, Hardware, Heartbeat, Histogram,
-    Intent, Known, Live, MacAddr, Ownership, Planned, Pruned, Reconciled, Reconciliation,
-    RouterFacts, RouterId, RouterSaid, RouterState, Settled, Settlement, State, StoreError, Task,
-    TaskRef, UndoKey, Username, Want, WatcherId, Work, seen_late,
+    Intent, Known, LOOKS_AFTER_RESTART, Live, MacAddr, Ownership, Planned, Pruned,
+    RESTART_TOLERANCE, Reconciled, Reconciliation, RouterFacts, RouterId, RouterSaid, RouterState,
+    Settled, Settlement, State, StoreError, Task, TaskRef, UndoKey, Username, Want, WatcherId,
+    Work, seen_late,
 };
 
 #[async_trait]
@@ -168,7 +169,12 @@ impl EnforcementStore for MemoryStore {
         self.transaction("router_state", |tables, now| {
             tables.check(fence)?;
             match state {
-                RouterState::Reached(facts) => tables.reached(fence.router, facts, now),
+                RouterState::Reached(facts) => tables.reached(fence.router, facts, false, now),
+                RouterState::Restarted(facts) => tables.reached(fence.router, facts, true, now),
+                RouterState::Hindered(error) => {
+                    tables.hindered(fence.router, error, now);
+                    Ok(())
+                }
                 RouterState::Failed(error) => {
                     tables.failed(fence.router, error, now);
                     Ok(())
@@ -309,6 +315,7 @@ impl Tables {
         &mut self,
         router: RouterId,
         facts: &RouterFacts,
+        has_restarted: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let serial = facts.hardware.serial.as_ref();
@@ -326,7 +333,15 @@ impl Tables {
                 router: twin.router.name.clone(),
             }));
         }
+        let mut has_restarted = has_restarted;
         if let Some(row) = self.routers.get_mut(&router) {
+            let booted_at = facts.up_for().map(|up_for| now - up_for);
+            let both = row.booted_at.zip(booted_at);
+            has_restarted |= both.is_some_and(|(then, now)| now > then + RESTART_TOLERANCE);
+            row.booted_at = booted_at.or(row.booted_at);
+            if has_restarted {
+                row.back_at = Some(now);
+            }
             let known = row.router.seen.as_ref();
             if known.is_none_or(|seen| seen.is_same_box(&facts.hardware)) {
                 let kept = known.and_then(|seen| seen.serial.clone());
@@ -349,7 +364,30 @@ impl Tables {
                 self.note_on(router, AuditKind::RouterUp { down_for }, now);
             }
         }
+        if has_restarted {
+            self.look_again(router, now);
+        }
         Ok(())
+    }
+
+    /// Has the latest confirmed cuts of a router looked at again.
+    fn look_again(&mut self, router: RouterId, now: DateTime<Utc>) {
+        let cuts = self.rows_mut().filter(|row| {
+            let is_confirmed = row.progress.state == State::Confirmed;
+            row.router == router && row.want == Want::Cut && is_confirmed
+        });
+        let mut cuts: Vec<_> = cuts.collect();
+        cuts.sort_by_key(|row| std::cmp::Reverse((row.progress.confirmed_at, row.id)));
+        for row in cuts.into_iter().take(LOOKS_AFTER_RESTART as usize) {
+            row.progress.verify_at = Some(now);
+        }
+    }
+
+    fn hindered(&mut self, router: RouterId, error: &str, now: DateTime<Utc>) {
+        if let Some(row) = self.routers.get_mut(&router) {
+            row.attempted_at = Some(now);
+            row.last_error = Some(error.into());
+        }
     }
 
     fn failed(&mut self, router: RouterId, error: &str, now: DateTime<Utc>) {

@@ -88,6 +88,10 @@ impl Tables {
                 self.owe_found(row, way_in, reconciliation.pace, now)
             });
         }
+        if reconciliation.is_partial {
+            let new_strays = Vec::new();
+            return Reconciled { found, new_strays };
+        }
         let new_strays = self.replace_strays(router, &reconciliation.strays, now);
         if let Some(row) = self.routers.get_mut(&router) {
             row.reconciled_at = Some(now);

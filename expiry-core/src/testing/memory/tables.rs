@@ -163,6 +163,7 @@ pub(super) struct RouterRow {
     pub(super) last_error: Option<String>,
     pub(super) reconciled_at: Option<DateTime<Utc>>,
     pub(super) said: Option<RouterSaid>,
+    pub(super) booted_at: Option<DateTime<Utc>>,
 }
 
 impl RouterRow {
@@ -181,6 +182,7 @@ impl RouterRow {
             last_error: None,
             reconciled_at: None,
             said: None,
+            booted_at: None,
         }
     }
 

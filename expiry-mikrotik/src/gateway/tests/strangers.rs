@@ -24,6 +24,8 @@ enum Does {
     AnswerAndClose(&'static [u8]),
     /// Answers TLS with an alert, and closes at once on anything else.
     TlsThatHangsUp,
+    /// Answers TLS with an alert, and waits for the rest of anything else.
+    TlsThatWaits,
     /// Closes on the first bytes.
     HangUp,
 }
@@ -48,6 +50,15 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
                 stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await?;
             }
         }
+        Does::TlsThatWaits => loop {
+            let count = stream.read(&mut heard).await?;
+            if count == 0 {
+                break;
+            }
+            if heard[..count].starts_with(b"\x16\x03") {
+                stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await?;
+            }
+        },
         Does::HangUp => stream.readable().await?,
     }
     Ok(())
@@ -68,6 +79,7 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
 )]
 #[case::tls(Does::AnswerAndClose(b"\x15\x03\x01\x00\x02\x02\x46"), Cause::TlsPort)]
 #[case::tls_without_an_alert(Does::TlsThatHangsUp, Cause::TlsPort)]
+#[case::tls_that_waits_for_more(Does::TlsThatWaits, Cause::TlsPort)]
 #[case::what_hangs_up_on_the_login(Does::HangUp, Cause::ClosedAtLogin)]
 #[tokio::test]
 async fn a_port_that_is_not_the_api_is_told_by_what_it_does(
@@ -85,7 +97,7 @@ async fn a_port_that_is_not_the_api_is_told_by_what_it_does(
     let gateway = MikrotikGateway::new(GatewayConfig::default());
     let login = on_loopback(port);
     // What a failure means must not be found out by waiting until all patience is at its end.
-    let probed = tokio::time::timeout(Duration::from_secs(4), gateway.probe(&login)).await;
+    let probed = tokio::time::timeout(Duration::from_secs(8), gateway.probe(&login)).await;
     let error = probed.expect("told in time").expect_err("no router");
     assert_eq!(error.cause(), cause, "{error}");
     server.abort();

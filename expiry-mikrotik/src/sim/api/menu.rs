@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use super::query::Filter;
 use crate::sim::{
+    HotspotMenu,
     hotspot::{Hotspot, Moment, Record, Table},
     text::{Value, date_and_time, duration, owned},
 };
@@ -26,6 +27,8 @@ pub(super) enum Menu {
     Resource,
     Routerboard,
     Clock,
+    DeviceMode,
+    License,
 }
 
 impl Menu {
@@ -47,6 +50,8 @@ impl Menu {
             "/system/resource" => Self::Resource,
             "/system/routerboard" => Self::Routerboard,
             "/system/clock" => Self::Clock,
+            "/system/device-mode" => Self::DeviceMode,
+            "/system/license" => Self::License,
             _ => return None,
         })
     }
@@ -69,7 +74,9 @@ impl Menu {
             | Self::Identity
             | Self::Resource
             | Self::Routerboard
-            | Self::Clock => return None,
+            | Self::Clock
+            | Self::DeviceMode
+            | Self::License => return None,
         };
         let mut candidates = BTreeSet::new();
         for (column, values) in filter.any_of()? {
@@ -97,7 +104,7 @@ impl Menu {
             Self::Connection => visit_table(&hotspot.connections, only, each),
             Self::Lease => visit_table(&hotspot.leases, only, each),
             Self::UserProfile => each(Some(0), &user_profile(hotspot)),
-            Self::Server => each(Some(1), &server()),
+            Self::Server => each(Some(1), &server(hotspot)),
             Self::ServerProfile => each(Some(1), &server_profile(hotspot)),
             Self::Filter => {
                 for (id, rule) in (0..).zip(filter_rules(hotspot)) {
@@ -112,6 +119,8 @@ impl Menu {
             Self::Resource => each(None, &resource(hotspot, booted_at)),
             Self::Routerboard => each(None, &routerboard(hotspot)),
             Self::Clock => each(None, &clock(hotspot)),
+            Self::DeviceMode => each(None, &device_mode(hotspot)),
+            Self::License => each(None, &license(hotspot)),
         }
     }
 }
@@ -179,15 +188,29 @@ fn user_profile(hotspot: &Hotspot) -> Facts {
     ])
 }
 
-fn server() -> Facts {
+fn server(hotspot: &Hotspot) -> Facts {
     Facts::of([
         ("name", "hotspot1".into()),
         ("interface", "bridge-hotspot".into()),
         ("profile", "hsprof1".into()),
         ("addresses-per-mac", "2".into()),
         ("invalid", yes(false)),
-        ("disabled", yes(false)),
+        ("disabled", yes(!hotspot.config.hotspot_enabled)),
     ])
+}
+
+fn device_mode(hotspot: &Hotspot) -> Facts {
+    let is_allowed = hotspot.config.hotspot_menu != HotspotMenu::Forbidden;
+    let mode = if is_allowed { "advanced" } else { "home" };
+    let hotspot = if is_allowed { "yes" } else { "no" };
+    Facts::of([("mode", mode.into()), ("hotspot", hotspot.into())])
+}
+
+fn license(hotspot: &Hotspot) -> Facts {
+    match &hotspot.config.system_id {
+        Some(id) => Facts::of([("system-id", id.clone()), ("level", "free".into())]),
+        None => Facts::of([("software-id", "ABCD-EFGH".into()), ("nlevel", "5".into())]),
+    }
 }
 
 fn server_profile(hotspot: &Hotspot) -> Facts {

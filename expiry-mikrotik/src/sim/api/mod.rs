@@ -12,7 +12,7 @@ use std::time::Duration;
 use self::menu::Menu;
 pub(super) use self::outbox::Outbox;
 pub use self::trap::Trap;
-use super::hotspot::Hotspot;
+use super::{HotspotMenu, hotspot::Hotspot};
 use crate::wire::Sentence;
 
 /// What a command answers, besides that it is done.
@@ -32,6 +32,13 @@ pub(super) fn execute(
 ) -> Result<Answer, Trap> {
     let path = std::str::from_utf8(command.command()).unwrap_or_default();
     let (path, verb) = path.rsplit_once('/').ok_or_else(Trap::no_such_command)?;
+    if path.starts_with("/ip/hotspot") {
+        match hotspot.config.hotspot_menu {
+            HotspotMenu::Present => {}
+            HotspotMenu::NoPackage => return Err(Trap::no_such_command()),
+            HotspotMenu::Forbidden => return Err(Trap::new("failure: not allowed by device-mode")),
+        }
+    }
     let menu = Menu::at(path).ok_or_else(Trap::no_such_command)?;
     if menu == Menu::Lease && !hotspot.config.dhcp_server {
         return Err(Trap::no_such_command());

@@ -120,7 +120,9 @@ fn remove(hotspot: &mut Hotspot, menu: Menu, id: u32) {
         | Menu::Identity
         | Menu::Resource
         | Menu::Routerboard
-        | Menu::Clock => {}
+        | Menu::Clock
+        | Menu::DeviceMode
+        | Menu::License => {}
     }
 }
 
@@ -177,7 +179,9 @@ fn resolve(hotspot: &Hotspot, menu: Menu, text: &[u8]) -> Option<u32> {
         | Menu::Identity
         | Menu::Resource
         | Menu::Routerboard
-        | Menu::Clock => false,
+        | Menu::Clock
+        | Menu::DeviceMode
+        | Menu::License => false,
     };
     exists.then_some(id)
 }

@@ -1,6 +1,7 @@
 use expiry_core::{
-    Hardware, MockPasswordStore, MockRouterGateway, NoPassword, NoPasswordCause, Refusal,
-    RouterAddress, RouterId, RouterLogin, RowKind, Sighting,
+    Cause, DropOrder, GatewayError, Hardware, HotspotServer, MockPasswordStore, MockRouterGateway,
+    NoPassword, NoPasswordCause, Query, Refusal, RouterAddress, RouterFacts, RouterId, RouterLogin,
+    RowKind, Sighting, Survey,
 };
 
 use super::*;
@@ -55,6 +56,7 @@ fn healthy(mut gateway: MockRouterGateway) -> MockRouterGateway {
     gateway
         .expect_look()
         .returning(|_, _| Ok(Sighting::default()));
+    gateway.expect_survey().returning(|_| Ok(Survey::default()));
     gateway.expect_drop_rows().returning(|_, _| Ok(Vec::new()));
     gateway.expect_close().returning(|_| ());
     gateway
@@ -226,4 +228,65 @@ async fn r4_routers_that_say_nothing_cost_the_others_nothing_and_end_in_time() {
     let fine: Vec<_> = checks.iter().filter(|c| c.state == State::Ok).collect();
     assert_eq!(fine.len(), 1);
     assert_eq!(fine[0].check, "router r1");
+}
+
+#[tokio::test]
+async fn the_same_box_twice_is_named_by_the_other_router() {
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_probe().returning(|_| {
+        let mut facts = facts();
+        facts.hardware.serial = Some("HF1".into());
+        Ok(facts)
+    });
+    let mut known = router(1, "10.0.0.1");
+    known.seen = Some(Hardware {
+        identity: "gw".into(),
+        serial: Some("HF1".into()),
+    });
+    let checks = examined(healthy(gateway), vec![known, router(2, "10.0.0.2")]).await;
+    let twin = checks.iter().find(|check| check.check == "router r2");
+    let twin = twin.expect("a check");
+    assert_eq!(
+        (twin.state, twin.cause),
+        (State::Failed, Some(Cause::SameBox))
+    );
+    assert!(twin.found.contains("`r1`"), "{twin}");
+    let first = checks.iter().find(|check| check.check == "router r1");
+    assert_eq!(first.expect("a check").state, State::Ok);
+}
+
+#[tokio::test]
+async fn clones_and_a_clock_of_1970_and_a_hotspot_without_server_are_warnings() {
+    let mut gateway = MockRouterGateway::new();
+    gateway.expect_probe().returning(|_| {
+        Ok(RouterFacts {
+            clock: "1970-01-02T00:00:05Z".parse().ok(),
+            ..facts()
+        })
+    });
+    gateway.expect_survey().returning(|_| {
+        Ok(Survey {
+            servers: Some(vec![HotspotServer {
+                name: "hs1".into(),
+                is_on: false,
+            }]),
+            system_id: Some("9Hs2".into()),
+            ..Survey::default()
+        })
+    });
+    let routers = vec![router(1, "10.0.0.1"), router(2, "10.0.0.2")];
+    let checks = examined(healthy(gateway), routers).await;
+    let count = |cause| {
+        checks
+            .iter()
+            .filter(|check| check.cause == Some(cause))
+            .count()
+    };
+    assert_eq!(count(Cause::ClockNotSet), 2);
+    assert_eq!(count(Cause::NoHotspotServer), 2);
+    assert_eq!(count(Cause::SameSystemId), 1);
+    assert!(
+        checks.iter().all(|check| check.state != State::Failed),
+        "{checks:?}"
+    );
 }

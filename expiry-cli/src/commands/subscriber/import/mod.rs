@@ -64,10 +64,13 @@ pub(crate) async fn run(
     let put = directory.put_subscribers(&rows.puts, dry_run).await;
     drop(progress);
     match put {
-        Ok(report) if faults.is_empty() => Ok(out.show(&Imported {
-            report,
-            dry_run: args.dry_run,
-        })?),
+        Ok(report) if faults.is_empty() => {
+            out.answer(&Imported {
+                report,
+                dry_run: args.dry_run,
+            });
+            Ok(())
+        }
         Ok(_) => refuse(faults, out),
         Err(StoreError::Rows(refused)) => {
             faults.merge(explain(&name, &refused, &rows));

@@ -157,6 +157,7 @@ pub async fn r9_attempts_are_counted_by_what_they_came_to(store: Arc<dyn Store>)
         on: [(by_name("s"), Some(crate::WayIn::Account))].into(),
         strays: Vec::new(),
         pace: Duration::ZERO,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &reading).await);
 

@@ -111,6 +111,7 @@ pub async fn r9_what_came_back_keeps_its_one_lag_whatever_plans_it_anew(store: A
         on: [(by_name("s"), Some(crate::WayIn::Account))].into(),
         strays: Vec::new(),
         pace: std::time::Duration::ZERO,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &on).await);
 
@@ -166,6 +167,7 @@ pub async fn r9_a_router_that_came_into_service_later_owes_without_a_lag(store: 
         on: [(by_name("over"), Some(crate::WayIn::Account))].into(),
         strays: Vec::new(),
         pace: std::time::Duration::ZERO,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &on).await);
 
@@ -225,6 +227,7 @@ pub async fn r9_who_comes_back_after_a_cut_is_late_and_no_backlog(store: Arc<dyn
         on: [(by_name("over"), Some(crate::WayIn::Account))].into(),
         strays: Vec::new(),
         pace: std::time::Duration::ZERO,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &on).await);
 

@@ -285,6 +285,10 @@ macro_rules! store_conformance {
                 r9_whatever_a_router_says_is_kept
                 r9_a_router_of_which_nothing_is_known_any_more_has_no_strays
                 r9_a_router_that_came_back_is_to_be_read_at_once
+                r9_a_router_that_has_restarted_is_to_be_read_and_its_cuts_looked_at_again
+                r9_a_router_that_started_later_than_it_had_told_has_restarted
+                r9_a_partial_reading_owes_what_it_shows_and_leaves_the_rest_as_it_was
+                r4_what_is_in_the_way_of_a_router_is_told_and_is_no_outage
                 r8_an_old_epoch_records_no_reading
                 the_next_deadline_of_a_router_is_the_first_that_is_near_in_its_scope
             }

@@ -139,6 +139,7 @@ pub async fn r9_a_way_in_that_nobody_uses_is_owed_and_no_return(store: Arc<dyn S
             on: on.iter().cloned().collect(),
             strays: Vec::new(),
             pace: HOUR,
+            is_partial: false,
         };
         ok(world.reconciled(&fence, &reconciliation).await).found
     };
@@ -481,6 +482,104 @@ pub async fn r9_a_router_that_came_back_is_to_be_read_at_once(store: Arc<dyn Sto
     assert!(reconciled_at(&world, router).await);
 }
 
+pub async fn r9_a_router_that_has_restarted_is_to_be_read_and_its_cuts_looked_at_again(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    let fence = world.fence(router).await;
+    record(&world, router, &[], &[]).await;
+    assert!(reconciled_at(&world, router).await);
+    assert!(ok(world.work(&fence, 9, 9).await).tasks.is_empty());
+
+    let restarted = RouterState::Restarted(facts("r", None));
+    ok(world.router_state(&fence, &restarted).await);
+
+    assert!(!reconciled_at(&world, router).await);
+    let tasks = ok(world.work(&fence, 9, 9).await).tasks;
+    assert_eq!(super::world::names_of(&tasks), ["s"]);
+    assert_eq!(tasks[0].progress.state, State::Confirmed);
+}
+
+pub async fn r9_a_router_that_started_later_than_it_had_told_has_restarted(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+    let up = |uptime: &str| {
+        let facts = crate::RouterFacts {
+            uptime: Some(uptime.into()),
+            ..facts("r", None)
+        };
+        RouterState::Reached(facts)
+    };
+    ok(world.router_state(&fence, &up("1d02:03:04")).await);
+    record(&world, router, &[], &[]).await;
+    for uptime in ["1d02:03:04", "1d02:02:30", "2w"] {
+        ok(world.router_state(&fence, &up(uptime)).await);
+        assert!(reconciled_at(&world, router).await, "{uptime}");
+    }
+    let unknown = RouterState::Reached(facts("r", None));
+    ok(world.router_state(&fence, &unknown).await);
+    assert!(reconciled_at(&world, router).await, "it does not say");
+
+    ok(world.router_state(&fence, &up("5s")).await);
+    assert!(!reconciled_at(&world, router).await);
+    record(&world, router, &[], &[]).await;
+    ok(world.router_state(&fence, &up("6s")).await);
+    assert!(reconciled_at(&world, router).await, "that is known");
+}
+
+pub async fn r9_a_partial_reading_owes_what_it_shows_and_leaves_the_rest_as_it_was(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    world.ended("s", &[]).await;
+    world.cut(router, &[name_undo("s")]).await;
+    record(&world, router, &[], &[stray("x", 1)]).await;
+    let before = ok(world.strays(router).await);
+    let fence = world.fence(router).await;
+    let partial = Reconciliation {
+        on: [(by_name("s"), Some(WayIn::Account))].into(),
+        strays: vec![],
+        pace: HOUR,
+        is_partial: true,
+    };
+
+    let recorded = ok(world.reconciled(&fence, &partial).await);
+
+    assert_eq!(recorded.found.len(), 1);
+    assert_eq!(world.owed().await, (1, 0));
+    let after = ok(world.strays(router).await);
+    assert_eq!(
+        (after.reconciled_at, after.strays),
+        (before.reconciled_at, before.strays)
+    );
+}
+
+pub async fn r4_what_is_in_the_way_of_a_router_is_told_and_is_no_outage(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let fence = world.fence(router).await;
+    let reached = RouterState::Reached(facts("r", None));
+    ok(world.router_state(&fence, &reached).await);
+    record(&world, router, &[], &[]).await;
+
+    let hindered = RouterState::Hindered("no answer for 3 s".into());
+    ok(world.router_state(&fence, &hindered).await);
+
+    let status = ok(world.status(1).await);
+    let told = &status.routers[0];
+    assert_eq!(told.last_error.as_deref(), Some("no answer for 3 s"));
+    assert_eq!(told.down_since, None);
+    ok(world.router_state(&fence, &reached).await);
+    let status = ok(world.status(1).await);
+    assert_eq!(status.routers[0].last_error, None);
+    assert!(reconciled_at(&world, router).await, "it was never away");
+}
+
 pub async fn r8_an_old_epoch_records_no_reading(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
@@ -493,6 +592,7 @@ pub async fn r8_an_old_epoch_records_no_reading(store: Arc<dyn Store>) {
         on: [(by_name("s"), Some(WayIn::Account))].into(),
         strays: vec![stray("x", 1)],
         pace: HOUR,
+        is_partial: false,
     };
 
     assert_refused!(
@@ -559,6 +659,7 @@ pub(super) async fn record(
             .collect(),
         strays: strays.to_vec(),
         pace: HOUR,
+        is_partial: false,
     };
     ok(world.reconciled(&fence, &reconciliation).await)
 }

@@ -288,6 +288,7 @@ impl Side {
                 comment: None,
             }],
             pace: Duration::ZERO,
+            is_partial: false,
         };
         let fence = self.world.fence(router).await;
         let done = ok(self.world.reconciled(&fence, &reconciliation).await);

@@ -1,0 +1,2 @@
+-- When the router was started, in microseconds by the clock of the database.
+ALTER TABLE router ADD COLUMN booted_at INTEGER;
