@@ -42,9 +42,6 @@ pub struct NoPassword {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NoPasswordCause {
-    /// It was forgotten.
-    #[error("it was forgotten by `expiry secrets reset`")]
-    Forgotten,
     /// What is stored is not what was sealed.
     #[error("what is stored was damaged")]
     Damaged,
