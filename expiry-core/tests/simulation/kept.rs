@@ -101,6 +101,19 @@ fn r10_what_a_clock_drifted_unread_is_undone_by_a_step_back() {
     );
 }
 
+/// The model held a watcher to a jump that the database knew no longer, and that was undone.
+#[test]
+fn r10_a_jump_that_is_forgotten_and_undone_is_none() {
+    holds(
+        (3, 2, 5),
+        &[
+            (209_411, Step::Pay(3, 31)),
+            (228_651, Step::Watcher(0, OfWatcher::SetClock(-60))),
+            (233_993, Step::PutBack(20)),
+        ],
+    );
+}
+
 /// The model forgot that a difference between 5 s and 5.6 s brakes already: who released that brake
 /// has accepted it.
 #[test]

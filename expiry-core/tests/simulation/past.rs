@@ -20,7 +20,7 @@ use std::{
 };
 
 use expiry_core::{
-    RouterId,
+    BrakeStore, Clock, RouterId,
     testing::{MemoryStore, memory::Backup},
 };
 use tokio::{
@@ -103,7 +103,12 @@ impl World {
             return;
         };
         let owners = self.store.put_back(&backup);
-        self.truth.put_back(&owners);
+        let mut machines = Vec::new();
+        for clock in &self.clocks {
+            let known = self.store.machine(&clock.machine().id).await;
+            machines.push(known.expect("the store is there").state);
+        }
+        self.truth.put_back(&owners, machines);
         for (router, who) in self.places.clone() {
             if self.found(who).await.is_none() {
                 self.let_in.insert((router, self.plan.cast.like(who)));

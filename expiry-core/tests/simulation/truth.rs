@@ -8,8 +8,8 @@ use std::{
 };
 
 use expiry_core::{
-    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, SubscriberId, TenantId,
-    Username, WatcherId, Work,
+    Clock, Clocks, Fence, MacAddr, MachineState, Ownership, RouterId, Subscriber, SubscriberId,
+    TenantId, Username, WatcherId, Work,
     testing::{TestClock, gateway::Hotspot},
 };
 use tokio::time::Instant;
@@ -417,13 +417,13 @@ impl Truth {
     }
 
     /// The database was put back to what it was, and these own routers there.
-    pub(crate) fn put_back(&self, owners: &[Fence]) {
+    pub(crate) fn put_back(&self, owners: &[Fence], machines: Vec<Option<MachineState>>) {
         let mut state = lock(&self.state);
         state.put_back = Some(Instant::now());
         state.owners.put_back(owners);
         state.too_many = None;
-        for watching in state.watchers.values_mut() {
-            watching.put_back();
+        for (watching, machine) in state.watchers.values_mut().zip(machines) {
+            watching.put_back(machine);
         }
     }
 
