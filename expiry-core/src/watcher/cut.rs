@@ -396,6 +396,8 @@ fn verdict(
     if left.is_clear() || left.ways_are_closed() && only_knocking {
         return turn.confirmed_unless(gap, &cut.task);
     }
+    // By a row that was not read it may never have been shut.
+    let is_shut = is_shut && gap.is_none();
     if left.is_online() && is_shut && refused.is_none() && !cut.was_not_dropped() {
         return turn.returned(&cut.task, Some(suspected_way_in(left)));
     }
@@ -403,10 +405,13 @@ fn verdict(
         let mut rows = left.connections.iter();
         rows.find_map(|row| removals.refusal(row))
     };
-    let error = match refused.or_else(of_connection) {
-        Some(message) => format!("{}; the router refused: {message}", left.describe()),
-        None => left.describe(),
-    };
+    let mut error = left.describe();
+    if let Some(message) = refused.or_else(of_connection) {
+        error = format!("{error}; the router refused: {message}");
+    }
+    if let Some(gap) = gap {
+        error = format!("{error}; {gap}");
+    }
     turn.unconfirmed(&cut.task, error, Some(left.is_online()))
 }
 
