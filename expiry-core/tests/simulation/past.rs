@@ -9,9 +9,8 @@
 //! - How far changes have ended too many is counted from what is left.
 //!
 //! What is promised as ever: everybody whose access is over by what stands in the database now is
-//! off, nobody else is taken, and one watcher at a time records and writes. An epoch may be given
-//! out a second time, but never to another watcher while the first could pass for it: a fence names
-//! the watcher, too.
+//! off, nobody else is taken, and one watcher at a time records and writes. Epochs come from the
+//! clock, so none that is forgotten is given out again.
 
 use std::{
     collections::VecDeque,
