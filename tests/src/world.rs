@@ -78,31 +78,63 @@ impl World {
         router.with(expiry_mikrotik::sim::Simulator::take_stats);
     }
 
-    /// Counts the confirmations of cuts in the audit.
+    /// Counts the cuts that were confirmed, each once, with a lag or known late.
     ///
     /// # Panics
     /// If the database cannot be read.
     pub async fn confirmed_cuts(&self) -> i64 {
-        let cuts = "kind = 'cut_confirmed' AND lag_us IS NOT NULL";
+        let count = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM";
         if self.database.starts_with("postgres") {
+            let mut counts = PgConnection::connect(&self.database)
+                .await
+                .expect("reached");
+            let count = format!("{count} expiry.lag_count WHERE want = 'cut'");
+            sqlx::query_scalar(AssertSqlSafe(count))
+                .fetch_one(&mut counts)
+                .await
+                .expect("counted")
+        } else {
+            let mut counts = SqliteConnection::connect(&self.database)
+                .await
+                .expect("opened");
+            let count = format!("{count} lag_count WHERE want = 'cut'");
+            sqlx::query_scalar(AssertSqlSafe(count))
+                .fetch_one(&mut counts)
+                .await
+                .expect("counted")
+        }
+    }
+
+    /// Returns whose cuts were confirmed, and with what lag.
+    ///
+    /// # Panics
+    /// If the database cannot be read.
+    pub async fn cuts(&self) -> Vec<(String, Duration)> {
+        let cuts = "kind = 'cut_confirmed' AND lag_us IS NOT NULL";
+        let found: Vec<(String, i64)> = if self.database.starts_with("postgres") {
             let mut audit = PgConnection::connect(&self.database)
                 .await
                 .expect("reached");
-            let count = format!("SELECT count(*) FROM expiry.event WHERE {cuts}");
-            sqlx::query_scalar(AssertSqlSafe(count))
-                .fetch_one(&mut audit)
+            let cuts = format!("SELECT username, lag_us FROM expiry.event WHERE {cuts}");
+            sqlx::query_as(AssertSqlSafe(cuts))
+                .fetch_all(&mut audit)
                 .await
-                .expect("counted")
+                .expect("read")
         } else {
             let mut audit = SqliteConnection::connect(&self.database)
                 .await
                 .expect("opened");
-            let count = format!("SELECT count(*) FROM event WHERE {cuts}");
-            sqlx::query_scalar(AssertSqlSafe(count))
-                .fetch_one(&mut audit)
+            let cuts = format!("SELECT username, lag_us FROM event WHERE {cuts}");
+            sqlx::query_as(AssertSqlSafe(cuts))
+                .fetch_all(&mut audit)
                 .await
-                .expect("counted")
-        }
+                .expect("read")
+        };
+        let lag = |us: i64| Duration::from_micros(us.unsigned_abs());
+        found
+            .into_iter()
+            .map(|(name, us)| (name, lag(us)))
+            .collect()
     }
 
     /// Changes the database behind the back of the program. `{}` stands before names of tables.

@@ -78,7 +78,9 @@ async fn a_database_that_is_down_does_not_get_the_service_killed() {
     manager.until("READY=1").await;
 
     cluster.stop();
-    manager.until("STATUS=the database does not answer").await;
+    manager
+        .until("STATUS=the database takes no heartbeat")
+        .await;
     for _ in 0..5 {
         manager.until("WATCHDOG=1").await;
     }

@@ -71,8 +71,8 @@ async fn r4_a_password_that_does_not_open_concerns_its_router_alone() {
         router.down_since.is_some() && error.contains("damaged"),
         "{router:?}"
     );
-    let cure = "expiry router set shut --password-file FILE";
-    assert!(error.contains(cure), "{error}");
+    let trouble = expiry_core::Cause::in_line(error);
+    assert_eq!(trouble, Some(expiry_core::Cause::NoPassword), "{error}");
     let before = router.attempted_at;
     sleep(30 * SECOND).await;
     let status = world.store.status(10).await.expect("status");

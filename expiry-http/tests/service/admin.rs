@@ -147,10 +147,13 @@ async fn r9_a_device_that_live_access_has_lost_is_no_reason_of_the_old_health() 
     removed.expect("removed");
     let json = world.get(STATUS).await.json();
     assert_eq!(json["expired_not_disconnected"], json!([]));
-    assert_eq!(
-        (&json["health"], &json["health_reasons"]),
-        (&json!("healthy"), &json!([]))
-    );
+    let reasons = json["health_reasons"].as_array().expect("a list");
+    let of_routers = |reason: &Value| {
+        reason
+            .as_str()
+            .is_some_and(|r| r.starts_with("router tower"))
+    };
+    assert!(reasons.iter().all(of_routers), "{json}");
     let overview = world.get("/api/v1/overview").await.json();
     assert_eq!(overview["health"], "needs_attention", "{overview}");
 }

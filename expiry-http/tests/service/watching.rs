@@ -79,7 +79,7 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
     assert!(!text.contains("255700000001"));
 
     let world = World::new();
-    world.overdue().await;
+    world.ended(1).await;
     world
         .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
         .await;
@@ -101,7 +101,7 @@ async fn r9_metrics_count_what_is_owed_and_name_nobody() {
 #[tokio::test]
 async fn what_removed_routers_counted_is_in_the_report_and_not_in_the_metrics() {
     let world = World::new();
-    let (router, _) = world.overdue().await;
+    let (router, _) = world.ended(1).await;
     world
         .call(axum::http::Method::POST, "/api/admin/expiry-watcher/", None)
         .await;

@@ -175,8 +175,13 @@ impl World {
 
     /// A router where somebody is online whose access ended a minute ago.
     pub(crate) async fn overdue(&self) -> (RouterId, Subscriber) {
+        self.ended(60).await
+    }
+
+    /// Makes somebody whose access ended so many seconds ago, online on router `tower`.
+    pub(crate) async fn ended(&self, ago: i64) -> (RouterId, Subscriber) {
         let router = self.router("tower").await;
-        let expired = self.subscriber("255700000001", -60).await;
+        let expired = self.subscriber("255700000001", -ago).await;
         self.online(router, &expired);
         (router, expired)
     }

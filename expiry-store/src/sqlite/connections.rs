@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     PATIENCE,
     file::{Identity, beside, obstacle, unexplained},
-    opening::{self, options, reading},
+    opening::{self, reading, writing},
 };
 use crate::error::{Fault, Result};
 
@@ -209,7 +209,7 @@ impl Open {
                 .acquire_timeout(PATIENCE)
         };
         Self {
-            writer: pool(1).connect_lazy_with(options(path)),
+            writer: pool(1).connect_lazy_with(writing(path)),
             readers: pool(readers.max(1)).connect_lazy_with(reading(path)),
             file,
             wal: Mutex::default(),

@@ -59,7 +59,9 @@ async fn serve(mut stream: TcpStream, does: Does) -> io::Result<()> {
                 stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await?;
             }
         },
-        Does::HangUp => stream.readable().await?,
+        Does::HangUp => {
+            stream.peek(&mut heard).await?;
+        }
     }
     Ok(())
 }

@@ -134,7 +134,7 @@ pub async fn r10_every_change_that_ends_access_counts(store: Arc<dyn Store>) {
 
 pub async fn r10_who_had_ended_already_is_not_ended_by_a_change(store: Arc<dyn Store>) {
     let (world, router) = limited(store, 20).await;
-    let end = world.time().await + TimeDelta::milliseconds(200);
+    let end = world.time().await + TimeDelta::seconds(1);
     let mut ended = Vec::new();
     for number in 0..4 {
         let new = new_subscriber(&format!("e{number}"), Access::Until(end), &[]);
