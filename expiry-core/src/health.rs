@@ -133,9 +133,10 @@ pub fn unreached_words(router: &RouterStatus) -> String {
         n => Some(format!("{n} accesses end there within the hour")),
     };
     let rest: Vec<_> = waiting.into_iter().chain(soon).collect();
-    match rest.is_empty() {
-        true => words,
-        false => format!("{words}: {}", rest.join(", ")),
+    if rest.is_empty() {
+        words
+    } else {
+        format!("{words}: {}", rest.join(", "))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,8 +44,18 @@ number! {
     Revision
 }
 number! {
-    /// Counts the owners of a router; a result carrying an older epoch is not recorded.
+    /// Tells the owners of a router apart; a result carrying an older epoch is not recorded. It comes
+    /// from the store's clock: a database that is put back to an earlier state does not give out one
+    /// of the epochs that it has forgotten.
     Epoch
+}
+
+impl Epoch {
+    /// Returns the epoch that follows, at `now` by the store's clock.
+    #[must_use]
+    pub fn next(self, now: DateTime<Utc>) -> Self {
+        Self(now.timestamp_micros().max(self.0 + 1))
+    }
 }
 
 /// One process running the watcher engine. Two starts of one program have two ids.

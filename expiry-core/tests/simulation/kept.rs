@@ -101,6 +101,52 @@ fn r10_what_a_clock_drifted_unread_is_undone_by_a_step_back() {
     );
 }
 
+/// A database that was put back gave out the epoch of a lane that still ran: what that had read of
+/// the box of before was recorded for another one.
+#[test]
+fn r8_a_database_that_is_put_back_gives_out_no_epoch_twice() {
+    holds(
+        (2, 1, 4),
+        &[
+            (14_372, Step::AddRouter),
+            (93_704, Step::End(2, 17)),
+            (113_085, Step::Router(0, OfRouter::Accept)),
+            (117_396, Step::PutBack(38)),
+            (117_521, Step::Router(0, OfRouter::Accept)),
+            (135_953, Step::Revoke(3)),
+        ],
+    );
+}
+
+/// The model took a binding that the operator disabled for one that we have to enable, because the
+/// account that is named as its device was.
+#[test]
+fn r3_what_is_disabled_by_hand_is_its_own_whatever_else_of_its_device_is_ours() {
+    holds(
+        (3, 2, 6),
+        &[
+            (49_274, Step::AddRouter),
+            (102_501, Step::End(0, 13)),
+            (107_140, Step::Router(3, OfRouter::MacAccount(0, true))),
+            (200_692, Step::Router(3, OfRouter::Bypass(0, true))),
+            (204_107, Step::Router(3, OfRouter::Bypass(0, false))),
+        ],
+    );
+}
+
+/// The model held a watcher to a jump that the database knew no longer, and that was undone.
+#[test]
+fn r10_a_jump_that_is_forgotten_and_undone_is_none() {
+    holds(
+        (3, 2, 5),
+        &[
+            (209_411, Step::Pay(3, 31)),
+            (228_651, Step::Watcher(0, OfWatcher::SetClock(-60))),
+            (233_993, Step::PutBack(20)),
+        ],
+    );
+}
+
 /// The model forgot that a difference between 5 s and 5.6 s brakes already: who released that brake
 /// has accepted it.
 #[test]

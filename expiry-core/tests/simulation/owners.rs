@@ -1,7 +1,10 @@
 //! Who may record what a router answers, and write to it: one watcher at a time, by what the store
 //! said to whom.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use expiry_core::{Epoch, Fence, Ownership, RouterId, WatcherId};
 use tokio::time::Instant;
@@ -18,8 +21,10 @@ struct Owner {
 #[derive(Default)]
 pub(crate) struct Owners {
     routers: BTreeMap<RouterId, Owner>,
-    /// The highest epoch of each router so far.
+    /// The last epoch of each router that the database knows of.
     epochs: BTreeMap<RouterId, Epoch>,
+    /// All that were ever given out.
+    given: BTreeSet<(RouterId, Epoch)>,
     beats: BTreeMap<WatcherId, Instant>,
 }
 
@@ -42,11 +47,8 @@ impl Owners {
             if beat.is_some_and(|at| at.elapsed() < RESPECT) {
                 broken.push(format!("r{id} is taken from who is alive (R8)"));
             }
-            if self
-                .epochs
-                .insert(id, epoch)
-                .is_some_and(|last| last >= epoch)
-            {
+            let last = self.epochs.insert(id, epoch);
+            if last.is_some_and(|last| last >= epoch) || !self.given.insert((id, epoch)) {
                 broken.push(format!("an epoch of r{id} is given out again (R8)"));
             }
             let since = Instant::now();

@@ -9,9 +9,8 @@
 //! - How far changes have ended too many is counted from what is left.
 //!
 //! What is promised as ever: everybody whose access is over by what stands in the database now is
-//! off, nobody else is taken, and one watcher at a time records and writes. An epoch may be given
-//! out a second time, but never to another watcher while the first could pass for it: a fence names
-//! the watcher, too.
+//! off, nobody else is taken, and one watcher at a time records and writes. Epochs come from the
+//! clock, so none that is forgotten is given out again.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +19,7 @@ use std::{
 };
 
 use expiry_core::{
-    RouterId,
+    BrakeStore, Clock, RouterId,
     testing::{MemoryStore, memory::Backup},
 };
 use tokio::{
@@ -103,7 +102,12 @@ impl World {
             return;
         };
         let owners = self.store.put_back(&backup);
-        self.truth.put_back(&owners);
+        let mut machines = Vec::new();
+        for clock in &self.clocks {
+            let known = self.store.machine(&clock.machine().id).await;
+            machines.push(known.expect("the store is there").state);
+        }
+        self.truth.put_back(&owners, machines);
         for (router, who) in self.places.clone() {
             if self.found(who).await.is_none() {
                 self.let_in.insert((router, self.plan.cast.like(who)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use expiry_core::{
     Access, AccessChange, BrakeStore, Clock, Directory, EnforcementStore, RouterChange, RouterId,
-    Subscriber, UndoKey, testing::gateway::Hotspot,
+    Subscriber, UndoItem, testing::gateway::Hotspot,
 };
 use tokio::time::Instant;
 
@@ -200,16 +200,17 @@ impl World {
         }
     }
 
+    /// Tells whether the store knows that we closed a way in. Another way in of the same device or
+    /// name says nothing of this one.
     pub(crate) fn is_to_be_undone(&self, router: RouterId, way: &Way) -> bool {
-        let key = match way {
-            Way::Binding(mac) => UndoKey::Mac(*mac),
-            Way::Account(name) => match name.parse() {
-                Ok(mac) => UndoKey::Mac(mac),
-                Err(_) => UndoKey::Name(name.parse().expect("a name")),
-            },
+        let is_its = |item: &UndoItem| match (item, way) {
+            (UndoItem::User { name, .. }, Way::Account(account)) => name == account,
+            (UndoItem::IpBinding { mac, .. }, Way::Binding(of)) => *mac == Some(*of),
+            (UndoItem::User { .. }, Way::Binding(_))
+            | (UndoItem::IpBinding { .. }, Way::Account(_)) => false,
         };
         let mut undo = self.store.undo_rows().into_iter();
-        undo.any(|row| row.open && row.router == router && row.undo.key == key)
+        undo.any(|row| row.open && row.router == router && row.undo.items.iter().any(is_its))
     }
 
     pub(crate) async fn enable(&self, router: RouterId, enabled: bool) {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use expiry_core::{
-    Clock, Clocks, Fence, MacAddr, Ownership, RouterId, Subscriber, SubscriberId, TenantId,
-    Username, WatcherId, Work,
+    Clock, Clocks, Fence, MacAddr, MachineState, Ownership, RouterId, Subscriber, SubscriberId,
+    TenantId, Username, WatcherId, Work,
     testing::{TestClock, gateway::Hotspot},
 };
 use tokio::time::Instant;
@@ -73,6 +73,8 @@ struct InHand {
     watcher: usize,
     router: RouterId,
     way: Way,
+    /// Whether it is to be closed.
+    closes: bool,
     decided: Instant,
     /// When it was written, and its answer reached the watcher. Until then the watcher itself does
     /// not know whether it was, and looks again when it comes to know.
@@ -319,10 +321,12 @@ impl Truth {
                 state.forgotten.extend(ways);
             }
         }
+        let closes = matches!(order, Orders::Block(_));
         let in_hand = ways.into_iter().map(|way| InHand {
             watcher,
             router,
             way,
+            closes,
             decided,
             until: None,
         });
@@ -417,13 +421,21 @@ impl Truth {
     }
 
     /// The database was put back to what it was, and these own routers there.
-    pub(crate) fn put_back(&self, owners: &[Fence]) {
+    pub(crate) fn put_back(&self, owners: &[Fence], machines: Vec<Option<MachineState>>) {
         let mut state = lock(&self.state);
         state.put_back = Some(Instant::now());
         state.owners.put_back(owners);
         state.too_many = None;
-        for watching in state.watchers.values_mut() {
-            watching.put_back();
+        // What is on the wire was committed, and may be written yet.
+        let on_the_wire = state.in_hand.iter().filter(|one| {
+            let is_recent = one.decided.elapsed() < Duration::from_mins(1);
+            one.closes && one.until.is_none() && is_recent
+        });
+        let on_the_wire = on_the_wire.map(|one| (one.router, one.way.clone()));
+        let on_the_wire: Vec<_> = on_the_wire.collect();
+        state.forgotten.extend(on_the_wire);
+        for (watching, machine) in state.watchers.values_mut().zip(machines) {
+            watching.put_back(machine);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use expiry_core::{Clock, Clocks, testing::TestClock};
+use expiry_core::{Clock, Clocks, MachineState, testing::TestClock};
 use tokio::time::Instant;
 
 /// How far a clock may be off: 5 s, and what a slow database hides.
@@ -116,9 +116,15 @@ impl Watching {
         }
     }
 
-    /// The store was put back to an earlier reading.
-    pub(crate) fn put_back(&mut self) {
-        self.known = None;
+    /// The store was put back to an earlier reading. A jump since then is seen again by that, unless
+    /// it is undone; one from before stands as far as its brake does.
+    pub(crate) fn put_back(&mut self, state: Option<MachineState>) {
+        let is_braked = state.as_ref().is_some_and(|state| state.brake.is_some());
+        self.known = state.map(|state| state.last);
+        let has_moved = |known: &Clocks| self.moved_since(known).abs() > JUMP;
+        let stays = is_braked || self.known.as_ref().is_some_and(has_moved);
+        let jumped = self.jumped.filter(|_| stays);
+        self.jumped = jumped.map(|(at, _)| (at, is_braked));
     }
 
     /// Returns how much further its wall time moved than its boot time, since a reading.

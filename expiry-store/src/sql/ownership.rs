@@ -139,9 +139,13 @@ async fn claim(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
     }
     let owners: BTreeMap<_, _> = free.into_iter().collect();
     let mut query = QueryBuilder::<Db>::new(
-        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, epoch = epoch + 1, owner = ",
+        "UPDATE router SET taken_over = taken_over OR owner IS NOT NULL, epoch = CASE WHEN epoch < ",
     );
     query
+        .push_bind(now)
+        .push(" THEN ")
+        .push_bind(now)
+        .push(" ELSE epoch + 1 END, owner = ")
         .push_bind(id)
         .push(", claimed_at = ")
         .push_bind(now)

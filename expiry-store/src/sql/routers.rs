@@ -78,7 +78,7 @@ pub(super) async fn change(
              identity = CASE WHEN $6 THEN NULL ELSE identity END,
              serial = CASE WHEN $6 THEN NULL ELSE serial END,
              said_at = CASE WHEN $6 THEN NULL ELSE said_at END,
-             epoch = CASE WHEN $6 THEN epoch + 1 ELSE epoch END,
+             epoch = CASE WHEN NOT $6 THEN epoch WHEN epoch < $7 THEN $7 ELSE epoch + 1 END,
              taken_over = taken_over OR NOT $5 AND owner IS NOT NULL,
              owner = CASE WHEN $5 THEN owner ELSE NULL END
          WHERE id = $1",
@@ -89,6 +89,7 @@ pub(super) async fn change(
     .bind(change.username.as_ref().unwrap_or(&row.username))
     .bind(enabled)
     .bind(moved)
+    .bind(tx.now)
     .execute(tx.conn())
     .await?;
     if let Some(password) = &change.password {
@@ -119,9 +120,12 @@ pub(super) async fn change(
 pub(super) async fn accept(tx: &mut Tx, router: RouterId) -> Result<()> {
     let row = require(tx, router).await?;
     sqlx::query(
-        "UPDATE router SET identity = NULL, serial = NULL, said_at = NULL, epoch = epoch + 1 WHERE id = $1",
+        "UPDATE router SET identity = NULL, serial = NULL, said_at = NULL,
+             epoch = CASE WHEN epoch < $2 THEN $2 ELSE epoch + 1 END
+         WHERE id = $1",
     )
     .bind(router.0)
+    .bind(tx.now)
     .execute(tx.conn())
     .await?;
     audit::note_router(tx, row.place(), AuditKind::RouterAccepted).await?;

@@ -22,7 +22,7 @@ impl Tables {
             row.taken_over |= row.owner.is_some();
             claimed.push((row.router.id, row.owner));
             row.owner = Some(watcher);
-            row.epoch.0 += 1;
+            row.epoch = row.epoch.next(now);
             row.claimed_at = now;
         }
         self.mark_unseen(gap, now);

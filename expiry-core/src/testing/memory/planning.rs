@@ -290,7 +290,7 @@ impl Tables {
         let here = self.rows_mut().filter(|row| row.router == router);
         let cuts = here.filter(|row| row.want == Want::Cut && row.is_owed());
         for row in cuts.filter(|row| row.progress.confirmed_at.is_none()) {
-            row.known_late_at = row.known_late_at.or(known_late(row.due_at, now));
+            row.known_late_at = row.known_late_at.or_else(|| known_late(row.due_at, now));
         }
     }
 

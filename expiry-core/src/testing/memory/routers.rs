@@ -106,7 +106,7 @@ impl Tables {
             self.set_password(id, Ok(password.clone()));
         }
         if moved {
-            self.expect_another_box(id);
+            self.expect_another_box(id, now);
             after.seen = None;
         }
         self.note_change(&before, &after, change.password.is_some(), now);
@@ -129,7 +129,7 @@ impl Tables {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.place(id)?;
-        self.expect_another_box(id);
+        self.expect_another_box(id, now);
         self.note_on(id, AuditKind::RouterAccepted, now);
         self.enter_scope(id, now);
         Ok(())
@@ -231,11 +231,11 @@ impl Tables {
     }
 
     /// What a turn under way has seen and written was in the box of before: it can record nothing.
-    fn expect_another_box(&mut self, id: RouterId) {
+    fn expect_another_box(&mut self, id: RouterId, now: DateTime<Utc>) {
         if let Some(row) = self.routers.get_mut(&id) {
             row.router.seen = None;
             row.said = None;
-            row.epoch.0 += 1;
+            row.epoch = row.epoch.next(now);
         }
     }
 

@@ -300,7 +300,7 @@ impl Tables {
         let owed_rows = owed.iter().filter(|item| item.backlog);
         let known = owed_rows.filter_map(|item| self.row(item.task?)?.known_late_at);
         let since = known.min();
-        let owes: BTreeSet<_> = self
+        let unsettled: BTreeSet<_> = self
             .rows()
             .filter(|row| row.is_owed())
             .map(|row| row.target.subscriber)
@@ -310,7 +310,7 @@ impl Tables {
             .filter(|row| row.known_late_at.is_some() && !row.is_owed())
             .filter(|row| since.is_some() && row.progress.confirmed_at >= since)
             .map(|row| row.target.subscriber)
-            .filter(|subscriber| !owes.contains(subscriber))
+            .filter(|subscriber| !unsettled.contains(subscriber))
             .collect();
         Backlog {
             left: left.len() as u64,
