@@ -19,7 +19,7 @@ async fn status_when(world: &World, what: &str, wanted: impl Fn(&Value) -> bool)
             }
         }
     };
-    let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    let read = tokio::time::timeout(Duration::from_mins(1), reading).await;
     read.unwrap_or_else(|_| panic!("{what} was not seen within 60 s"))
 }
 

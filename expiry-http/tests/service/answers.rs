@@ -18,6 +18,9 @@ fn fail_after_the_order(world: &World) {
     });
 }
 
+/// Tells whether an answer is right.
+type Right<'a> = &'a dyn Fn(&Value) -> bool;
+
 #[tokio::test]
 async fn once_an_order_is_carried_out_nothing_fails() {
     let world = World::new();
@@ -31,7 +34,7 @@ async fn once_an_order_is_carried_out_nothing_fails() {
     let ended = |answer: &Value| answer["state"] == "ended";
     let new = json!({"username": "255700000002", "for_seconds": 60});
     let box_2 = json!({"name": "hill", "host": "192.0.2.2", "username": "u", "password": "p"});
-    let orders: [(String, Value, &dyn Fn(&Value) -> bool); 6] = [
+    let orders: [(String, Value, Right<'_>); 6] = [
         ("/api/v1/subscribers".into(), new, &access),
         (
             format!("{subscriber}/extend"),

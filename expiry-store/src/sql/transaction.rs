@@ -81,9 +81,9 @@ impl Drop for Tx {
     }
 }
 
-async fn roll_back(mut conn: Lease, turn: Option<Turn>) {
+/// The turn is held to the end.
+async fn roll_back(mut conn: Lease, _turn: Option<Turn>) {
     if !matches!(timeout(ROLLBACK, rolls_back(&mut conn)).await, Ok(Ok(true))) {
         close(conn);
     }
-    drop(turn);
 }

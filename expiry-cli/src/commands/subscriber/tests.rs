@@ -114,13 +114,13 @@ async fn once_an_order_is_carried_out_nothing_fails() {
         tenant: None,
     };
     let mac = "AA:BB:CC:DD:EE:99".parse().expect("a MAC");
+    let SubscriberCommand::Add(new) = add(lasting(Duration::from_secs(9))) else {
+        unreachable!("`add` makes nothing else");
+    };
     let orders = [
         SubscriberCommand::Add(AddSubscriber {
             devices: Vec::new(),
-            ..match add(lasting(Duration::from_secs(9))) {
-                SubscriberCommand::Add(args) => args,
-                other => panic!("{other:?}"),
-            }
+            ..new
         }),
         SubscriberCommand::Extend {
             who: known(),

@@ -78,7 +78,7 @@ impl GatewayBench for Bench {
     fn add_lease(&self, mac: MacAddr, address: IpAddr) {
         let mac = Some(mac);
         self.0.with(ROUTER, |hotspot| {
-            hotspot.leases.push(LeaseRow { mac, address })
+            hotspot.leases.push(LeaseRow { mac, address });
         });
     }
 
