@@ -85,16 +85,14 @@ async fn on(name: &str, world: &World, watcher_inside: bool) -> bool {
     let payers = found["items"].as_array().expect("a list");
     assert_eq!(payers.len(), CLIENTS);
     let first = began + LEAD.to_std().expect("ahead");
-    let last = first + Duration::from_secs(SECONDS.unsigned_abs() + 1);
+    let end = first + Duration::from_secs(SECONDS.unsigned_abs() + 1);
     assert!(Instant::now() < first, "all runs in time");
     sleep_until(first.checked_sub(Duration::from_secs(1)).expect("later")).await;
     let mut clients = Vec::new();
     for payer in payers {
         let id = payer["id"].as_i64().expect("a number");
         let address = admin.address.clone();
-        clients.push(tokio::spawn(
-            async move { client(&address, id, last).await },
-        ));
+        clients.push(tokio::spawn(async move { client(&address, id, end).await }));
     }
     let (mut answers, mut busy) = (Vec::new(), 0);
     for client in clients {
@@ -105,7 +103,7 @@ async fn on(name: &str, world: &World, watcher_inside: bool) -> bool {
     let (count, answers) = (answers.len(), Times::new(answers));
     let cuts = loop {
         let cuts = world.cuts().await;
-        if cuts.len() >= usize::try_from(ENDS).expect("few") || last.elapsed().as_secs() > 60 {
+        if cuts.len() >= usize::try_from(ENDS).expect("few") || end.elapsed().as_secs() > 60 {
             break cuts;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -140,8 +138,8 @@ fn mac(n: i64) -> MacAddr {
     MacAddr::new([2, 0, 0, 9, high, low])
 }
 
-/// Extends on one connection until `last`.
-async fn client(address: &str, id: i64, last: Instant) -> Seen {
+/// Extends on one connection until `end`.
+async fn client(address: &str, id: i64, end: Instant) -> Seen {
     let stream = TcpStream::connect(address).await.expect("it listens");
     stream.set_nodelay(true).expect("set");
     let mut stream = BufReader::new(stream);
@@ -155,7 +153,7 @@ async fn client(address: &str, id: i64, last: Instant) -> Seen {
         answers: Vec::new(),
         busy: 0,
     };
-    while Instant::now() < last {
+    while Instant::now() < end {
         let asked = Instant::now();
         let (status, answer) = ask(&mut stream, &request).await;
         match status {
