@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::setup::{Home, add_router, postgres, sqlite};
 
 /// The version of the schema that this program needs.
-const NEEDED: i64 = 4;
+const NEEDED: i64 = 5;
 
 /// Runs statements behind the store's back.
 async fn run(home: &Home, statement: &'static str) {
