@@ -326,11 +326,11 @@ pub async fn r8_a_silent_owner_is_no_owner(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;
     let other = WatcherId::fresh();
-    ok(world.own(other, HOUR).await);
+    let owned = ok(world.own(other, HOUR).await);
     let fence = crate::Fence {
         router,
         watcher: other,
-        epoch: crate::Epoch(1),
+        epoch: owned[0].epoch,
     };
     ok(world
         .router_state(&fence, &RouterState::Reached(facts("r", None)))
