@@ -35,9 +35,6 @@ use crate::{
 type Db = sqlx::Postgres;
 type Conn = Session;
 
-/// Its locks are queues: nobody has to be let by.
-struct Turn;
-
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_counts.sql"),
@@ -79,9 +76,6 @@ const EVENTS_LATEST: &str = "SELECT xid::TEXT::BIGINT AS xid, id, at, kind, deta
          subscriber_id, username, device, router_id, router, due_at, lag_us, outage
      FROM event WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY xid DESC, id DESC LIMIT $1";
-
-/// Changes nothing, and is written.
-const HARMLESS: &str = "UPDATE watcher SET id = id";
 
 /// Compares with a pattern, capitals or not.
 const LIKE: &str = "ILIKE";
@@ -147,20 +141,18 @@ impl Backend {
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let begin = match mode {
             Mode::Read | Mode::Glance => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
+            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
         let share = match mode {
             Mode::Glance | Mode::Claim => Share::Heart,
-            Mode::Read | Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record => {
-                Share::Work
-            }
+            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
         };
-        let mut tx = Tx::on(self.pool.begin(share, begin).await?, Turn);
+        let mut tx = Tx::on(self.pool.begin(share, begin).await?);
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
             ),
-            Mode::Plan | Mode::Order => locked(EXCLUSIVE, PLAN_LOCK),
+            Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),
             Mode::PlanAndClaim => locked(BOTH, PLAN_LOCK).bind(CLAIM_LOCK),
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),
@@ -173,7 +165,7 @@ impl Backend {
     /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
     /// leaves that to the one that does.
     async fn adopt_events(&self) -> Result<()> {
-        let mut tx = Tx::on(self.pool.begin(Share::Work, "BEGIN").await?, Turn);
+        let mut tx = Tx::on(self.pool.begin(Share::Work, "BEGIN").await?);
         let adopted = sqlx::query(
             "UPDATE event SET xid = '0'
              WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
@@ -280,7 +272,7 @@ async fn prepare(
         });
     }
     let prepared = async {
-        let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?, Turn);
+        let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?);
         let found = found(tx.conn()).await?;
         schema::check(tx.conn(), found).await?;
         if let Some(done) = schema::up_to_date(found) {

@@ -35,9 +35,8 @@ pub(super) mod work;
 
 pub(super) use self::transaction::Tx;
 use super::{
-    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, HARMLESS, LIKE,
-    Lease, SHAPE, SHAPES, STEPS, Turn, abandon, close, count_anew, rolls_back, signal,
+    Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, Lease,
+    SHAPE, SHAPES, STEPS, abandon, close, count_anew, rolls_back, signal,
 };
-
 /// So many rows are written, or asked for, by one statement.
 const CHUNK: usize = 500;

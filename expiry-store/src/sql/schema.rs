@@ -2,10 +2,9 @@
 
 use expiry_core::StoreError;
 
-use super::{Backend, Conn, HARMLESS, SHAPE, SHAPES, STEPS, store::within};
+use super::{Conn, SHAPE, SHAPES, STEPS};
 use crate::{
     error::Result,
-    mode::{Mode, SHORT},
     version::{self, Found, Migrated, Upgrade},
 };
 
@@ -27,18 +26,6 @@ pub(crate) fn start(
     url: &str,
 ) -> std::result::Result<i64, StoreError> {
     version::start(found, needed(), upgrade, url)
-}
-
-impl Backend {
-    /// Writes what is there already.
-    pub(crate) async fn try_writing(&self) -> std::result::Result<(), StoreError> {
-        within(SHORT, async {
-            let mut tx = self.begin(Mode::Order).await?;
-            sqlx::query(HARMLESS).execute(tx.conn()).await?;
-            tx.commit().await
-        })
-        .await
-    }
 }
 
 pub(crate) async fn version(conn: &mut Conn) -> Result<Found> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{Conn, Lease, Turn, abandon, close, rolls_back};
+use super::{Conn, Lease, abandon, close, rolls_back};
 use crate::error::Result;
 
 /// How long a ROLLBACK may take, with the statement before it if that still runs.
@@ -20,8 +20,6 @@ const ROLLBACK: Duration = Duration::from_secs(1);
 pub(crate) struct Tx {
     /// Taken by what ends the transaction.
     conn: Option<Lease>,
-    /// Given back when the transaction is over.
-    turn: Option<Turn>,
     /// Microseconds.
     pub(crate) now: i64,
 }
@@ -29,10 +27,9 @@ pub(crate) struct Tx {
 impl Tx {
     /// Takes a connection on which a transaction has begun, or is begun next. The caller reads the
     /// clock.
-    pub(crate) fn on(conn: Lease, turn: Turn) -> Self {
+    pub(crate) fn on(conn: Lease) -> Self {
         Self {
             conn: Some(conn),
-            turn: Some(turn),
             now: 0,
         }
     }
@@ -54,35 +51,28 @@ impl Tx {
     /// Begins or ends the transaction, or closes the connection.
     pub(crate) async fn say(&mut self, statement: &'static str) -> Result<()> {
         let said = sqlx::raw_sql(statement).execute(self.conn()).await;
-        if said.is_err() {
-            self.spoil();
+        if said.is_err()
+            && let Some(conn) = self.conn.take()
+        {
+            close(conn);
         }
         said?;
         Ok(())
-    }
-
-    /// Closes the connection.
-    pub(crate) fn spoil(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            close(conn);
-        }
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
         let Some(conn) = self.conn.take() else { return };
-        let turn = self.turn.take();
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(roll_back(conn, turn))),
+            Ok(runtime) => drop(runtime.spawn(roll_back(conn))),
             // Nobody is left to wait for an answer.
             Err(_) => abandon(conn),
         }
     }
 }
 
-/// The turn is held to the end.
-async fn roll_back(mut conn: Lease, _turn: Option<Turn>) {
+async fn roll_back(mut conn: Lease) {
     if !matches!(timeout(ROLLBACK, rolls_back(&mut conn)).await, Ok(Ok(true))) {
         close(conn);
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     PATIENCE,
     file::{Identity, beside, obstacle, unexplained},
-    opening::{self, reading, writing},
+    opening::{self, options, reading},
 };
 use crate::error::{Fault, Result};
 
@@ -209,7 +209,7 @@ impl Open {
                 .acquire_timeout(PATIENCE)
         };
         Self {
-            writer: pool(1).connect_lazy_with(writing(path)),
+            writer: pool(1).connect_lazy_with(options(path)),
             readers: pool(readers.max(1)).connect_lazy_with(reading(path)),
             file,
             wal: Mutex::default(),

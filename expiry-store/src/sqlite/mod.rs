@@ -10,7 +10,6 @@ mod opening;
 )]
 #[path = "../sql/mod.rs"]
 mod sql;
-mod turns;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,13 +19,11 @@ use std::{
 use expiry_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::{SqliteConnection, SqlitePool};
-use tokio::time::{Instant, sleep};
 
 use self::{
     connections::{Connections, Open},
-    opening::{is_busy, prepare, spoils},
+    opening::{prepare, spoils},
     sql::{Tx, schema},
-    turns::{Turn, Turns},
 };
 use crate::{
     StoreConfig,
@@ -77,9 +74,6 @@ const EVENTS_LATEST: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id, s
          username, device, router_id, router, due_at, lag_us, outage
      FROM event ORDER BY id DESC LIMIT $1";
 
-/// Changes nothing, and is written.
-const HARMLESS: &str = "UPDATE signal SET count = count";
-
 /// Compares with a pattern, capitals or not.
 const LIKE: &str = "LIKE";
 
@@ -103,9 +97,6 @@ const EVENTS_OF_FORMER: &str = "SELECT 0 AS xid, id, at, kind, detail, tenant_id
 /// many it can take a while; a call gives up a little later in any case.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// How soon to ask again where others have the lock.
-const AGAIN: Duration = Duration::from_millis(1);
-
 /// Takes the write lock. On a file that can only be read `BEGIN IMMEDIATE` begins to read, and only a
 /// statement that would write is refused, whatever it would write.
 const WRITING: &str = "BEGIN IMMEDIATE; UPDATE signal SET count = count WHERE FALSE";
@@ -113,7 +104,6 @@ const WRITING: &str = "BEGIN IMMEDIATE; UPDATE signal SET count = count WHERE FA
 /// A SQLite store.
 pub(crate) struct Backend {
     connections: Connections,
-    turns: Turns,
     sealer: Sealer,
     /// Microseconds.
     clock_ahead: i64,
@@ -128,7 +118,6 @@ impl Backend {
         prepare(config, file, Upgrade::OnlyEmpty).await?;
         let backend = Self {
             connections: Connections::new(file, config.max_connections)?,
-            turns: Turns::new(file),
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
             file: file.into(),
@@ -140,21 +129,17 @@ impl Backend {
     /// Begins a transaction. Whoever may write takes the write lock first, so that no one ever
     /// has to start over because of what somebody else wrote.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
-        let writes = !matches!(mode, Mode::Read | Mode::Glance);
-        let turn = match mode {
-            Mode::Read | Mode::Glance => Turn::default(),
-            Mode::Order => self.turns.of_order().await?,
-            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => {
-                self.turns.of_watcher().await
-            }
+        let writes = match mode {
+            Mode::Read | Mode::Glance => false,
+            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => true,
         };
         let open = self.connections.current().await?;
-        let begun = match self.begin_on(&open, writes, turn).await {
+        let begun = match self.begin_on(&open, writes).await {
             Err(Fault::Sql(error)) if spoils(&error) => {
                 // What was in the way when these were opened need not be any more.
                 self.connections.give_up(&open);
                 let open = self.connections.current().await?;
-                self.begin_on(&open, writes, Turn::default()).await
+                self.begin_on(&open, writes).await
             }
             begun => begun,
         };
@@ -170,13 +155,12 @@ impl Backend {
         }
     }
 
-    async fn begin_on(&self, open: &Open, writes: bool, turn: Turn) -> Result<Tx> {
-        let (pool, statement) = if writes {
-            (&open.writer, WRITING)
+    async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
+        let mut tx = if writes {
+            begin(&open.writer, WRITING).await?
         } else {
-            (&open.readers, "BEGIN")
+            begin(&open.readers, "BEGIN").await?
         };
-        let mut tx = begin(pool, statement, turn).await?;
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
         )
@@ -203,20 +187,10 @@ pub(crate) async fn migrate(
     prepare(config, file, Upgrade::Any).await
 }
 
-async fn begin(pool: &SqlitePool, statement: &'static str, turn: Turn) -> Result<Tx> {
-    let mut tx = Tx::on(pool.acquire().await?, turn);
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match sqlx::raw_sql(statement).execute(tx.conn()).await {
-            Ok(_) => return Ok(tx),
-            // Others have the lock, and SQLite wakes nobody when they are done.
-            Err(error) if is_busy(&error) && Instant::now() < end => sleep(AGAIN).await,
-            Err(error) => {
-                tx.spoil();
-                return Err(error.into());
-            }
-        }
-    }
+async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Tx> {
+    let mut tx = Tx::on(pool.acquire().await?);
+    tx.say(statement).await?;
+    Ok(tx)
 }
 
 /// Gives the place in the pool to a new connection.

@@ -25,11 +25,6 @@ pub(super) fn options(file: &Path) -> SqliteConnectOptions {
         .pragma("trusted_schema", "OFF")
 }
 
-/// Whoever writes asks again by itself, more often than SQLite would.
-pub(super) fn writing(file: &Path) -> SqliteConnectOptions {
-    options(file).busy_timeout(Duration::from_millis(5))
-}
-
 pub(super) fn reading(file: &Path) -> SqliteConnectOptions {
     options(file).pragma("query_only", "ON")
 }
@@ -155,8 +150,7 @@ fn is_no_place(error: &io::Error) -> bool {
     )
 }
 
-/// Tells whether somebody else has a lock.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+fn is_busy(error: &sqlx::Error) -> bool {
     matches!(kind(error), Some(BUSY | LOCKED))
 }
 

@@ -191,7 +191,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> bool {
     tokio::select! {
         biased;
         _ = future => true,
-        () = sleep(Duration::from_micros(50)) => false,
+        () = tokio::time::sleep(Duration::from_micros(50)) => false,
     }
 }
 
@@ -209,7 +209,7 @@ async fn add_at_last(store: &Backend, number: usize, tries: usize) -> Vec<String
                 refusals.push(why.to_string());
             }
         }
-        sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("never taken: {refusals:?}");
 }
