@@ -46,6 +46,26 @@ pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+/// Opens a store and writes to it what is there already, to find out whether that is possible: is there
+/// room on the disk, and may this program write?
+///
+/// # Errors
+/// As [`open`]; [`StoreError::Unavailable`], with the cause and the way out, if nothing can be written.
+pub async fn try_writing(config: &StoreConfig) -> Result<(), StoreError> {
+    match &config.database {
+        Database::Sqlite(path) => {
+            sqlite::Backend::open(config, path)
+                .await?
+                .try_writing()
+                .await
+        }
+        Database::Postgres(options) => {
+            let opened = postgres::Backend::open(config, options).await?;
+            opened.try_writing().await
+        }
+    }
+}
+
 /// Returns the version of the schema that this program needs. A store that opens has it.
 pub fn schema_version(config: &StoreConfig) -> i64 {
     match &config.database {

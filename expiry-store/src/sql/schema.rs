@@ -2,9 +2,10 @@
 
 use expiry_core::StoreError;
 
-use super::{Conn, SHAPE, SHAPES, STEPS};
+use super::{Backend, Conn, SHAPE, SHAPES, STEPS, store::within};
 use crate::{
     error::Result,
+    mode::{Mode, SHORT},
     version::{self, Found, Migrated, Upgrade},
 };
 
@@ -26,6 +27,20 @@ pub(crate) fn start(
     url: &str,
 ) -> std::result::Result<i64, StoreError> {
     version::start(found, needed(), upgrade, url)
+}
+
+impl Backend {
+    /// Writes what is there already.
+    pub(crate) async fn try_writing(&self) -> std::result::Result<(), StoreError> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            sqlx::query("UPDATE expiry_schema SET version = version")
+                .execute(tx.conn())
+                .await?;
+            tx.commit().await
+        })
+        .await
+    }
 }
 
 pub(crate) async fn version(conn: &mut Conn) -> Result<Found> {

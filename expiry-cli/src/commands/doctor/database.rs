@@ -41,6 +41,7 @@ pub(super) async fn open(
     let store = match opened {
         Ok(Ok(store)) => {
             findings.add(Check::ok(DATABASE, reached))?;
+            findings.add(writing(&config).await)?;
             findings.add(key(&config.key_file))?;
             Some(store)
         }
@@ -89,6 +90,22 @@ fn advice(config: &StoreConfig, error: &StoreError) -> String {
             "may this user read and write the file and its directory?".into()
         }
         _ => "is the server up, and may this user connect to that database?".into(),
+    }
+}
+
+/// Writes what is there already: a database that can only be read looks well otherwise.
+async fn writing(config: &StoreConfig) -> Check {
+    const NAME: &str = "writing to the database";
+    match timeout(PATIENCE, expiry_store::try_writing(config)).await {
+        Ok(Ok(())) => Check::ok(NAME, "possible"),
+        Ok(Err(error)) => {
+            let advice = "until that is mended nobody is cut, and nobody can pay";
+            Check::failed(NAME, chain(&error), advice)
+        }
+        Err(_) => {
+            let found = format!("not possible within {} s", PATIENCE.as_secs());
+            Check::failed(NAME, found, "does another program hold it for long?")
+        }
     }
 }
 

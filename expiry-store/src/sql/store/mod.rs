@@ -10,10 +10,10 @@ use expiry_core::StoreError;
 
 use crate::error;
 
-pub(super) type Result<T> = std::result::Result<T, StoreError>;
+pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
 /// A peer that vanished without a word must not hold a call.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = error::Result<T>>,
 ) -> Result<T> {
