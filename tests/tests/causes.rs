@@ -62,6 +62,8 @@ async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     let world = World::new(None).await;
     let mac = expiry_core::MacAddr::new([2, 0, 0, 0, 0, 1]);
     World::device(&world.router, "alice", mac);
+    // The box is on record as `tower` from here on.
+    world.expiry.ok(&["run", "--once"]).await;
     let port = world.router.addr().port().to_string();
     let file = world.path("router-password").display().to_string();
     let again = [
