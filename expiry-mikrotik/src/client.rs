@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,8 +19,9 @@ use tokio::{
 };
 
 use crate::{
+    gauge::Gauge,
     proto::{
-        Answer, CommandId, Connection, ConnectionConfig, Event, ProtocolError,
+        Answer, CommandId, Connection, ConnectionConfig, Event, Patience, ProtocolError,
         stranger::{self, Opening},
     },
     wire::Sentence,
@@ -40,6 +42,7 @@ pub struct Client<S> {
     heard: bool,
     /// The first bytes, until they are known to be the API.
     opening: Option<Vec<u8>>,
+    gauge: Option<Arc<Gauge>>,
 }
 
 /// Why a connection ended.
@@ -98,6 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             written: 0,
             heard: false,
             opening: Some(Vec::new()),
+            gauge: None,
         }
     }
 
@@ -201,6 +205,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.connection.set_window(window);
     }
 
+    /// Changes how long to wait.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.connection.set_patience(patience);
+    }
+
+    /// Tells a gauge whenever something is heard.
+    pub(crate) fn show_on(&mut self, gauge: Option<Arc<Gauge>>) {
+        self.gauge = gauge;
+    }
+
     /// Writes what there is to write until something was read.
     async fn exchange(&mut self) -> Result<usize, ClientError> {
         let deadline = self.connection.deadline();
@@ -219,6 +233,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Ok(0) => Err(ClientError::Closed { heard: self.heard }),
             Ok(received) => {
                 self.heard = true;
+                if let Some(gauge) = &self.gauge {
+                    gauge.heard();
+                }
                 Ok(received)
             }
             Err(error) if is_hang_up(&error) => Err(ClientError::Closed { heard: self.heard }),

@@ -10,6 +10,7 @@
 mod client;
 mod dial;
 mod gateway;
+mod gauge;
 mod hotspot;
 pub mod proto;
 #[cfg(feature = "sim")]

@@ -50,6 +50,68 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// What a connection to a router is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is being made.
+    Connect,
+    /// It logs in.
+    Login,
+    /// It asks the router what it is.
+    Introduction,
+    /// It has asked something.
+    Reading,
+    /// It has sent changes, which may have been made.
+    Writing,
+}
+
+impl Phase {
+    /// Names the setting that says how long it may take, in section `[gateway]`.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Login | Self::Introduction => "login",
+            Self::Reading | Self::Writing => "silence",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Login => "the login",
+            Self::Introduction => "the question what the router is",
+            Self::Reading => "a question",
+            Self::Writing => "a change",
+        })
+    }
+}
+
+/// What a flight waits for right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What the connection is at.
+    pub phase: Phase,
+    /// For how long nothing was heard.
+    pub silent_for: Duration,
+    /// How long that is borne before the connection counts as dead.
+    pub limit: Duration,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no answer to {} for {} s; up to {} s are waited (`{}` in [gateway])",
+            self.phase,
+            self.silent_for.as_secs(),
+            self.limit.as_secs_f32(),
+            self.phase.setting()
+        )
+    }
+}
+
 /// Talks to routers, one method for each flight on the wire.
 ///
 /// A flight sends all its commands before it waits and returns when each has been answered. The
@@ -111,6 +173,12 @@ pub trait RouterGateway: Send + Sync {
     /// Closes the connection to a router, if there is one.
     async fn close(&self, router: RouterId);
 
+    /// Tells what a flight to a router waits for right now; `None` if it is not waited for.
+    fn waiting(&self, router: RouterId) -> Option<Waiting> {
+        let _ = router;
+        None
+    }
+
     /// Counts the connections that were made to a router: a flight may have made a new one, to a
     /// router that has restarted.
     async fn dialled(&self, router: RouterId) -> u64 {
@@ -164,6 +232,19 @@ pub enum GatewayError {
     TimedOut {
         /// The silence that was waited for.
         after: Duration,
+    },
+    /// As [`Self::TimedOut`], of a router that has answered before and after: it is slow, and is
+    /// given longer from now on.
+    #[error(
+        "no answer for {} s; the router is slow, from now on up to {} s are waited \
+         (`silence` in [gateway], at most `command`)",
+        after.as_secs_f32(), now.as_secs_f32()
+    )]
+    Slow {
+        /// The silence that was waited for.
+        after: Duration,
+        /// The silence that is borne from now on.
+        now: Duration,
     },
     /// The connection ended or broke, or there is none and this flight must not make one.
     #[error("connection lost: {reason}")]
@@ -285,6 +366,7 @@ impl GatewayError {
             | Self::Closed { .. }
             | Self::Stranger { .. }
             | Self::TimedOut { .. }
+            | Self::Slow { .. }
             | Self::Disconnected { .. }
             | Self::Protocol { .. } => FailureKind::Unreachable,
             Self::NoPassword { .. }
@@ -321,7 +403,7 @@ impl GatewayError {
                 Speaks::Http => Cause::HttpPort,
                 Speaks::Greeting => Cause::GreetingPort,
             },
-            Self::TimedOut { .. } => Cause::AnswerTimedOut,
+            Self::TimedOut { .. } | Self::Slow { .. } => Cause::AnswerTimedOut,
             Self::Disconnected { .. } => Cause::ConnectionLost,
             Self::NoPassword { .. } => Cause::NoPassword,
             Self::Login { message } if message.contains("not allowed") => Cause::NoApiPolicy,

@@ -8,8 +8,8 @@ mod store;
 pub use clock::{Clock, SystemClock};
 pub use events::{Event, EventSink, NoEvents};
 pub use gateway::{
-    BlockOrder, DropOrder, FailureKind, GatewayError, Refusal, RouterGateway, Speaks, UnblockOrder,
-    Unreached,
+    BlockOrder, DropOrder, FailureKind, GatewayError, Phase, Refusal, RouterGateway, Speaks,
+    UnblockOrder, Unreached, Waiting,
 };
 pub use store::{
     AuditStore, Backlog, BrakeStore, ChangeFeed, Conflict, Directory, EnforcementStore, Explained,

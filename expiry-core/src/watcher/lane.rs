@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
@@ -13,6 +19,7 @@ use super::{
     reconcile::{Place, Reconciler, Step},
     turn::{Seen, Touched, Turn, TurnError},
     uptime::Uptime,
+    vigil::Vigil,
 };
 use crate::{
     Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin,
@@ -57,6 +64,8 @@ pub(super) struct Lane {
     spares_table: bool,
     /// Why the router last refused to be looked at, since it last could be.
     refusal: Option<String>,
+    /// Whether the store was told what is in the way, and not yet that it is no more.
+    hindered: Arc<AtomicBool>,
     reconciler: Reconciler,
     store_failures: u32,
     rng: StdRng,
@@ -122,6 +131,7 @@ impl Lane {
             heeded,
             spares_table: false,
             refusal: None,
+            hindered: Arc::default(),
             reconciler,
             store_failures: 0,
             rng,
@@ -136,11 +146,17 @@ impl Lane {
                 Waited::Turn => {}
             }
             self.writes.send_replace(false);
+            let vigil = Vigil {
+                shared: Arc::clone(&self.shared),
+                fence: self.fence,
+                hindered: Arc::clone(&self.hindered),
+            };
             let broken_off = stopped(self.stop.clone(), self.writes.subscribe());
             let turn = tokio::select! {
                 biased;
                 turn = timeout(LONGEST_TURN, self.turn()) => turn.ok(),
                 () = broken_off => break,
+                never = vigil.keep() => match never {},
             };
             next = if let Some(next) = turn {
                 next
@@ -214,7 +230,10 @@ impl Lane {
         if self.shared.gateway.dialled(self.fence.router).await != self.proven_on {
             self.proven_at = None;
         }
-        let unproven = !self.reached || self.backoff.is_down() || self.needs_proof();
+        let unproven = !self.reached
+            || self.backoff.is_down()
+            || self.hindered.load(Ordering::Relaxed)
+            || self.needs_proof();
         if unproven && let Err(error) = self.prove(&login).await {
             return self.after(error).await;
         }
@@ -366,7 +385,8 @@ impl Lane {
         let is_old = self
             .told_at
             .is_none_or(|at| at.elapsed() >= self.shared.config.reconcile);
-        if has_restarted || !self.reached || is_old {
+        let is_hindered = self.hindered.load(Ordering::Relaxed);
+        if has_restarted || !self.reached || is_old || is_hindered {
             let state = if has_restarted {
                 RouterState::Restarted(facts)
             } else {
@@ -380,6 +400,7 @@ impl Lane {
                 Err(error) => return Err(TurnError::Store(error)),
             }
             self.told_at = Some(Instant::now());
+            self.hindered.store(false, Ordering::Relaxed);
             if !std::mem::replace(&mut self.reached, true) && !self.is_lost {
                 self.announce_reached();
             }
@@ -428,7 +449,9 @@ impl Lane {
                 // Too slow, or longer than an answer may be.
                 self.spares_table |= matches!(
                     error,
-                    GatewayError::TimedOut { .. } | GatewayError::Protocol { .. }
+                    GatewayError::TimedOut { .. }
+                        | GatewayError::Slow { .. }
+                        | GatewayError::Protocol { .. }
                 );
                 self.router_failed(error).await
             }
@@ -450,6 +473,7 @@ impl Lane {
         self.note(Seen::Refused(error.to_string()));
         self.proven_at = None;
         let wait = self.back_off(error.kind());
+        self.hindered.store(true, Ordering::Relaxed);
         let hindered = RouterState::Hindered(error.to_string());
         self.tell(&hindered, wait).await
     }

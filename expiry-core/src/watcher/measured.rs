@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Shared, feed::log_store_failure};
 use crate::{
     BlockOrder, DropOrder, GatewayError, Histogram, Query, Refusal, Router, RouterFacts,
-    RouterGateway, RouterId, RouterLogin, Sighting, Survey, UnblockOrder,
+    RouterGateway, RouterId, RouterLogin, Sighting, Survey, UnblockOrder, Waiting,
 };
 
 /// The time between two records of what was measured.
@@ -112,6 +112,10 @@ impl RouterGateway for Measured {
 
     async fn close(&self, router: RouterId) {
         self.gateway.close(router).await;
+    }
+
+    fn waiting(&self, router: RouterId) -> Option<Waiting> {
+        self.gateway.waiting(router)
     }
 
     async fn dialled(&self, router: RouterId) -> u64 {

@@ -25,6 +25,7 @@ mod restore;
 mod tenure;
 mod turn;
 mod uptime;
+mod vigil;
 mod whereabouts;
 
 pub use config::WatcherConfig;

@@ -13,8 +13,12 @@ use crate::{
 pub struct GatewayConfig {
     /// How long connecting may take, name lookup included.
     pub connect: Duration,
-    /// When a connection that is being made has not come to a logged-in account after this, another
-    /// is tried beside it: a router that answers again does not answer on a connection from before.
+    /// How long a login may take, and after it the answer to what the router is. A busy router
+    /// finishes each login that was begun, so it is not given up and begun again soon.
+    pub login: Duration,
+    /// When connecting, or the answer to a question, is silent for so long, another connection is
+    /// tried beside it: a router that answers again does not answer on a connection from before.
+    /// Beside a login that is after twice the time that the last one took, and at least after 4 s.
     pub second_try: Duration,
     /// Time-outs and limits of a connection. The window of outstanding commands also halves with
     /// every time-out, and grows by one with every flight that filled it and was answered in time.
@@ -24,10 +28,11 @@ pub struct GatewayConfig {
 }
 
 impl Default for GatewayConfig {
-    /// 3 s to connect over TCP, a second try after 2.5 s.
+    /// 3 s to connect over TCP, 30 s to log in, a second try after 2.5 s.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
+            login: Duration::from_secs(30),
             second_try: Duration::from_millis(2_500),
             connection: ConnectionConfig::default(),
             dialer: Arc::new(TcpDialer::default()),
@@ -41,6 +46,7 @@ impl Section for GatewayConfig {
     const NAME: &'static str = "gateway";
     const KEYS: &'static [Key<Self>] = &[
         Key::duration("connect", MILLISECOND, |c| &mut c.connect),
+        Key::duration("login", MILLISECOND, |c| &mut c.login),
         Key::duration("second_try", MILLISECOND, |c| &mut c.second_try),
         Key::duration("silence", MILLISECOND, |c| {
             &mut c.connection.patience.silence

@@ -1,21 +1,19 @@
-use std::{fmt, io};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use expiry_core::{
-    GatewayError, Hardware, Router, RouterAddress, RouterFacts, RouterLogin, Unreached,
+    GatewayError, Hardware, Phase, Router, RouterAddress, RouterFacts, RouterLogin, Unreached,
 };
-use tokio::{
-    select,
-    time::{sleep, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     GatewayConfig,
-    listen::{closed_why, not_the_api},
+    flight::{Flight, Landed},
 };
 use crate::{
     client::{Client, ClientError, is_hang_up},
     dial::Stream,
-    proto::ConnectionConfig,
+    gauge::Gauge,
+    proto::{ConnectionConfig, Patience},
     system,
 };
 
@@ -23,49 +21,38 @@ use crate::{
 pub(super) struct Line {
     pub(super) client: Client<Box<dyn Stream>>,
     pub(super) facts: RouterFacts,
+    /// How long its login took, until somebody has noted it.
+    pub(super) login_took: Option<Duration>,
     login: RouterLogin,
 }
 
 impl Line {
-    /// Connects, logs in, and checks which box it is. A second try beside the first may be what
-    /// succeeds; the first is what fails. A peer that hangs up without a word is listened to once
-    /// more, to tell why, and one that stays silent is asked whether it speaks TLS.
+    /// Connects, logs in, and checks which box it is. Tells `gauge` what it is at.
     pub(super) async fn dial(
         config: &GatewayConfig,
         login: &RouterLogin,
         window: usize,
-    ) -> Result<Self, GatewayError> {
-        let second = async {
-            sleep(config.second_try).await;
-            Self::dial_once(config, login, window).await
-        };
-        let dialed = select! {
-            biased;
-            dialed = Self::dial_once(config, login, window) => dialed,
-            Ok(line) = second => Ok(line),
-            error = not_the_api(config, &login.router.address) => Err(error),
-        };
-        match dialed {
-            Err(GatewayError::Closed { .. }) => {
-                Err(closed_why(config, &login.router.address).await)
-            }
-            dialed => dialed,
-        }
-    }
-
-    async fn dial_once(
-        config: &GatewayConfig,
-        login: &RouterLogin,
-        window: usize,
+        gauge: Arc<Gauge>,
     ) -> Result<Self, GatewayError> {
         let RouterLogin { router, password } = login;
+        gauge.enter(Phase::Connect, config.connect);
         let stream = connect(config, &router.address).await?;
         let connection = ConnectionConfig {
             window,
+            patience: Patience {
+                silence: config.login,
+                command: config.login,
+                ..config.connection.patience
+            },
             ..config.connection
         };
-        let client = Client::new(stream, connection);
+        let mut client = Client::new(stream, connection);
+        client.show_on(Some(Arc::clone(&gauge)));
+        gauge.enter(Phase::Login, config.login);
+        let began = Instant::now();
         let client = client.login(&router.address.username, password).await?;
+        let login_took = Some(began.elapsed());
+        gauge.enter(Phase::Introduction, config.login);
         let (client, facts) = system::read(client).await?;
         let facts = facts?;
         check_box(router, &facts)?;
@@ -73,8 +60,32 @@ impl Line {
         Ok(Self {
             client,
             facts,
+            login_took,
             login: login.clone(),
         })
+    }
+
+    /// Makes it ready for work that may be silent for so long.
+    pub(super) fn prepare(
+        &mut self,
+        config: &GatewayConfig,
+        window: usize,
+        silence: Duration,
+        gauge: Option<&Arc<Gauge>>,
+    ) {
+        self.client.set_window(window);
+        self.client.set_patience(Patience {
+            silence,
+            ..config.connection.patience
+        });
+        self.client.show_on(gauge.cloned());
+    }
+
+    /// Flies a flight.
+    pub(super) async fn fly(mut self, flight: &Flight<'_>) -> Result<(Self, Landed), ClientError> {
+        let (client, landed) = flight.fly(self.client).await?;
+        self.client = client;
+        Ok((self, landed))
     }
 
     /// Tells whether it leads to where `router` is reached now, and to the box on record.

@@ -1,27 +1,30 @@
-//! The gateway: flights over at most one warm connection for each router.
+//! The gateway: flights over one warm connection for each router, and another beside one that is
+//! silent.
 
 mod config;
 mod flight;
 mod line;
 mod listen;
+mod race;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use expiry_core::{
     BlockOrder, DropOrder, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, RouterLogin, Sighting, Survey, UnblockOrder,
+    RouterId, RouterLogin, Sighting, Survey, UnblockOrder, Waiting,
 };
 
 pub use self::config::GatewayConfig;
 use self::{flight::Flight, slot::Slot};
-use crate::hotspot;
+use crate::{gauge::Gauge, hotspot};
 
 /// Talks to MikroTik routers over their API service.
 ///
@@ -29,7 +32,14 @@ use crate::hotspot;
 #[derive(Debug)]
 pub struct MikrotikGateway {
     config: GatewayConfig,
-    slots: Mutex<BTreeMap<RouterId, Arc<tokio::sync::Mutex<Slot>>>>,
+    places: Mutex<BTreeMap<RouterId, Place>>,
+}
+
+/// A router's slot, and what is told of it while it is in use.
+#[derive(Clone, Debug)]
+struct Place {
+    slot: Arc<tokio::sync::Mutex<Slot>>,
+    gauge: Arc<Gauge>,
 }
 
 impl MikrotikGateway {
@@ -37,17 +47,25 @@ impl MikrotikGateway {
     pub fn new(config: GatewayConfig) -> Self {
         Self {
             config,
-            slots: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
     fn slot(&self, router: RouterId) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(router).or_insert_with(|| {
-            let window = self.config.connection.window;
-            Arc::new(tokio::sync::Mutex::new(Slot::new(window)))
+        let mut places = self.places();
+        let place = places.entry(router).or_insert_with(|| {
+            let gauge = Arc::new(Gauge::default());
+            let slot = Slot::new(&self.config.connection, Arc::clone(&gauge));
+            Place {
+                slot: Arc::new(tokio::sync::Mutex::new(slot)),
+                gauge,
+            }
         });
-        Arc::clone(slot)
+        Arc::clone(&place.slot)
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<RouterId, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read(
@@ -149,6 +167,10 @@ impl RouterGateway for MikrotikGateway {
     async fn close(&self, router: RouterId) {
         let slot = self.slot(router);
         slot.lock().await.close();
+    }
+
+    fn waiting(&self, router: RouterId) -> Option<Waiting> {
+        self.places().get(&router)?.gauge.waiting()
     }
 
     async fn dialled(&self, router: RouterId) -> u64 {

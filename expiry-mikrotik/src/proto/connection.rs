@@ -144,6 +144,11 @@ impl Connection {
         self.pace.set_window(window);
     }
 
+    /// Changes how long to wait.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.watch.set_patience(patience);
+    }
+
     /// Takes a command, without a tag. It goes out with the next [`Self::transmit`] that finds
     /// room in the window.
     pub fn submit(&mut self, command: Sentence) -> CommandId {

@@ -31,7 +31,7 @@ impl Pace {
 
     /// Starts anew from this window.
     pub(super) fn set_window(&mut self, window: usize) {
-        self.window = window.max(self.least);
+        self.window = window.max(1);
         self.stale = 0;
     }
 
@@ -44,7 +44,7 @@ impl Pace {
             self.stale -= 1;
         } else if took.saturating_sub(fastest) > LATE {
             self.stale = self.window;
-            self.window = (self.window / 2).max(self.least);
+            self.window = (self.window / 2).max(self.least).min(self.window);
         }
     }
 }

@@ -57,6 +57,10 @@ impl Watch {
         }
     }
 
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
     /// Work became outstanding where there was none.
     pub(super) fn work_began(&mut self, now: Instant) {
         self.quiet_since = Some(now);

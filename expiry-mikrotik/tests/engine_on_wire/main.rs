@@ -13,5 +13,6 @@ mod payments;
 mod reconcile;
 mod restarts;
 mod returns;
+mod slowness;
 mod unregistered;
 mod world;

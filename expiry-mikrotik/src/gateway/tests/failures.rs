@@ -30,9 +30,9 @@ async fn hold(mut peer: Peer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r4_a_black_hole_behind_the_connection_costs_five_seconds() {
+async fn r4_a_login_that_is_never_answered_is_given_up_after_thirty_seconds() {
     let (seen, took) = look_at(hold).await;
-    let after = Duration::from_secs(5);
+    let after = Duration::from_secs(30);
     assert_eq!(
         (seen, took),
         (Err(GatewayError::LoginTimedOut { after }), after)
@@ -64,7 +64,7 @@ async fn r4_connecting_takes_three_seconds_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r4_silence_in_the_middle_of_a_sentence_is_noticed() {
+async fn r4_silence_in_the_middle_of_a_sentence_ends_with_the_time_for_a_command() {
     let (seen, took) = look_at(async |mut peer| {
         peer.welcome().await;
         peer.take(LOOK).await;
@@ -73,7 +73,7 @@ async fn r4_silence_in_the_middle_of_a_sentence_is_noticed() {
         hold(peer).await;
     })
     .await;
-    assert_eq!((seen, took), (Err(timed_out(5)), Duration::from_secs(8)));
+    assert_eq!((seen, took), (Err(timed_out(30)), Duration::from_secs(30)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,6 +236,6 @@ async fn r4_a_dead_router_does_not_delay_another() {
         (seen.is_ok(), start.elapsed())
     };
     let (on_dead, on_alive) = tokio::join!(gateway.look(&dead, &query), on_alive);
-    assert_eq!(on_dead, Err(timed_out(5)));
+    assert_eq!(on_dead, Err(timed_out(30)));
     assert_eq!(on_alive, (true, Duration::ZERO));
 }

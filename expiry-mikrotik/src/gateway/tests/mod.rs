@@ -1,5 +1,6 @@
 //! The gateway against scripted peers in memory, under paused time.
 
+mod beside;
 mod broken_off;
 mod dialing;
 mod failures;
