@@ -119,6 +119,11 @@ impl Problem {
                 };
                 Self::new(StatusCode::CONFLICT, code, conflict.to_string())
             }
+            StoreError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_busy",
+                "the database is busy: cuts go first, and too many orders wait; nothing was changed",
+            ),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = error as &dyn std::error::Error, "no answer");
                 let detail = "the database cannot be reached; try again";
@@ -179,8 +184,19 @@ impl From<PathRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = HeaderValue::from_static("application/problem+json");
-        (self.status(), [(header::CONTENT_TYPE, kind)], Json(self)).into_response()
+        let status = self.status();
+        retried(status, (status, [(header::CONTENT_TYPE, kind)], Json(self)))
     }
+}
+
+/// Says when to try again, if that helps.
+fn retried(status: StatusCode, answer: impl IntoResponse) -> Response {
+    let mut answer = answer.into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = HeaderValue::from_static("1");
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    answer
 }
 
 /// A failure as the four old endpoints tell it.
@@ -207,6 +223,6 @@ impl<P: Into<Problem>> From<P> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
+        retried(self.status, (self.status, Json(self)))
     }
 }

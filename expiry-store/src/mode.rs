@@ -11,6 +11,9 @@ pub(crate) enum Mode {
     Glance,
     /// Changes who may be online or what is owed: alone among `Plan` and `Record`.
     Plan,
+    /// As `Plan`, because a person or a program ordered it: where there is one writer, watchers go
+    /// first.
+    Order,
     /// As `Plan`, and touches all routers: alone among `Claim`, too.
     PlanAndClaim,
     /// Records results of one router, whose row it holds: keeps only `Plan` out.

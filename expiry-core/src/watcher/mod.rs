@@ -191,6 +191,7 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Open { .. }
         | StoreError::Key(_) => Err(WatchError::Store(error)),
         StoreError::Unavailable(_)
+        | StoreError::Busy
         | StoreError::Corrupt { .. }
         | StoreError::SchemaUnknown(_)
         | StoreError::Refused(_)

@@ -141,18 +141,20 @@ impl Backend {
     async fn begin(&self, mode: Mode) -> Result<Tx> {
         let begin = match mode {
             Mode::Read | Mode::Glance => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
+            Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record | Mode::Claim => "BEGIN",
         };
         let share = match mode {
             Mode::Glance | Mode::Claim => Share::Heart,
-            Mode::Read | Mode::Plan | Mode::PlanAndClaim | Mode::Record => Share::Work,
+            Mode::Read | Mode::Plan | Mode::Order | Mode::PlanAndClaim | Mode::Record => {
+                Share::Work
+            }
         };
         let mut tx = Tx::on(self.pool.begin(share, begin).await?);
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
             ),
-            Mode::Plan => locked(EXCLUSIVE, PLAN_LOCK),
+            Mode::Plan | Mode::Order => locked(EXCLUSIVE, PLAN_LOCK),
             Mode::PlanAndClaim => locked(BOTH, PLAN_LOCK).bind(CLAIM_LOCK),
             Mode::Record => locked(SHARED, PLAN_LOCK),
             Mode::Claim => locked(EXCLUSIVE, CLAIM_LOCK),

@@ -33,7 +33,7 @@ impl Backend {
     /// Writes what is there already.
     pub(crate) async fn try_writing(&self) -> std::result::Result<(), StoreError> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             sqlx::query("UPDATE expiry_schema SET version = version")
                 .execute(tx.conn())
                 .await?;

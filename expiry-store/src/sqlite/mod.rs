@@ -3,13 +3,16 @@
 mod connections;
 mod feed;
 mod file;
+mod lease;
 mod opening;
+mod queue;
 #[expect(
     clippy::duplicate_mod,
     reason = "one text, compiled against two drivers"
 )]
 #[path = "../sql/mod.rs"]
 mod sql;
+mod turns;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,13 +20,14 @@ use std::{
 };
 
 use expiry_core::StoreError;
-use sqlx::pool::PoolConnection;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqliteConnection;
 
 use self::{
     connections::{Connections, Open},
+    lease::Lease,
     opening::{prepare, spoils},
     sql::{Tx, schema},
+    turns::Turns,
 };
 use crate::{
     StoreConfig,
@@ -35,7 +39,6 @@ use crate::{
 
 type Db = sqlx::Sqlite;
 type Conn = SqliteConnection;
-type Lease = PoolConnection<Db>;
 
 const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
@@ -104,6 +107,7 @@ const WRITING: &str = "BEGIN IMMEDIATE; UPDATE signal SET count = count WHERE FA
 /// A SQLite store.
 pub(crate) struct Backend {
     connections: Connections,
+    turns: Turns,
     sealer: Sealer,
     /// Microseconds.
     clock_ahead: i64,
@@ -118,6 +122,7 @@ impl Backend {
         prepare(config, file, Upgrade::OnlyEmpty).await?;
         let backend = Self {
             connections: Connections::new(file, config.max_connections)?,
+            turns: Turns::new(file),
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
             file: file.into(),
@@ -129,23 +134,19 @@ impl Backend {
     /// Begins a transaction. Whoever may write takes the write lock first, so that no one ever
     /// has to start over because of what somebody else wrote.
     async fn begin(&self, mode: Mode) -> Result<Tx> {
-        let writes = match mode {
-            Mode::Read | Mode::Glance => false,
-            Mode::Plan | Mode::PlanAndClaim | Mode::Record | Mode::Claim => true,
-        };
         let open = self.connections.current().await?;
-        let begun = match self.begin_on(&open, writes).await {
+        let begun = match self.begin_on(&open, mode).await {
             Err(Fault::Sql(error)) if spoils(&error) => {
                 // What was in the way when these were opened need not be any more.
                 self.connections.give_up(&open);
                 let open = self.connections.current().await?;
-                self.begin_on(&open, writes).await
+                self.begin_on(&open, mode).await
             }
             begun => begun,
         };
         match begun {
             Ok(tx) => {
-                if writes {
+                if writes(mode) {
                     self.connections.taken();
                 }
                 Ok(tx)
@@ -155,12 +156,15 @@ impl Backend {
         }
     }
 
-    async fn begin_on(&self, open: &Open, writes: bool) -> Result<Tx> {
-        let mut tx = if writes {
-            begin(&open.writer, WRITING).await?
+    async fn begin_on(&self, open: &Open, mode: Mode) -> Result<Tx> {
+        let (pool, statement) = if writes(mode) {
+            (&open.writer, WRITING)
         } else {
-            begin(&open.readers, "BEGIN").await?
+            (&open.readers, "BEGIN")
         };
+        let turn = self.turns.of(mode).await?;
+        let mut tx = Tx::on(Lease::new(pool.acquire().await?, turn));
+        tx.say(statement).await?;
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
         )
@@ -187,20 +191,18 @@ pub(crate) async fn migrate(
     prepare(config, file, Upgrade::Any).await
 }
 
-async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Tx> {
-    let mut tx = Tx::on(pool.acquire().await?);
-    tx.say(statement).await?;
-    Ok(tx)
+fn writes(mode: Mode) -> bool {
+    !matches!(mode, Mode::Read | Mode::Glance)
 }
 
 /// Gives the place in the pool to a new connection.
-fn close(mut conn: Lease) {
-    conn.close_on_drop();
+fn close(conn: Lease) {
+    conn.close();
 }
 
 /// Drops a connection outside of a runtime.
 fn abandon(conn: Lease) {
-    drop(conn.detach());
+    conn.abandon();
 }
 
 /// Rolls back, and tells whether the connection may be used again.

@@ -101,7 +101,7 @@ async fn due_soon(world: &World, round: u8) -> ClientId {
             "subscriber",
             "add",
             &name,
-            "--until",
+            "--expires-at",
             &end,
             "--device",
             &mac,

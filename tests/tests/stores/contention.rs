@@ -101,7 +101,7 @@ async fn serve(store: Arc<dyn Store>, fence: Fence, done: usize) -> BTreeMap<Tas
         let settled = store.settle(&fence, &settlements).await.expect("settled");
         for (settlement, settled) in settlements.iter().zip(settled) {
             if let Settled::Recorded(done) = settled
-                && done.lag().is_some()
+                && done.waited.is_some()
             {
                 *recorded.entry(settlement.task.id).or_default() += 1;
             }

@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The database cannot be reached or gave up in the middle; it may come back.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Too many orders wait already, and watchers go first. Nothing happened.
+    #[error("the database is busy: cuts go first, and too many orders wait; try again in a moment")]
+    Busy,
     /// The database holds something that this program never writes.
     #[error("the database holds a wrong value in {table}.{column}, row {key}")]
     Corrupt {
@@ -81,7 +84,7 @@ pub enum StoreError {
 impl StoreError {
     /// Tells whether trying again later can help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Busy)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::mode::{LONG, Mode, SHORT};
 impl Directory for Backend {
     async fn add_tenant(&self, slug: &str, name: &str) -> Result<Tenant> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let tenant = tenants::add(&mut tx, slug, name).await?;
             tx.commit().await?;
             Ok(tenant)
@@ -35,7 +35,7 @@ impl Directory for Backend {
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             tenants::remove(&mut tx, tenant).await?;
             tx.commit().await
         })
@@ -44,7 +44,7 @@ impl Directory for Backend {
 
     async fn add_router(&self, new: &NewRouter) -> Result<Router> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let router = routers::add(&mut tx, &self.sealer, new).await?;
             tx.commit().await?;
             Ok(router)
@@ -54,7 +54,7 @@ impl Directory for Backend {
 
     async fn change_router(&self, router: RouterId, change: &RouterChange) -> Result<Router> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let router = routers::change(&mut tx, &self.sealer, router, change).await?;
             tx.commit().await?;
             Ok(router)
@@ -64,7 +64,7 @@ impl Directory for Backend {
 
     async fn accept_router(&self, router: RouterId) -> Result<()> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             routers::accept(&mut tx, router).await?;
             tx.commit().await
         })
@@ -103,7 +103,7 @@ impl Directory for Backend {
 
     async fn remove_router(&self, router: RouterId, force: bool) -> Result<()> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             routers::remove(&mut tx, router, force).await?;
             tx.commit().await
         })
@@ -112,7 +112,7 @@ impl Directory for Backend {
 
     async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let subscriber = subscribers::add(&mut tx, new).await?;
             tx.commit().await?;
             Ok(subscriber)
@@ -122,7 +122,7 @@ impl Directory for Backend {
 
     async fn put_subscribers(&self, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
         within(LONG, async {
-            let mode = if dry_run { Mode::Read } else { Mode::Plan };
+            let mode = if dry_run { Mode::Read } else { Mode::Order };
             let mut tx = self.begin(mode).await?;
             let report = put::put(&mut tx, rows, dry_run).await?;
             tx.commit().await?;
@@ -191,7 +191,7 @@ impl Directory for Backend {
         change: AccessChange,
     ) -> Result<Subscriber> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let subscriber = subscribers::change_access(&mut tx, subscriber, change).await?;
             tx.commit().await?;
             Ok(subscriber)
@@ -201,7 +201,7 @@ impl Directory for Backend {
 
     async fn add_device(&self, subscriber: SubscriberId, mac: MacAddr) -> Result<Subscriber> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let subscriber = subscribers::add_device(&mut tx, subscriber, mac).await?;
             tx.commit().await?;
             Ok(subscriber)
@@ -211,7 +211,7 @@ impl Directory for Backend {
 
     async fn remove_device(&self, subscriber: SubscriberId, mac: MacAddr) -> Result<Subscriber> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let subscriber = subscribers::remove_device(&mut tx, subscriber, mac).await?;
             tx.commit().await?;
             Ok(subscriber)
@@ -221,7 +221,7 @@ impl Directory for Backend {
 
     async fn remove_subscriber(&self, subscriber: SubscriberId) -> Result<()> {
         within(SHORT, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             subscribers::remove(&mut tx, subscriber).await?;
             tx.commit().await
         })
