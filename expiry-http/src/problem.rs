@@ -226,3 +226,22 @@ impl IntoResponse for Refusal {
         retried(self.status, (self.status, Json(self)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_finds_too_many_before_it_is_told_when_to_come_again() {
+        let problem = Problem::of_store(&StoreError::Busy);
+        assert_eq!(problem.code, "database_busy");
+        let answers = [
+            problem.clone().into_response(),
+            Refusal::from(problem).into_response(),
+        ];
+        for answer in answers {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+}

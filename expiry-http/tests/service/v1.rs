@@ -488,5 +488,6 @@ async fn a_database_that_is_gone_is_a_503_for_each() {
             (503, "database_unavailable".into()),
             "{path}"
         );
+        assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
