@@ -277,7 +277,10 @@ pub fn binary() -> &'static Path {
 }
 
 /// Builds the admin service once, beside the tests, and returns where it is.
-fn service_binary() -> &'static Path {
+///
+/// # Panics
+/// If it cannot be built.
+pub fn service_binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build("expiry-http", "expiry-http"))
 }

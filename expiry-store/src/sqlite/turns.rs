@@ -182,7 +182,10 @@ mod tests {
         let (_directory, [one, _]) = two();
         let _writes = one.of_order().await.expect("a turn");
         let refused = one.of_order().await;
-        assert!(matches!(refused, Err(crate::error::Fault::Store(StoreError::Busy))));
+        assert!(matches!(
+            refused,
+            Err(crate::error::Fault::Store(StoreError::Busy))
+        ));
     }
 
     #[tokio::test(start_paused = true)]

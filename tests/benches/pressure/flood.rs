@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use expiry_core::{Clock, MacAddr, SystemClock};
 use expiry_tests::{
     http::{Admin, TOKEN},
-    pg,
+    pg, process,
     world::World,
 };
 use serde_json::Value;
@@ -32,6 +32,8 @@ struct Seen {
 }
 
 pub(crate) async fn run() -> bool {
+    // Not while the clock runs.
+    let _ = (process::binary(), process::service_binary());
     let mut holds = true;
     for watcher_inside in [true, false] {
         let world = World::new(None).await;
