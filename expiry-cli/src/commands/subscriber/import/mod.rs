@@ -241,14 +241,16 @@ impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PutReport {
             made,
+            without_access,
             updated,
             unchanged,
         } = self.report;
         let would = if self.dry_run { "would be " } else { "" };
-        write!(
-            f,
-            "{would}made {made}, updated {updated}, unchanged {unchanged}"
-        )
+        write!(f, "{would}made {made}")?;
+        if without_access > 0 {
+            write!(f, ", {without_access} of them without access")?;
+        }
+        write!(f, ", updated {updated}, unchanged {unchanged}")
     }
 }
 
