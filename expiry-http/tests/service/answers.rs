@@ -24,7 +24,7 @@ enum Does {
 
 use Does::{Check, Nothing, Order};
 
-/// Every endpoint that is not only read from. In `{id}` stands the number of what is there.
+/// Every endpoint that is not only read from, in each of its ways. In `{id}` stands the number of what is there.
 fn endpoints() -> Vec<(&'static str, Does)> {
     let router = json!({"name": "hill", "host": "192.0.2.2", "username": "u", "password": "p"});
     let subscriber = json!({"username": "255700000002", "for_seconds": 60});
@@ -53,6 +53,14 @@ fn endpoints() -> Vec<(&'static str, Does)> {
         (
             "POST /api/v1/subscribers/{id}/extend",
             Order(json!({"seconds": 60}), "/access/kind", until()),
+        ),
+        (
+            "POST /api/v1/subscribers/{id}/extend",
+            Order(
+                json!({"until": "2100-01-01T00:00:00Z"}),
+                "/access/at",
+                json!("2100-01-01T00:00:00Z"),
+            ),
         ),
         (
             "POST /api/v1/subscribers/{id}/revoke",
