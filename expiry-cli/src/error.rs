@@ -182,7 +182,9 @@ impl CliError {
             Self::Database { source, .. }
             | Self::OneRouter(source)
             | Self::Store(source)
-            | Self::Watch(WatchError::Store(source)) => store_exit_code(source),
+            | Self::Watch(WatchError::Store(source) | WatchError::Unread(source)) => {
+                store_exit_code(source)
+            }
             Self::Program { code, .. } => *code,
             Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
             Self::Braked { owed, .. } if *owed > 0 => OWED,

@@ -70,9 +70,10 @@ impl Host {
         Ok(store)
     }
 
-    /// Makes a gateway with connections of its own.
+    /// Makes a gateway with connections of its own, for trying routers: who waits for that is told of
+    /// a login that stays silent after 15 s, though a watcher may bear it for longer.
     pub fn gateway(&self) -> Arc<dyn RouterGateway> {
-        wiring::gateway(&self.settings.gateway)
+        wiring::trying(&self.settings.gateway, Duration::from_secs(15))
     }
 
     /// Makes a watcher that writes what it does to the log.

@@ -150,15 +150,31 @@ impl EventSink for EventLog {
                 }
             }
             Event::Strays { name, new, all, .. } => strays(name, new, *all),
-            Event::Unread { name, error, .. } => {
-                let error = shortened(error);
-                tracing::warn!(router = name, error, "who is on cannot be read; cuts go on");
+            Event::Unread {
+                name, error, cause, ..
+            } => {
+                let (error, way_out) = (shortened(error), cause.way_out(Some(name)));
+                let (cause, says) = (cause.code(), cause.says());
+                tracing::warn!(
+                    router = name,
+                    error,
+                    cause,
+                    says,
+                    way_out,
+                    "who is on cannot be read; cuts go on"
+                );
             }
-            Event::Refused { name, error, .. } => {
-                let error = shortened(error);
+            Event::Refused {
+                name, error, cause, ..
+            } => {
+                let (error, way_out) = (shortened(error), cause.way_out(Some(name)));
+                let (cause, says) = (cause.code(), cause.says());
                 tracing::error!(
                     router = name,
                     error,
+                    cause,
+                    says,
+                    way_out,
                     "nobody can be cut: the router refuses"
                 );
             }
@@ -263,6 +279,8 @@ fn millis(lag: std::time::Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use expiry_core::Cause;
+
     use super::*;
 
     #[test]
@@ -271,6 +289,69 @@ mod tests {
         let short = "user …001 (…:0F) at 10.5.50.7:8728: no such item (4)";
         assert_eq!(shortened(said), short);
         assert_eq!(shortened("no answer for 5 s…"), "no answer for 5 s…");
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn why_a_router_cannot_be_served_is_told_with_its_code_and_the_way_out() {
+        let (router, name, error) = (RouterId(1), || "hill".to_owned(), || "said no".to_owned());
+        for cause in Cause::ALL {
+            let events = [
+                Event::RouterLost {
+                    router,
+                    name: name(),
+                    error: error(),
+                    cause,
+                },
+                Event::Unread {
+                    router,
+                    name: name(),
+                    error: error(),
+                    cause,
+                },
+                Event::Refused {
+                    router,
+                    name: name(),
+                    error: error(),
+                    cause,
+                },
+            ];
+            for event in events {
+                let lines = Lines::default();
+                let to = lines.clone();
+                let subscriber = tracing_subscriber::fmt()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(move || to.clone())
+                    .finish();
+                tracing::subscriber::with_default(subscriber, || {
+                    EventLog::default().record(&event);
+                });
+                let line = lines.0.lock().expect("not poisoned").clone();
+                let line: serde_json::Value = serde_json::from_slice(&line).expect("one line");
+                assert_eq!(line["cause"], cause.code(), "{line}");
+                assert_eq!(line["says"], cause.says(), "{line}");
+                assert_eq!(line["way_out"], cause.way_out(Some("hill")), "{line}");
+                assert_eq!(
+                    (&line["router"], &line["error"]),
+                    (&"hill".into(), &"said no".into())
+                );
+            }
+        }
     }
 
     #[test]

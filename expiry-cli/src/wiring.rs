@@ -1,6 +1,6 @@
 //! The one place that names concrete adapters.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use expiry_core::{
     EventSink, RouterGateway, Store, SystemClock,
@@ -38,6 +38,15 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<Migrated, CliError> {
 
 pub(crate) fn gateway(config: &GatewayConfig) -> Arc<dyn RouterGateway> {
     Arc::new(MikrotikGateway::new(config.clone()))
+}
+
+/// For trying routers while somebody waits: a login that stays silent is told as that within this time,
+/// not only that nothing came.
+pub(crate) fn trying(config: &GatewayConfig, told_within: Duration) -> Arc<dyn RouterGateway> {
+    gateway(&GatewayConfig {
+        login: config.login.min(told_within),
+        ..config.clone()
+    })
 }
 
 pub(crate) fn watcher(

@@ -16,6 +16,7 @@ mod lateness;
 mod login;
 mod mac;
 mod millis;
+mod nearest;
 mod ports;
 mod presence;
 pub mod put;
@@ -49,6 +50,7 @@ pub use lateness::{
 };
 pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
+pub use nearest::nearest;
 pub use ports::*;
 pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,

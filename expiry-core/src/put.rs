@@ -42,6 +42,8 @@ pub enum Field<T> {
 pub struct PutReport {
     /// Subscribers made.
     pub made: u64,
+    /// Of those, how many have no access yet.
+    pub without_access: u64,
     /// Subscribers changed; each counts its revision up by one.
     pub updated: u64,
     /// Subscribers who were like that already, and were left alone.
@@ -161,8 +163,11 @@ impl Change {
 impl Merged {
     /// Counts what there is to do.
     pub fn report(&self) -> PutReport {
+        let made = self.made.iter();
+        let without_access = made.filter(|new| new.access == Access::None);
         PutReport {
             made: self.made.len() as u64,
+            without_access: without_access.count() as u64,
             updated: self.changed.len() as u64,
             unchanged: self.unchanged,
         }
@@ -393,6 +398,7 @@ mod tests {
         let merged = merge(&[row("joe", None), row("ann", None)], &known).expect("merged");
         let report = PutReport {
             made: 1,
+            without_access: 0,
             updated: 0,
             unchanged: 1,
         };

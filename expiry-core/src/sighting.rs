@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MacAddr, Username};
+use crate::{Cause, MacAddr, Step, Trouble, Username};
 
 /// A router's own id of a row, such as `*A`. Good only on the connection it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -245,6 +245,17 @@ impl Sighting {
         let answers: BTreeSet<_> = answers.collect();
         let all: Vec<_> = answers.into_iter().collect();
         (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Says which answers broke off, and what the first of them means.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let BrokenOff {
+            command, message, ..
+        } = self.broken_off.first()?;
+        Some(Trouble {
+            cause: Cause::of_trap(Step::Read, command, message),
+            seen: self.gap()?,
+        })
     }
 }
 

@@ -91,6 +91,14 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    pub(crate) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database_unavailable",
+            "the database cannot be reached; try again",
+        )
+    }
+
     /// Logs what a store said where it is no answer to the caller.
     pub(crate) fn of_store(error: &StoreError) -> Self {
         match error {
@@ -126,12 +134,7 @@ impl Problem {
             ),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = error as &dyn std::error::Error, "no answer");
-                let detail = "the database cannot be reached; try again";
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "database_unavailable",
-                    detail,
-                )
+                Self::unavailable()
             }
             StoreError::Corrupt { .. }
             | StoreError::SchemaTooNew { .. }

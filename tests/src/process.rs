@@ -89,6 +89,27 @@ impl Expiry {
         }
     }
 
+    /// Runs a command whose results and complaints go there, and returns its exit code.
+    ///
+    /// # Panics
+    /// If it cannot be started or does not end.
+    pub async fn ended_into(
+        &self,
+        arguments: &[&str],
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> i32 {
+        let mut command = self.command(arguments);
+        command.stdout(stdout).stderr(stderr);
+        let mut child = command.spawn().expect("the command starts");
+        let ended = timeout(PATIENCE, child.wait()).await;
+        code(
+            ended
+                .expect("the command ends")
+                .expect("it can be waited for"),
+        )
+    }
+
     /// Runs a command that must succeed, and returns what it printed.
     ///
     /// # Panics

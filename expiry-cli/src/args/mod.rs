@@ -21,13 +21,22 @@ pub(crate) use values::{host, instant};
 
 /// Takes Wi-Fi subscribers off MikroTik routers the moment their access ends.
 #[derive(Debug, Parser)]
-#[command(name = "expiry", version, arg_required_else_help = true)]
+#[command(name = "expiry", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; for `run --once` also: braked, with nothing owed
+  2  the command line, the configuration or a value is wrong
+  3  cuts or restores are still owed
+Once something was changed in the database, that its answer cannot be printed (a full disk, a closed
+pipe) is a warning on stderr, and the exit code is 0.";
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
@@ -227,6 +236,16 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn the_manual_page_tells_the_exit_codes() {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command())
+            .render(&mut page)
+            .expect("written");
+        let page = String::from_utf8(page).expect("text");
+        assert!(page.contains("cannot be printed"), "{page}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

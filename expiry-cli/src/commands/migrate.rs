@@ -3,11 +3,12 @@ use std::fmt;
 use expiry_store::Migrated;
 use serde::Serialize;
 
-use crate::{error::CliError, output::Output};
+use crate::output::Output;
 
-pub(super) fn run(migrated: Migrated, out: &mut Output<'_>) -> Result<(), CliError> {
+/// Tells what was done.
+pub(super) fn tell(migrated: Migrated, out: &mut Output<'_>) {
     let Migrated { from, to } = migrated;
-    Ok(out.show(&Schema { from, to })?)
+    out.answer(&Schema { from, to });
 }
 
 #[derive(Debug, Serialize)]

@@ -12,6 +12,8 @@ mod man;
 mod migrate;
 mod nearest;
 mod one_router;
+#[cfg(test)]
+mod orders;
 mod router;
 mod router_sim;
 mod run;
@@ -75,7 +77,10 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Tenant(command) => {
             tenant::run(command, &*wiring::store(settings).await?, &mut out).await
         }
-        Command::Migrate => migrate::run(wiring::migrate(settings).await?, &mut out),
+        Command::Migrate => {
+            migrate::tell(wiring::migrate(settings).await?, &mut out);
+            Ok(())
+        }
         Command::Demo(args) => demo::run(&args, &mut out).await,
         Command::RouterSim(args) => router_sim::run(&args, &mut out).await,
         Command::Completions { .. }

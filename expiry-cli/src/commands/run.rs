@@ -47,7 +47,8 @@ pub(super) async fn run(
 
 /// A brake is a failure even if nothing is owed yet: the next deadline would be missed.
 fn conclude(report: &OnceReport, out: &mut Output<'_>) -> Result<(), CliError> {
-    out.show(&Once(report))?;
+    // The exit code tells of the routers, whether or not this can be printed.
+    out.answer(&Once(report));
     match (report.brakes.first(), report.still_owed) {
         (Some(brake), owed) => Err(CliError::Braked {
             owed,
@@ -116,6 +117,27 @@ mod tests {
             "{\"owed\":3,\"confirmed\":2,\"still_owed\":1,\"waiting\":[],\"brakes\":[]}\n";
         assert_eq!(text, expected);
         assert_eq!(result.expect_err("owed").exit_code(), crate::error::OWED);
+    }
+
+    #[test]
+    fn r9_the_exit_code_is_that_of_the_routers_even_if_nothing_can_be_printed() {
+        struct Closed;
+        impl std::io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        for (still_owed, code) in [(0, None), (1, Some(crate::error::OWED))] {
+            let report = OnceReport {
+                still_owed,
+                ..OnceReport::default()
+            };
+            let ended = conclude(&report, &mut Output::new(&mut Closed, true));
+            assert_eq!(ended.err().map(|error| error.exit_code()), code);
+        }
     }
 
     #[test]

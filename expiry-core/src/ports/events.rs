@@ -114,6 +114,8 @@ pub enum Event {
         name: String,
         /// What failed.
         error: String,
+        /// What that means.
+        cause: Cause,
     },
     /// A router answers, and refuses to be looked at, for the first time since it could be: nobody
     /// can be cut there. What is owed stays owed and is tried again.
@@ -124,6 +126,8 @@ pub enum Event {
         name: String,
         /// What it said.
         error: String,
+        /// What that means.
+        cause: Cause,
     },
     /// An attempt ended without confirmation, for another reason than the last one of this task.
     Unconfirmed {

@@ -63,7 +63,7 @@ pub(super) struct Lane {
     /// Whether the last flight that read the connection table with the block failed.
     spares_table: bool,
     /// Why the router last refused to be looked at, since it last could be.
-    refusal: Option<String>,
+    refusal: Option<Trouble>,
     /// Whether the store was told what is in the way, and not yet that it is no more.
     hindered: Arc<AtomicBool>,
     reconciler: Reconciler,
@@ -308,20 +308,21 @@ impl Lane {
     }
 
     fn note(&mut self, seen: Seen) {
-        let Seen::Refused(error) = seen else {
+        let Seen::Refused(trouble) = seen else {
             self.refusal = None;
             return;
         };
-        if self.refusal.as_ref() == Some(&error) {
+        if self.refusal.as_ref() == Some(&trouble) {
             return;
         }
         let Router { id, name, .. } = &self.heeded.router;
         self.shared.record(&Event::Refused {
             router: *id,
             name: name.clone(),
-            error: error.clone(),
+            error: trouble.seen.clone(),
+            cause: trouble.cause,
         });
-        self.refusal = Some(error);
+        self.refusal = Some(trouble);
     }
 
     fn announce_reached(&self) {
@@ -470,11 +471,12 @@ impl Lane {
 
     /// The router answers, and says no: it is not lost, and its connection stays.
     async fn router_refused(&mut self, error: &GatewayError) -> Next {
-        self.note(Seen::Refused(error.to_string()));
+        let trouble = Trouble::from(error.clone());
+        let hindered = RouterState::Hindered(trouble.line());
+        self.note(Seen::Refused(trouble));
         self.proven_at = None;
         let wait = self.back_off(error.kind());
         self.hindered.store(true, Ordering::Relaxed);
-        let hindered = RouterState::Hindered(error.to_string());
         self.tell(&hindered, wait).await
     }
 

@@ -60,6 +60,9 @@ pub enum WatchError {
     /// The store failed in a way that waiting does not mend.
     #[error("the store cannot be used")]
     Store(#[source] StoreError),
+    /// A single check was begun, and what came of it cannot be read. What is owed stays owed.
+    #[error("the check was begun, and what came of it cannot be read")]
+    Unread(#[source] StoreError),
 }
 
 impl Watcher {
@@ -121,7 +124,8 @@ impl Watcher {
     /// While a brake holds nothing is tried, and the report says why.
     ///
     /// # Errors
-    /// As [`Watcher::run`], and any error of the store while it is asked what is owed.
+    /// [`WatchError::Store`] when the store fails before anything was begun;
+    /// [`WatchError::Unread`] when it fails later.
     pub async fn run_once(self, stop: CancellationToken) -> Result<OnceReport, WatchError> {
         let shared = Shared {
             kind: WatcherKind::Check,

@@ -46,7 +46,7 @@ pub(super) async fn run_once(
 ) -> Result<OnceReport, WatchError> {
     let brakes = brake::look(shared).await.map_err(WatchError::Store)?.brakes;
     if !brakes.is_empty() {
-        let (owed, waiting) = owed(shared).await?;
+        let (owed, waiting) = owed(shared).await.map_err(WatchError::Store)?;
         return Ok(OnceReport {
             owed,
             confirmed: 0,
@@ -63,7 +63,13 @@ pub(super) async fn run_once(
         .subscribers
         >= 500
     {}
-    let at_start = shared.store.tries().await.map_err(WatchError::Store)?;
+    // It is begun: who asked is told so, whatever happens to the store from here on.
+    tried(shared, stop).await.map_err(WatchError::Unread)
+}
+
+/// Has everything that is planned tried once.
+async fn tried(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<OnceReport, StoreError> {
+    let at_start = shared.store.tries().await?;
     let since = at_start.now;
     let owed_then = tasks(at_start);
     if let Err(error) = shared.store.nudge().await {
@@ -94,11 +100,13 @@ pub(super) async fn run_once(
         ours.cancel();
     };
     let (ran, ()) = tokio::join!(shared.run(&ours), watched);
-    ran?;
+    if let Err(WatchError::Store(error) | WatchError::Unread(error)) = ran {
+        return Err(error);
+    }
     // Where only single checks run, nobody else does this.
     prune::batch(shared, &mut 0).await;
 
-    let still = tasks(shared.store.tries().await.map_err(WatchError::Store)?);
+    let still = tasks(shared.store.tries().await?);
     let (still_owed, waiting) = owed(shared).await?;
     Ok(OnceReport {
         owed: count(owed_then.len()),
@@ -132,8 +140,8 @@ async fn everything_was_tried(
 }
 
 /// Returns how much is owed, and apart from it what waits for a decision.
-async fn owed(shared: &Shared) -> Result<(u64, Vec<Waiting>), WatchError> {
-    let status = shared.store.status(0).await.map_err(WatchError::Store)?;
+async fn owed(shared: &Shared) -> Result<(u64, Vec<Waiting>), StoreError> {
+    let status = shared.store.status(0).await?;
     let waiting = status.routers.iter().filter_map(|router| {
         let owed = router.owed_cuts + router.owed_restores;
         let cause = router.last_error.as_deref().and_then(Cause::in_line);

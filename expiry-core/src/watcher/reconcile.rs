@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Shared, WatcherConfig, turn::TurnError, whereabouts::Whereabouts};
 use crate::{
-    Event, FailureKind, Fence, GatewayError, Reconciled, RouterLogin, State, Task, Work,
+    Event, FailureKind, Fence, GatewayError, Reconciled, RouterLogin, State, Task, Trouble, Work,
     decide::{attribute, keys_of, sort_out},
     retry::stretched,
 };
@@ -124,7 +124,7 @@ impl Reconciler {
         };
         self.not_before = Some(now + place.shared.config.interval);
         self.whereabouts.note(&seen, now);
-        let gap = seen.gap();
+        let gap = seen.trouble();
         let found = attribute(seen, place.shared.config.comments);
         let keys = keys_of(&found);
         let known = place
@@ -181,19 +181,20 @@ impl Reconciler {
     fn failed(&mut self, place: &Place<'_>, error: &GatewayError) -> Step {
         let config = &place.shared.config;
         self.not_before = Some(Instant::now() + stretched(config.reconcile, self.jitter));
-        self.tell_unread(place, error.to_string());
+        self.tell_unread(place, error.clone().into());
         match error.kind() {
             FailureKind::Answered => Step::Done,
             FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
         }
     }
 
-    fn tell_unread(&mut self, place: &Place<'_>, error: String) {
+    fn tell_unread(&mut self, place: &Place<'_>, trouble: Trouble) {
         if !std::mem::replace(&mut self.failing, true) {
             place.shared.record(&Event::Unread {
                 router: place.login.router.id,
                 name: place.login.router.name.clone(),
-                error,
+                error: trouble.seen,
+                cause: trouble.cause,
             });
         }
     }

@@ -7,7 +7,7 @@ use super::{Shared, cut, restore};
 use crate::{
     EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, RouterId,
     RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, Trace,
-    UndoKey, Want, WayIn,
+    Trouble, UndoKey, Want, WayIn,
     decide::{addresses_to_ask_for, logins_and_devices, with_lent_devices},
     undo_keys,
 };
@@ -93,7 +93,7 @@ impl Touched {
 pub(super) enum Seen {
     All,
     /// Nothing: it answers, and refuses to be looked at.
-    Refused(String),
+    Refused(Trouble),
 }
 
 impl<'a> Turn<'a> {
@@ -123,10 +123,10 @@ impl<'a> Turn<'a> {
     ) -> Result<Seen, TurnError> {
         let seen = match self.first_look(&tasks).await {
             Ok(seen) => seen,
-            Err(GatewayError::Refused { command, message }) => {
-                let error = GatewayError::Refused { command, message }.to_string();
-                self.none_confirmed(&tasks, &error).await?;
-                return Ok(Seen::Refused(error));
+            Err(error @ GatewayError::Refused { .. }) => {
+                let trouble = Trouble::from(error);
+                self.none_confirmed(&tasks, &trouble.seen).await?;
+                return Ok(Seen::Refused(trouble));
             }
             Err(error) => return Err(error.into()),
         };

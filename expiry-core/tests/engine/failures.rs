@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use expiry_core::{
-    Directory, Event, NoPasswordCause, RouterChange, StatusStore,
+    Cause, Directory, Event, NoPasswordCause, RouterChange, StatusStore,
     testing::{
         gateway::{Admission, Fault, Flight},
         memory,
@@ -71,8 +71,8 @@ async fn r4_a_password_that_does_not_open_concerns_its_router_alone() {
         router.down_since.is_some() && error.contains("damaged"),
         "{router:?}"
     );
-    let trouble = expiry_core::Cause::in_line(error);
-    assert_eq!(trouble, Some(expiry_core::Cause::NoPassword), "{error}");
+    let trouble = Cause::in_line(error);
+    assert_eq!(trouble, Some(Cause::NoPassword), "{error}");
     let before = router.attempted_at;
     sleep(30 * SECOND).await;
     let status = world.store.status(10).await.expect("status");
@@ -205,7 +205,10 @@ async fn r9_a_router_that_refuses_to_be_read_is_told_once_and_not_for_each_task(
     world.gateway.set_fault(router.id, Fault::Unreadable);
     sleep(60 * SECOND).await;
 
-    let refused = |e: &Event| matches!(e, Event::Refused { .. });
+    let refused = |e: &Event| {
+        matches!(e, Event::Refused { cause: Cause::NoHotspot, error, .. }
+            if error.contains("no such command prefix"))
+    };
     assert_eq!(world.events.count(refused), 1);
     let of_tasks = |e: &Event| matches!(e, Event::Unconfirmed { .. });
     assert_eq!(world.events.count(of_tasks), 0);

@@ -9,7 +9,7 @@ use expiry_core::{
         gateway::{Admission, Fault, Flight},
         memory,
     },
-    watcher::WatcherConfig,
+    watcher::{WatchError, WatcherConfig},
 };
 use tokio::{
     sync::Notify,
@@ -257,6 +257,39 @@ async fn r9_a_single_check_says_what_is_still_owed() {
     let status = world.store.status(10).await.expect("status");
     assert_eq!(status.owed[0].router, "down");
     assert!(status.watchers.is_empty(), "it let go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_single_check_that_was_begun_is_not_said_to_have_done_nothing() {
+    for last in ["brakes", "plan_due", "nudge", "release"] {
+        let world = World::new();
+        let router = world.router("r1").await;
+        world
+            .subscriber(&router, 1, SECOND, Admission::Account)
+            .await;
+        sleep(2 * SECOND).await;
+        let mut is_over = last == "brakes";
+        world.store.fail_when(move |call| {
+            let fails = is_over;
+            is_over |= call == last;
+            if fails {
+                memory::Fault::Before
+            } else {
+                memory::Fault::None
+            }
+        });
+
+        let stop = tokio_util::sync::CancellationToken::new();
+        let ended = world.watcher().run_once(stop).await;
+
+        let is_told = match last {
+            "brakes" => matches!(ended, Err(WatchError::Store(_))),
+            _ => matches!(ended, Err(WatchError::Unread(_))),
+        };
+        assert!(is_told, "{last}: {ended:?}");
+        let is_off = !world.can_move(router.id, 1);
+        assert_eq!(is_off, last == "release", "{last}");
+    }
 }
 
 /// A gateway whose first `block` is frozen until it is thawed, and then writes.

@@ -419,6 +419,7 @@ async fn r5_a_router_that_is_slow_to_read_is_read_between_deadlines() {
 #[case::silent(GatewayError::TimedOut { after: 30 * SECOND })]
 #[tokio::test(start_paused = true)]
 async fn r9_a_router_that_cannot_be_read_is_no_outage_and_said_once(#[case] error: GatewayError) {
+    let meant = error.cause();
     let world = World::new();
     let reading = Reading::new(&world.gateway, SECOND);
     reading.fail(Some(error));
@@ -432,6 +433,8 @@ async fn r9_a_router_that_cannot_be_read_is_no_outage_and_said_once(#[case] erro
     sleep(10 * MINUTE).await;
 
     let unread = |event: &Event| matches!(event, Event::Unread { .. });
+    let caused = |event: &Event| matches!(event, Event::Unread { cause, .. } if *cause == meant);
+    assert_eq!(world.events.count(caused), 1);
     let lost = |event: &Event| matches!(event, Event::RouterLost { .. });
     assert_eq!(
         (world.events.count(unread), world.events.count(lost)),

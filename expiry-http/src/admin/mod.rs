@@ -4,12 +4,15 @@ pub(crate) mod cleanup;
 pub(crate) mod connection;
 pub(crate) mod watcher;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     http::{StatusCode, Uri},
     routing::{get, post},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::time::timeout;
 
 use crate::{
     problem::{Problem, Refusal},
@@ -40,4 +43,13 @@ pub(crate) async fn wrong_method() -> Refusal {
 /// A time of whole seconds, as the old clients read it.
 fn seconds(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// How long the reading before a check may take, so that there is time for the check.
+const BEFORE: Duration = Duration::from_secs(6);
+
+/// Waits for what is read before a check is begun.
+async fn in_time<T>(read: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let read = timeout(BEFORE, read).await;
+    read.unwrap_or_else(|_| Err(Problem::unavailable()))
 }

@@ -70,11 +70,19 @@ function figures() {
   figure("live", number(counts.live_subscribers));
   figure("soon", number(counts.expiring_in_30_min));
   figure("owed", number(counts.owed_subscribers), counts.owed_subscribers > 0 ? "bad" : null);
+  owing(counts);
   figure("routers", all > 0 ? `${up}/${all}` : "–", up < all ? "warn" : null);
   const alive = watchers.filter((watcher) => watcher.alive && watcher.kind === "watcher");
   follow(byId("watchers"), alive.length > 0 ? alive : watchers.slice(0, 1), (of) => of.id, watcherRow, watcher);
   byId("no-watcher").hidden = watchers.length > 0;
   say(byId("version"), version);
+}
+
+/** Who is late now must not drown in those who had ended before anybody could know. */
+function owing({ late_subscribers: late, backlog_subscribers: left, backlog_of: all }) {
+  const backlog = left > 0 ? `${number(left)} of ${number(all)}` : "none";
+  say(byId("health-owing"), `Not confirmed off: ${number(late)} late now; of the old backlog ${backlog}.`);
+  byId("health-owing").hidden = late + left === 0;
 }
 
 function figure(name, text, state = null) {

@@ -68,7 +68,9 @@ function place(id, plot) {
 }
 
 function words() {
-  const { cuts, outage_cuts: outage } = report.all;
+  const { cuts, outage_cuts: outage, known_late_cuts: late } = report.all;
+  say(byId("health-known"), `Ended before they were known, cut after that, no lag: ${figures(late)}.`);
+  byId("health-known").hidden = late.count === 0;
   say(byId("lag-words"), cuts.count + outage.count === 0 ? "No cut was confirmed yet." : "");
   byId("lag-legend-outage").hidden = outage.count === 0;
   say(byId("lag-cuts"), figures(cuts));

@@ -8,6 +8,7 @@ pub(crate) mod overview;
 pub(crate) mod routers;
 pub(crate) mod stream;
 pub(crate) mod subscribers;
+pub(crate) mod unknown;
 
 use axum::{
     Json,

@@ -201,7 +201,7 @@ pub(crate) async fn add(
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
     let known = as_made(router, tenant.map(|tenant| tenant.slug));
-    Ok(created(at, after_order(&app, &known).await))
+    Ok(created(at, RouterView::new(&known)))
 }
 
 fn name(name: &str) -> Result<(), Problem> {
@@ -226,15 +226,6 @@ async fn status_of(app: &Inner, id: RouterId) -> Result<RouterStatus, Problem> {
     let status = app.service.status.status(0).await?;
     let router = status.routers.into_iter().find(|router| router.id == id);
     router.ok_or_else(|| Problem::no_router(id.0))
-}
-
-/// Shows a router after an order was carried out. That it cannot be read again is no failure of the
-/// order: then what is known of it is shown.
-async fn after_order(app: &Inner, known: &RouterStatus) -> RouterView {
-    match fresh(app, known.id).await {
-        Ok(view) => view,
-        Err(_) => RouterView::new(known),
-    }
 }
 
 /// How a router stands that was just made.
@@ -341,12 +332,13 @@ async fn set_enabled(
         enabled: Some(enabled),
         ..RouterChange::default()
     };
+    // What the answer needs is read before: once it is done, nothing may fail.
     let mut known = status_of(app, id).await?;
     app.service.directory.change_router(id, &change).await?;
     if known.enabled != enabled {
         (known.enabled, known.owner, known.reconciled_at) = (enabled, None, None);
     }
-    Ok(Json(after_order(app, &known).await))
+    Ok(Json(RouterView::new(&known)))
 }
 
 async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {

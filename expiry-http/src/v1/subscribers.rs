@@ -3,13 +3,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{Json, extract::State};
 use chrono::{DateTime, Datelike, Utc};
 use expiry_core::{
-    Access, AccessChange, Directory, NewSubscriber, RouterId, Service, Standing, Subscriber,
-    SubscriberFilter, SubscriberId, Tenant, Username,
+    Access, AccessChange, Directory, Missing, NewSubscriber, RouterId, Service, Standing,
+    StoreError, Subscriber, SubscriberFilter, SubscriberId, Tenant, Username,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Created, created, limit};
+use super::{Created, created, limit, unknown};
 use crate::{
     answers::{Guarded, WithBody},
     extract::{Body, Id, Params},
@@ -362,7 +362,10 @@ pub(crate) async fn find(app: &Inner, id: i64) -> Result<Subscriber, Problem> {
         .directory
         .subscriber_by_id(SubscriberId(id))
         .await?;
-    found.ok_or_else(|| Problem::no_subscriber(id))
+    match found {
+        Some(found) => Ok(found),
+        None => Err(unknown::subscriber(app, id).await),
+    }
 }
 
 /// How far to extend: exactly one of both.
@@ -463,5 +466,9 @@ pub(crate) async fn revoke(
 
 async fn change_access(app: &Inner, id: i64, change: AccessChange) -> Result<Subscriber, Problem> {
     let directory = &app.service.directory;
-    Ok(directory.change_access(SubscriberId(id), change).await?)
+    match directory.change_access(SubscriberId(id), change).await {
+        Ok(changed) => Ok(changed),
+        Err(StoreError::Missing(Missing::Subscriber)) => Err(unknown::subscriber(app, id).await),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -491,3 +491,40 @@ async fn a_database_that_is_gone_is_a_503_for_each() {
         assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
+
+#[tokio::test]
+async fn who_sends_a_phone_number_is_told_whose_is_like_it_and_nobody_of_a_tenant() {
+    let world = World::new();
+    let near = world.subscriber("255712000037", 60).await;
+    let tenant = world.store.add_tenant("acme", "Acme").await.expect("added");
+    let other = expiry_core::NewSubscriber {
+        tenant: Some(tenant.id),
+        username: "255712000038".parse().expect("a name"),
+        service: expiry_core::Service::Hotspot,
+        access: expiry_core::Access::Forever,
+        router: None,
+        devices: [].into(),
+    };
+    world.store.add_subscriber(&other).await.expect("added");
+    let extend = Some(json!({"seconds": 60}));
+    for (method, after, body) in [
+        (Method::POST, "/extend", extend),
+        (Method::POST, "/revoke", None),
+        (Method::GET, "", None),
+        (Method::GET, "/explain", None),
+    ] {
+        for number in ["0712000037", "%2B255712000039"] {
+            let path = format!("/api/v1/subscribers/{number}{after}");
+            let answer = world.call(method.clone(), &path, body.clone()).await;
+            assert_eq!(answer.problem(), (404, "subscriber_not_found".into()));
+            let told = answer.json()["detail"].take();
+            let told = told.as_str().expect("text");
+            let expected = format!("`255712000037` is {}", near.id.0);
+            assert!(told.ends_with(&expected), "{told}");
+            assert!(!told.contains("255712000038"), "{told}");
+        }
+        let path = format!("/api/v1/subscribers/99{after}");
+        let answer = world.call(method, &path, body).await;
+        assert_eq!(answer.json()["detail"], "no subscriber 99");
+    }
+}

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use expiry_core::{
-    Access, BindingKind, Clock, Directory, Event, MacAddr, NewSubscriber, PresenceKind, Service,
-    StatusStore, WayIn,
+    Access, BindingKind, Cause, Clock, Directory, Event, MacAddr, NewSubscriber, PresenceKind,
+    Service, StatusStore, WayIn,
 };
 use expiry_mikrotik::sim::{
     ClientConfig, Fault, FaultRule, Link, LoginMethod, SimConfig, Simulator, Trap,
@@ -243,7 +243,10 @@ async fn r9_a_router_without_a_hotspot_is_no_outage() {
     let running = world.start();
     sleep(20 * MINUTE).await;
 
-    let unread = |event: &Event| matches!(event, Event::Unread { error, .. } if error.contains("no such command prefix"));
+    let unread = |event: &Event| {
+        matches!(event, Event::Unread { error, cause: Cause::NoHotspot, .. }
+            if error.contains("no such command prefix"))
+    };
     let lost = |event: &Event| matches!(event, Event::RouterLost { .. });
     assert_eq!(
         (world.events.count(unread), world.events.count(lost)),

@@ -215,3 +215,29 @@ async fn r12_the_countdown_goes_by_the_clock_of_the_database() {
         .await;
     stage.close().await;
 }
+
+#[tokio::test]
+async fn r9_who_is_late_now_is_told_apart_from_the_old_backlog_and_ends_known_late_are_told() {
+    let stage = Stage::signed_in().await;
+    let (page, router) = (&stage.browser, &stage.world.router);
+    assert_eq!(page.text("#health-owing").await, "");
+    router.with(|sim| sim.set_link(Link::Refused));
+    let ended = "2026-01-01T00:00:00Z";
+    let before = ["subscriber", "add", "255700000081", "--expires-at", ended];
+    stage.world.expiry.ok(&before).await;
+    page.until_says("#health-owing", "0 late now; of the old backlog 1 of 1.")
+        .await;
+    stage
+        .subscriber("255700000082", "1s", "02:00:00:00:00:82")
+        .await;
+    page.until_says("#health-owing", "1 late now; of the old backlog 1 of 1.")
+        .await;
+    assert_eq!(page.text("#health-known").await, "");
+
+    router.with(|sim| sim.set_link(Link::Up));
+    page.until_says("#health-known", "no lag: 1 cut since the start")
+        .await;
+    page.until_silent("#health-owing", "late now").await;
+    assert_eq!(page.complaints().await, Vec::<String>::new());
+    stage.close().await;
+}

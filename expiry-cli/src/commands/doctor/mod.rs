@@ -59,7 +59,7 @@ async fn examine(settings: &Settings, findings: &mut Findings<'_, '_>) -> Result
     routers::examine(
         routers,
         &(store as Arc<dyn PasswordStore>),
-        &wiring::gateway(&settings.gateway),
+        &wiring::trying(&settings.gateway, routers::LOGIN),
         findings,
     )
     .await

@@ -18,6 +18,9 @@ use crate::error::{CliError, chain};
 /// How long all routers together may take.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// How long a login may stay silent until that is told, while there is time to.
+pub(super) const LOGIN: Duration = Duration::from_secs(5);
+
 /// Most connections that are made at once: each is a file of this process.
 const AT_ONCE: usize = 256;
 

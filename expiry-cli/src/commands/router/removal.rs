@@ -40,11 +40,12 @@ pub(super) async fn run(
 
 fn refuse(router: String, open: OpenWork, out: &mut Output<'_>) -> Result<(), CliError> {
     let summary = summary(&open);
-    out.show(&Removal {
+    // What is open is in the error, too: that it cannot be printed changes no exit code.
+    drop(out.show(&Removal {
         router: router.clone(),
         removed: false,
         open,
-    })?;
+    }));
     Err(CliError::RouterBusy {
         router,
         open: summary,

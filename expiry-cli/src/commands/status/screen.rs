@@ -12,12 +12,15 @@ use crate::{
     words::{advice, utc},
 };
 
-/// Rows above the sections.
+/// Rows above the sections, at least.
 const HEADER: usize = 4;
+
+/// Rows of the first section, at least.
+const SECTION: usize = 3;
 
 /// Puts the rows of a screen of this size together. `trouble`: why the report is not of now.
 pub(super) fn rows(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Row> {
-    let mut rows = header(report, trouble, size.width);
+    let mut rows = header(report, trouble, size);
     let status = &report.status;
     let owed = status.owed_cuts + status.owed_restores;
     let sections = [
@@ -55,7 +58,7 @@ pub(super) fn rows(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Ro
     rows
 }
 
-fn header(report: &Report, trouble: Option<&str>, width: usize) -> Vec<Row> {
+fn header(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Row> {
     let status = &report.status;
     let health = report.health.health;
     let label = health.to_string().to_uppercase();
@@ -65,7 +68,10 @@ fn header(report: &Report, trouble: Option<&str>, width: usize) -> Vec<Row> {
         Health::Critical => Style::Bad,
     };
     let clock = Row::new(Style::Bold, "expiry ").and(Style::Plain, &utc(status.now));
-    let gap = width.saturating_sub(clock.width() + label.len()).max(1);
+    let gap = size
+        .width
+        .saturating_sub(clock.width() + label.len())
+        .max(1);
     let reason = match trouble {
         Some(trouble) => Row::new(Style::Bad, trouble),
         None => Row::new(style, &report.health.reasons.join("; ")),
@@ -82,13 +88,19 @@ fn header(report: &Report, trouble: Option<&str>, width: usize) -> Vec<Row> {
         0 => String::new(),
         _ => format!("; after outages {}", lag(&all.outage_cuts)),
     };
-    let header = vec![
+    let mut header = vec![
         clock.and(Style::Plain, &" ".repeat(gap)).and(style, &label),
         reason,
         Row::new(Style::Plain, &counts),
         Row::new(Style::Plain, &format!("lag {}{outage}", lag(&all.cuts))),
     ];
-    debug_assert_eq!(header.len(), HEADER);
+    // What is owed comes first.
+    let has_room = size.height > HEADER + SECTION;
+    if all.known_late_cuts.count() > 0 && has_room {
+        let took = lag(&all.known_late_cuts);
+        let known = format!("ended before they were known, cut after that, no lag: {took}");
+        header.push(Row::new(Style::Plain, &known));
+    }
     header
 }
 
@@ -203,7 +215,7 @@ struct Section {
 /// that do not fit at all are left out, the last first.
 fn fitted(sections: [Section; 3], height: usize) -> Vec<Row> {
     // A title with the blank row above, and one row.
-    let shown = sections.len().min(height / 3);
+    let shown = sections.len().min(height / SECTION);
     let sections: Vec<_> = sections.into_iter().take(shown).collect();
     let wants: Vec<_> = sections.iter().map(|section| section.rows.len()).collect();
     let shares = shares(height - 2 * shown, &wants);

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use expiry_core::testing::memory::Fault;
 use expiry_core::{
     Conflict, MacAddr, MockDirectory, MockEnforcementStore, Revision, Service, StoreError, Tenant,
     TenantId, Username,
@@ -82,70 +81,6 @@ async fn output(
     )
     .await?;
     Ok(String::from_utf8(bytes).expect("text"))
-}
-
-#[tokio::test]
-async fn once_an_order_is_carried_out_nothing_fails() {
-    /// Where nothing can be written any more.
-    struct Full;
-    impl io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let clock = expiry_core::testing::TestClock::default();
-    let store = expiry_core::testing::MemoryStore::new(std::sync::Arc::new(clock));
-    store
-        .add_subscriber(&NewSubscriber {
-            tenant: None,
-            username: "known".parse().expect("a name"),
-            service: Service::Hotspot,
-            access: Access::None,
-            router: None,
-            devices: [mac()].into(),
-        })
-        .await
-        .expect("added");
-    let known = || Who {
-        username: "known".parse().expect("a name"),
-        tenant: None,
-    };
-    let mac = "AA:BB:CC:DD:EE:99".parse().expect("a MAC");
-    let SubscriberCommand::Add(new) = add(lasting(Duration::from_secs(9))) else {
-        unreachable!("`add` makes nothing else");
-    };
-    let orders = [
-        SubscriberCommand::Add(AddSubscriber {
-            devices: Vec::new(),
-            ..new
-        }),
-        SubscriberCommand::Extend {
-            who: known(),
-            until: Until {
-                length: Some(Duration::from_secs(9)),
-                until: None,
-            },
-        },
-        SubscriberCommand::Device(DeviceCommand::Add { who: known(), mac }),
-        SubscriberCommand::Device(DeviceCommand::Remove { who: known(), mac }),
-        SubscriberCommand::Revoke(known()),
-        SubscriberCommand::Remove(known()),
-    ];
-    for order in orders {
-        let shown = format!("{order:?}");
-        let mut is_done = false;
-        store.fail_when(move |call| {
-            let fails = is_done;
-            let writes = ["add_", "change_", "remove_"];
-            is_done |= writes.iter().any(|verb| call.starts_with(verb));
-            if fails { Fault::Before } else { Fault::None }
-        });
-        let done = run(order, &store, &store, &mut Output::new(&mut Full, false)).await;
-        assert!(done.is_ok(), "{shown}: {done:?}");
-    }
 }
 
 #[tokio::test]

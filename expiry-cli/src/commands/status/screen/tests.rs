@@ -136,6 +136,25 @@ fn everything_stands_on_a_usual_screen() {
 }
 
 #[test]
+fn r9_ends_that_were_known_late_are_told_apart_from_the_lag() {
+    let mut late = report(2, 3, 2);
+    let mut lags = late.lag.routers[0].lags.clone();
+    lags.known_late_cuts.record(Duration::from_secs(2));
+    late.lag = LagReport::new(vec![RouterLags {
+        lags,
+        ..late.lag.routers[0].clone()
+    }]);
+    let known = "ended before they were known, cut after that, no lag: \
+                 p50 ≤2s p99 ≤2s max 2s (1)";
+    assert_eq!(text(&late, 80, 24)[4], known);
+    let small = text(&late, 80, HEADER + SECTION);
+    assert_eq!(small[5], "OWED 2", "it comes first: {small:#?}");
+    for (title, row) in [("OWED 2", 6), ("ROUTERS 3", 10)] {
+        assert_eq!(text(&late, 80, 24)[row], title);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_counted() {
     let text = text(&report(50, 30, 99), 80, 24);
     assert_eq!(text.len(), 24);
@@ -212,6 +231,6 @@ proptest! {
         let rows = rows(&report(owed, routers, ends), None, Size { width, height });
         prop_assert!(rows.len() <= height);
         let titles = rows.iter().filter(|row| row.text().starts_with("OWED")).count();
-        prop_assert_eq!(titles, usize::from(height >= HEADER + 3));
+        prop_assert_eq!(titles, usize::from(height >= HEADER + SECTION));
     }
 }

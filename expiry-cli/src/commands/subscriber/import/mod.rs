@@ -71,21 +71,19 @@ pub(crate) async fn run(
             });
             Ok(())
         }
-        Ok(_) => refuse(faults, out),
-        Err(StoreError::Rows(refused)) => {
-            faults.merge(explain(&name, &refused, &rows));
-            refuse(faults, out)
+        Ok(_) => Err(refused(faults, out)),
+        Err(StoreError::Rows(wrong)) => {
+            faults.merge(explain(&name, &wrong, &rows));
+            Err(refused(faults, out))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn refuse(faults: Faults, out: &mut Output<'_>) -> Result<(), CliError> {
-    let is_told = out.is_json();
-    if is_told {
-        out.json_line(&faults)?;
-    }
-    Err(CliError::List { faults, is_told })
+fn refused(faults: Faults, out: &mut Output<'_>) -> CliError {
+    // What cannot be printed there is told on stderr.
+    let is_told = out.is_json() && out.json_line(&faults).is_ok();
+    CliError::List { faults, is_told }
 }
 
 impl Source {
@@ -243,14 +241,16 @@ impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PutReport {
             made,
+            without_access,
             updated,
             unchanged,
         } = self.report;
         let would = if self.dry_run { "would be " } else { "" };
-        write!(
-            f,
-            "{would}made {made}, updated {updated}, unchanged {unchanged}"
-        )
+        write!(f, "{would}made {made}")?;
+        if without_access > 0 {
+            write!(f, ", {without_access} of them without access")?;
+        }
+        write!(f, ", updated {updated}, unchanged {unchanged}")
     }
 }
 

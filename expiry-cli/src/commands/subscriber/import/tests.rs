@@ -167,7 +167,8 @@ async fn a_list_is_taken_from_csv_and_from_json_lines() {
 
         let report = world.taken(list).await;
 
-        let expected = json!({"made": 3, "updated": 0, "unchanged": 0, "dry_run": false});
+        let expected =
+            json!({"made": 3, "without_access": 1, "updated": 0, "unchanged": 0, "dry_run": false});
         assert_eq!(report, expected);
         let first = world.found(Some(world.cafe), "255700000001").await;
         assert_eq!(first.access, at(1_800_000_000));
@@ -222,6 +223,30 @@ async fn a_dry_run_checks_all_of_it_and_changes_nothing() {
     let (done, _) = world.run(&dry, bad, false).await;
     assert!(done.is_err());
     assert_eq!(world.all().await, [owner]);
+}
+
+#[tokio::test]
+async fn who_is_made_without_access_is_counted_apart() {
+    let world = World::new().await;
+    let list = b"username,expires_at\njoe,forever\nann,none\n";
+    let (done, printed) = world.run(&stdin(), list, false).await;
+    done.expect("done");
+    let expected = "made 2, 1 of them without access, updated 0, unchanged 0\n";
+    assert_eq!(printed, expected);
+    // Who was there already, without access, is not made again.
+    let (done, printed) = world
+        .run(
+            &stdin(),
+            b"username\tdevices\texpires_at\nann\t02:00:00:00:00:01\t\n",
+            true,
+        )
+        .await;
+    done.expect("done");
+    let report: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(
+        report,
+        json!({"made": 0, "without_access": 0, "updated": 1, "unchanged": 0, "dry_run": false})
+    );
 }
 
 #[tokio::test]

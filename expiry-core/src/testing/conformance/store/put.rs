@@ -26,11 +26,17 @@ pub async fn a_list_makes_changes_and_leaves_alone(store: Arc<dyn Store>) {
     update.devices = Field::Set(macs(&[mac(3)]));
 
     let report = world
-        .put(&[made.clone(), row("same", same.access), update])
+        .put(&[
+            made.clone(),
+            row("same", same.access),
+            update,
+            row("none", Access::None),
+        ])
         .await;
 
     let expected = PutReport {
-        made: 1,
+        made: 2,
+        without_access: 1,
         updated: 1,
         unchanged: 1,
     };
