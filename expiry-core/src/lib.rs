@@ -21,6 +21,7 @@ mod presence;
 pub mod put;
 mod reach;
 mod retry;
+mod secrets;
 mod sighting;
 pub mod spelling;
 mod subscriber;
@@ -56,6 +57,7 @@ pub use presence::{
 pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
+pub use secrets::{KeyState, RouterSecret, Secrets};
 pub use sighting::{
     ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, LeaseRow,
     Query, RowId, RowKind, Sighting, UserRow,
