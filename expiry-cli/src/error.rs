@@ -80,6 +80,12 @@ pub(crate) enum CliError {
     NothingToChange,
     #[error("no password: give --password-file FILE, there is no terminal to ask on")]
     NoPassword,
+    #[error("nothing was forgotten: there is no terminal to ask on; give --yes")]
+    NotAsked,
+    #[error("nothing was forgotten")]
+    Declined,
+    #[error("cannot ask")]
+    Ask(#[source] io::Error),
     #[error("cannot read password file {}", path.display())]
     PasswordFile { path: PathBuf, source: io::Error },
     #[error("password file {} is empty", .0.display())]
@@ -174,6 +180,7 @@ impl CliError {
             | Self::DeviceTwice(_)
             | Self::OpenList { .. }
             | Self::NoPassword
+            | Self::NotAsked
             | Self::PasswordFile { .. }
             | Self::EmptyPasswordFile(_)
             | Self::PasswordFileText(_)
@@ -196,6 +203,8 @@ impl CliError {
             | Self::RouterTest { .. }
             | Self::NobodyOfThatName { .. }
             | Self::Prompt(_)
+            | Self::Declined
+            | Self::Ask(_)
             | Self::Print(_)
             | Self::Signals(_)
             | Self::Interrupted

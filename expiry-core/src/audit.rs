@@ -222,6 +222,11 @@ pub enum AuditKind {
         /// Whether there is a new password.
         password: bool,
     },
+    /// The password of a router was forgotten: it did not open, and its key was given up as lost.
+    PasswordForgotten {
+        /// The id of that key.
+        sealed_with: String,
+    },
     /// A router was taken into service.
     RouterEnabled,
     /// A router was taken out of service.

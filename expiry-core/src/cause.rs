@@ -42,6 +42,12 @@ pub enum Cause {
     OtherProtocol,
     /// No password can be had for the login.
     NoPassword,
+    /// The password is sealed with another key than this machine has.
+    OtherKey,
+    /// The key file is not there.
+    KeyMissing,
+    /// The key file cannot be used.
+    KeyUnusable,
     /// The router refuses the account.
     LoginRefused,
     /// The account's group may not use the API.
@@ -128,7 +134,7 @@ const fn row(code: &'static str, step: Step, says: &'static str, way_out: &'stat
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::HostNotFound,
         Self::ConnectionRefused,
         Self::NoRoute,
@@ -143,6 +149,9 @@ impl Cause {
         Self::GreetingPort,
         Self::OtherProtocol,
         Self::NoPassword,
+        Self::OtherKey,
+        Self::KeyMissing,
+        Self::KeyUnusable,
         Self::LoginRefused,
         Self::NoApiPolicy,
         Self::TooOld,
@@ -258,6 +267,29 @@ impl Cause {
                 Step::Login,
                 "the password of the account is not to be had",
                 "give it again: `expiry router set {router} --password-file FILE`",
+            ),
+            Self::OtherKey => row(
+                "other_key",
+                Step::Login,
+                "the password of the account was sealed with another key than the one here",
+                "copy the key file from the machine or backup that has the right one, or give the \
+                 password again: `expiry router set {router} --password-file FILE`; if the key is \
+                 lost, `expiry secrets reset` forgets all that it sealed",
+            ),
+            Self::KeyMissing => row(
+                "key_missing",
+                Step::Login,
+                "the key file that opens the password of the account is missing",
+                "copy it there from the machine or backup that has it; if it is lost, `expiry \
+                 secrets reset` makes a new one and forgets the passwords, then \
+                 `expiry router set {router} --password-file FILE`",
+            ),
+            Self::KeyUnusable => row(
+                "key_unusable",
+                Step::Login,
+                "the key file that opens the password of the account cannot be used",
+                "mend the key file: one line of 64 hexadecimal digits, mode 0600, owned by who \
+                 runs this program; or copy it from the machine or backup that has it",
             ),
             Self::LoginRefused => row(
                 "login_refused",
@@ -381,6 +413,14 @@ impl Cause {
     /// Reads the word that programs know it by.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.code() == code)
+    }
+
+    /// Tells whether it is that there is no password: then the router was not asked anything.
+    pub fn is_password(self) -> bool {
+        matches!(
+            self,
+            Self::NoPassword | Self::OtherKey | Self::KeyMissing | Self::KeyUnusable
+        )
     }
 
     /// Returns the step in which it shows.

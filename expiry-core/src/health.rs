@@ -9,7 +9,7 @@ use std::{cmp::Reverse, fmt};
 use chrono::SecondsFormat;
 use serde::Serialize;
 
-use crate::{RouterStatus, Status, WatcherStatus};
+use crate::{Cause, RouterStatus, Status, WatcherStatus};
 
 /// More subscribers than this that are late are critical.
 const MANY: u64 = 10;
@@ -112,10 +112,16 @@ fn routers(status: &Status, of_late: Health, found: &mut Vec<(Health, String)>) 
 /// Says of a router that does not answer since when, why, and what waits for it.
 pub fn unreached_words(router: &RouterStatus) -> String {
     let name = &router.name;
+    let cause = router.last_error.as_deref().and_then(Cause::in_line);
     let mut words = match router.down_since {
         Some(since) => {
             let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-            format!("router {name} does not answer since {since}")
+            let what = if cause.is_some_and(Cause::is_password) {
+                "cannot be logged in to"
+            } else {
+                "does not answer"
+            };
+            format!("router {name} {what} since {since}")
         }
         None => format!("router {name} was never reached"),
     };

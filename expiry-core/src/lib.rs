@@ -22,6 +22,7 @@ mod presence;
 pub mod put;
 mod reach;
 mod retry;
+mod secrets;
 mod sighting;
 pub mod spelling;
 mod subscriber;
@@ -58,6 +59,7 @@ pub use presence::{
 pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
+pub use secrets::{KeyState, RouterSecret, Secrets};
 pub use sighting::{
     ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, LeaseRow,
     Query, RowId, RowKind, Sighting, UserRow,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::{Epoch, Router};
+use crate::{Cause, Epoch, Router};
 
 /// A router, with the password of the account there.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ impl RouterLogin {
 /// Why there is no password to log in to a router with.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "router `{router}` has no password to log in with: {cause}; set it with `expiry router set \
-     {router} --password-file FILE`"
+    "router `{router}` has no password to log in with: {cause}; {}",
+    cause.cause().way_out(Some(router))
 )]
 pub struct NoPassword {
     /// The name of the router.
@@ -45,9 +45,47 @@ pub enum NoPasswordCause {
     /// What is stored is not what was sealed.
     #[error("what is stored was damaged")]
     Damaged,
-    /// The key that sealed it is not at hand.
-    #[error("{0}")]
-    Key(String),
+    /// It was forgotten when the key was lost.
+    #[error("it was forgotten by `expiry secrets reset`")]
+    Forgotten,
+    /// The key file holds another key than the one that sealed it.
+    #[error("it is sealed with key {sealed_with}, and key file {file} holds key {found}")]
+    OtherKey {
+        /// The id of the key that sealed it.
+        sealed_with: String,
+        /// The key file.
+        file: String,
+        /// The id of the key there.
+        found: String,
+    },
+    /// There is no key file.
+    #[error("it is sealed with key {sealed_with}, and key file {file} does not exist")]
+    KeyMissing {
+        /// The id of the key that sealed it.
+        sealed_with: String,
+        /// The key file.
+        file: String,
+    },
+    /// The key file is there and cannot be used.
+    #[error("it is sealed with key {sealed_with}, and {fault}")]
+    KeyUnusable {
+        /// The id of the key that sealed it.
+        sealed_with: String,
+        /// What is wrong with which file.
+        fault: String,
+    },
+}
+
+impl NoPasswordCause {
+    /// Names the cause, for people.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Damaged | Self::Forgotten => Cause::NoPassword,
+            Self::OtherKey { .. } => Cause::OtherKey,
+            Self::KeyMissing { .. } => Cause::KeyMissing,
+            Self::KeyUnusable { .. } => Cause::KeyUnusable,
+        }
+    }
 }
 
 /// A router that a watcher owns.

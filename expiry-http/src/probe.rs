@@ -48,9 +48,13 @@ impl Step {
             | Cause::NoRoute
             | Cause::ConnectTimedOut
             | Cause::ConnectFailed => Self::TcpConnect,
-            Cause::NoPassword | Cause::LoginRefused | Cause::NoApiPolicy | Cause::TooOld => {
-                Self::Login
-            }
+            Cause::NoPassword
+            | Cause::OtherKey
+            | Cause::KeyMissing
+            | Cause::KeyUnusable
+            | Cause::LoginRefused
+            | Cause::NoApiPolicy
+            | Cause::TooOld => Self::Login,
             Cause::NoReadPolicy | Cause::NoWritePolicy | Cause::MenuRefused => Self::Permission,
             Cause::NoHotspot | Cause::DeviceMode => Self::Hotspot,
             Cause::OtherBox | Cause::SameBox => Self::WrongRouter,

@@ -101,6 +101,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<BrakeCommand>,
     },
+    /// Show which router passwords open with the key of this machine.
+    #[command(args_conflicts_with_subcommands = true)]
+    Secrets {
+        #[command(subcommand)]
+        command: Option<SecretsCommand>,
+    },
     /// Subscribers: who may be online, and until when.
     #[command(subcommand)]
     Subscriber(SubscriberCommand),
@@ -177,6 +183,17 @@ pub(crate) enum BrakeCommand {
     /// End all brakes: what changes have ended until now is cut, and clocks that differ may do so
     /// until they have agreed again.
     Release,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// After the key was lost: forget the passwords that do not open, make a key if there is none, and
+    /// list the routers that want theirs again. Asks first.
+    Reset {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

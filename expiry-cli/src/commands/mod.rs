@@ -17,6 +17,7 @@ mod orders;
 mod router;
 mod router_sim;
 mod run;
+mod secrets;
 mod status;
 mod subscriber;
 mod tenant;
@@ -64,6 +65,10 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         Command::Brake { command } => {
             let store = wiring::store(settings).await?;
             brake::run(command.as_ref(), &*store, &*store, &mut out).await
+        }
+        Command::Secrets { command } => {
+            let store = wiring::store(settings).await?;
+            secrets::run(command.as_ref(), &*store, &mut out).await
         }
         Command::Subscriber(command) => {
             let store = wiring::store(settings).await?;

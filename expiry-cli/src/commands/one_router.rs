@@ -9,8 +9,27 @@ use crate::{error::CliError, settings::OneRouter};
 /// Its name.
 const NAME: &str = "mikrotik";
 
-/// Registers the router, or brings it up to date. One that is as it should be is not touched.
+/// Registers the router, or brings it up to date. One that is as it should be is not touched. Without
+/// the key to seal its password it stays as it is: the others are served.
 pub(crate) async fn register(
+    router: &OneRouter,
+    directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+) -> Result<(), CliError> {
+    match put(router, directory, passwords).await {
+        Err(CliError::OneRouter(StoreError::Key(why))) => {
+            tracing::error!(
+                router = NAME,
+                error = why,
+                "the password of MIKROTIK_PASSWORD cannot be kept"
+            );
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+async fn put(
     router: &OneRouter,
     directory: &dyn Directory,
     passwords: &dyn PasswordStore,

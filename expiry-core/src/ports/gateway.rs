@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::{
-    Cause, NoPassword, Query, Router, RouterFacts, RouterId, RouterLogin, RowId, RowKind, Sighting,
-    Step, Survey, Trouble,
+    Cause, NoPassword, NoPasswordCause, Query, Router, RouterFacts, RouterId, RouterLogin, RowId,
+    RowKind, Sighting, Step, Survey, Trouble,
 };
 
 /// What to switch off before sessions are dropped.
@@ -253,10 +253,10 @@ pub enum GatewayError {
         reason: String,
     },
     /// There is no password to log in with.
-    #[error("no password: {reason}")]
+    #[error("no password: {cause}")]
     NoPassword {
         /// Why not.
-        reason: String,
+        cause: NoPasswordCause,
     },
     /// The router refused the account. Now and then a right password is refused, too.
     #[error("login refused: {message}")]
@@ -351,9 +351,7 @@ pub enum FailureKind {
 
 impl From<NoPassword> for GatewayError {
     fn from(error: NoPassword) -> Self {
-        Self::NoPassword {
-            reason: error.cause.to_string(),
-        }
+        Self::NoPassword { cause: error.cause }
     }
 }
 
@@ -405,7 +403,7 @@ impl GatewayError {
             },
             Self::TimedOut { .. } | Self::Slow { .. } => Cause::AnswerTimedOut,
             Self::Disconnected { .. } => Cause::ConnectionLost,
-            Self::NoPassword { .. } => Cause::NoPassword,
+            Self::NoPassword { cause } => cause.cause(),
             Self::Login { message } if message.contains("not allowed") => Cause::NoApiPolicy,
             Self::Login { .. } => Cause::LoginRefused,
             Self::TooOld => Cause::TooOld,

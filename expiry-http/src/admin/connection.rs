@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, body::Bytes, extract::State};
-use expiry_core::{Cause, Router, RouterAddress, RouterId, RouterLogin};
+use expiry_core::{Router, RouterAddress, RouterId, RouterLogin};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -241,7 +241,9 @@ const UNTESTED: &str = "untested";
 
 fn words(failure: &Failure) -> (&'static str, &'static str) {
     match failure.step() {
-        _ if failure.cause() == Some(Cause::NoPassword.code()) => ("unknown", "login_failed"),
+        _ if matches!(failure, Failure::Caused(cause, _) if cause.is_password()) => {
+            ("unknown", "login_failed")
+        }
         None if matches!(failure, Failure::Untested(_)) => ("unknown", UNTESTED),
         None | Some(Step::NameLookup | Step::TcpConnect) => ("unreachable", "unreachable"),
         Some(Step::Login) => ("reachable", "login_failed"),

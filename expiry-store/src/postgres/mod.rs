@@ -41,6 +41,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0003_spelling.sql"),
     include_str!("../../migrations/postgres/0004_known_late.sql"),
     include_str!("../../migrations/postgres/0005_booted.sql"),
+    include_str!("../../migrations/postgres/0006_key.sql"),
 ];
 
 /// What each step leaves behind.
@@ -50,6 +51,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/postgres/0003_spelling.shape"),
     include_str!("../../migrations/postgres/0004_known_late.shape"),
     include_str!("../../migrations/postgres/0005_booted.shape"),
+    include_str!("../../migrations/postgres/0006_key.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
@@ -129,9 +131,6 @@ impl Backend {
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
         };
-        let mut tx = backend.begin(Mode::Read).await?;
-        sql::routers::check_key(&mut tx, &backend.sealer).await?;
-        tx.commit().await?;
         backend.adopt_events().await?;
         Ok(backend)
     }

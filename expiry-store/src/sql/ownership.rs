@@ -1,13 +1,17 @@
 //! Which watcher serves which router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
     AuditEntry, AuditKind, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherId,
 };
 use sqlx::QueryBuilder;
 
-use super::{Db, Tx, audit, brake, keys::push_numbers, routers, share, signal, watch};
+use super::{
+    Db, Tx, audit, brake,
+    keys::{push_numbers, push_texts},
+    secrets, share, signal, watch,
+};
 use crate::{
     error::Result,
     row::{RouterRow, span, tenant_id, watcher_id},
@@ -17,16 +21,18 @@ use crate::{
 /// A watcher silent for so long is forgotten, in microseconds.
 const FORGOTTEN_AFTER: i64 = 24 * 3_600_000_000;
 
-pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<Vec<Ownership>> {
+pub(super) async fn own(tx: &mut Tx, sealer: &Sealer, beat: &Heartbeat) -> Result<Vec<Ownership>> {
     let gap = watch::gap(tx, beat.kind).await?;
-    note_beat(tx, beat, false).await?;
+    let keys = sealer.look();
+    let ids = keys.ids();
+    note_beat(tx, beat, false, ids.last().copied()).await?;
     share::forget_ended(tx).await?;
     if let (_, Some(exceeded)) = share::check(tx).await? {
         share::record(tx, exceeded).await?;
     }
-    claim(tx, beat.watcher).await?;
+    claim(tx, beat.watcher, &ids).await?;
     watch::mark_unseen(tx, gap).await?;
-    let rows: Vec<RouterRow> = sqlx::query_as(
+    let mut rows: Vec<RouterRow> = sqlx::query_as(
         "SELECT id, tenant_id, name, host, port, username, sealed, key_id, enabled, identity,
              serial, epoch, taken_over, nudged_at
          FROM router WHERE owner = $1 ORDER BY id",
@@ -34,12 +40,16 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
     .bind(beat.watcher.to_string())
     .fetch_all(tx.conn())
     .await?;
+    if rows.iter().any(|row| !opens(&ids, &row.key_id)) {
+        let yielded = yield_shut(tx, beat.watcher, &ids).await?;
+        rows.retain(|row| !yielded.contains(&row.id));
+    }
     // One router that cannot be read must not cost the others their watcher.
     let owned = rows.iter().filter_map(|row| {
         let readable = row.router().and_then(|router| {
             Ok(Ownership {
                 router,
-                password: routers::password(row, keys),
+                password: secrets::password(row, &keys),
                 epoch: row.epoch(),
                 taken_over: row.taken_over,
                 nudged_at: row.nudged_at()?,
@@ -59,7 +69,7 @@ pub(super) async fn own(tx: &mut Tx, keys: &Sealer, beat: &Heartbeat) -> Result<
 
 pub(super) async fn stand_by(tx: &mut Tx, beat: &Heartbeat) -> Result<()> {
     let gap = watch::gap(tx, beat.kind).await?;
-    note_beat(tx, beat, true).await?;
+    note_beat(tx, beat, true, None).await?;
     if let_go(tx, beat.watcher, true).await? {
         signal(tx.conn()).await?;
     }
@@ -84,17 +94,17 @@ pub(super) async fn let_go_of(tx: &mut Tx, fence: &Fence) -> Result<()> {
     Ok(())
 }
 
-async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
+async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool, key: Option<&str>) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
     sqlx::query(
         "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit, interval_us,
-             kind)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             kind, key_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
              ttl_us = excluded.ttl_us, machine = excluded.machine, braked = excluded.braked,
              share_limit = excluded.share_limit, interval_us = excluded.interval_us,
-             kind = excluded.kind",
+             kind = excluded.kind, key_id = COALESCE(excluded.key_id, watcher.key_id)",
     )
     .bind(beat.watcher.to_string())
     .bind(now)
@@ -104,6 +114,7 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     .bind(beat.share_limit.map(i64::from))
     .bind(beat.interval.map(span))
     .bind(beat.kind.as_str())
+    .bind(key)
     .execute(tx.conn())
     .await?;
     sqlx::query("DELETE FROM watcher WHERE heartbeat_at < $1")
@@ -116,24 +127,21 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes the routers of nobody, and those whose owner fell silent. The caller keeps other claims
-/// out.
-async fn claim(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
+/// Takes the routers of nobody, and those whose owner fell silent, but for those whose password does
+/// not open here and does elsewhere. The caller keeps other claims out.
+async fn claim(tx: &mut Tx, watcher: WatcherId, keys: &[&str]) -> Result<()> {
     let (id, now) = (watcher.to_string(), tx.now);
-    let free: Vec<(i64, Option<String>)> = sqlx::query_as(
-        "SELECT id, owner FROM router
-         WHERE enabled
-           AND (owner IS NULL
-                OR owner <> $1
-                   AND NOT EXISTS (SELECT 1 FROM watcher w
-                                   WHERE w.id = router.owner
-                                     AND w.heartbeat_at > $2 - w.ttl_us
-                                     AND w.heartbeat_at < $2 + w.ttl_us))",
-    )
-    .bind(&id)
-    .bind(now)
-    .fetch_all(tx.conn())
-    .await?;
+    let mut query =
+        QueryBuilder::<Db>::new("SELECT id, owner FROM router WHERE enabled AND (owner");
+    query.push(" IS NULL OR owner <> ").push_bind(id.clone());
+    query.push(" AND NOT EXISTS (SELECT 1 FROM watcher w WHERE w.id = router.owner AND ");
+    push_alive(&mut query, now);
+    query.push(")) AND (NOT ");
+    push_shut(&mut query, keys);
+    query.push(" OR NOT ");
+    push_held_elsewhere(&mut query, &id, now);
+    query.push(")");
+    let free: Vec<(i64, Option<String>)> = query.build_query_as().fetch_all(tx.conn()).await?;
     if free.is_empty() {
         return Ok(());
     }
@@ -169,6 +177,57 @@ async fn claim(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
         ));
     }
     audit::record(tx, &entries).await
+}
+
+/// Lets go of the routers whose password does not open here and does elsewhere. A lane may still write
+/// to them: to whoever has them next they are taken over.
+async fn yield_shut(tx: &mut Tx, watcher: WatcherId, keys: &[&str]) -> Result<BTreeSet<i64>> {
+    let (id, now) = (watcher.to_string(), tx.now);
+    let mut query = QueryBuilder::<Db>::new("UPDATE router SET owner = NULL, taken_over = TRUE");
+    query
+        .push(" WHERE owner = ")
+        .push_bind(id.clone())
+        .push(" AND ");
+    push_shut(&mut query, keys);
+    query.push(" AND ");
+    push_held_elsewhere(&mut query, &id, now);
+    query.push(" RETURNING id, tenant_id, name");
+    let yielded: Vec<(i64, i64, String)> = query.build_query_as().fetch_all(tx.conn()).await?;
+    let ids = yielded.iter().map(|(id, ..)| *id).collect();
+    if note_released(tx, watcher, yielded).await? {
+        signal(tx.conn()).await?;
+    }
+    Ok(ids)
+}
+
+/// Tells whether one of these keys opens what the key of this id sealed. What was forgotten opens with
+/// none and is anybody's.
+fn opens(keys: &[&str], key_id: &str) -> bool {
+    key_id.is_empty() || keys.contains(&key_id)
+}
+
+/// Adds the condition that none of these keys opens the password of a router: not [`opens`].
+fn push_shut(query: &mut QueryBuilder<Db>, keys: &[&str]) {
+    query.push("router.key_id NOT IN ");
+    push_texts(query, keys.iter().copied().chain([""]).map(str::to_owned));
+}
+
+/// Adds the condition that another watcher, who may cut, has the key to the password of a router.
+fn push_held_elsewhere(query: &mut QueryBuilder<Db>, watcher: &str, now: i64) {
+    query.push("EXISTS (SELECT 1 FROM watcher w WHERE w.key_id = router.key_id AND w.id <> ");
+    query.push_bind(watcher.to_owned());
+    query.push(" AND NOT w.braked AND ");
+    push_alive(query, now);
+    query.push(")");
+}
+
+/// Adds the condition that others respect what the watcher `w` owns.
+fn push_alive(query: &mut QueryBuilder<Db>, now: i64) {
+    query.push("w.heartbeat_at > ").push_bind(now);
+    query
+        .push(" - w.ttl_us AND w.heartbeat_at < ")
+        .push_bind(now);
+    query.push(" + w.ttl_us");
 }
 
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {

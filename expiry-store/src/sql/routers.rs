@@ -1,41 +1,24 @@
 use expiry_core::{
-    AuditKind, Conflict, Missing, NewRouter, NoPassword, NoPasswordCause, OpenWork, Router,
-    RouterAddress, RouterChange, RouterId, RouterLogin, StoreError,
+    AuditKind, Conflict, Missing, NewRouter, OpenWork, Router, RouterAddress, RouterChange,
+    RouterId,
 };
-use secrecy::SecretString;
 
-use super::{Tx, audit, cut, restore, signal, stray, tenants};
+use super::{Tx, audit, cut, restore, secrets, signal, stray, tenants};
 use crate::{
     error::Result,
     row::{RouterRow, tenant_number},
     seal::Sealer,
 };
 
-/// Fails if passwords are sealed and the key file opens none of them.
-pub(crate) async fn check_key(tx: &mut Tx, keys: &Sealer) -> Result<()> {
-    let used = used_keys(tx).await?;
-    if !used.is_empty() {
-        keys.key(&used)?;
-    }
-    Ok(())
-}
-
-async fn used_keys(tx: &mut Tx) -> Result<Vec<String>> {
-    Ok(
-        sqlx::query_scalar("SELECT DISTINCT key_id FROM router ORDER BY key_id")
-            .fetch_all(tx.conn())
-            .await?,
-    )
-}
-
-pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<Router> {
+pub(super) async fn add(tx: &mut Tx, sealer: &Sealer, new: &NewRouter) -> Result<Router> {
     tenants::require(tx, new.tenant).await?;
     if find_by_name(tx, &new.name).await?.is_some() {
         return Err(Conflict::RouterName(new.name.clone()).into());
     }
     check_address(tx, 0, &new.address.host, new.address.port).await?;
-    let used = used_keys(tx).await?;
-    let secret = keys.key(&used)?.seal(&new.name, &new.password)?;
+    let used = secrets::used_keys(tx).await?;
+    let key = sealer.key_to_begin(&used)?;
+    let secret = key.seal(&new.name, &new.password)?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO router (tenant_id, name, host, port, username, sealed, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -61,7 +44,7 @@ pub(super) async fn add(tx: &mut Tx, keys: &Sealer, new: &NewRouter) -> Result<R
 
 pub(super) async fn change(
     tx: &mut Tx,
-    keys: &Sealer,
+    sealer: &Sealer,
     router: RouterId,
     change: &RouterChange,
 ) -> Result<Router> {
@@ -93,8 +76,8 @@ pub(super) async fn change(
     .execute(tx.conn())
     .await?;
     if let Some(password) = &change.password {
-        let used = used_keys(tx).await?;
-        let secret = keys.key(&used)?.seal(&row.name, password)?;
+        let used = secrets::used_keys(tx).await?;
+        let secret = sealer.key_to_seal(&used)?.seal(&row.name, password)?;
         sqlx::query("UPDATE router SET sealed = $2, key_id = $3 WHERE id = $1")
             .bind(row.id)
             .bind(secret.bytes)
@@ -268,30 +251,6 @@ pub(super) async fn require(tx: &mut Tx, router: RouterId) -> Result<RouterRow> 
     .fetch_optional(tx.conn())
     .await?;
     Ok(row.ok_or(Missing::Router)?)
-}
-
-/// Returns a router with the password to log in there.
-pub(super) async fn login(tx: &mut Tx, keys: &Sealer, router: RouterId) -> Result<RouterLogin> {
-    let row = require(tx, router).await?;
-    Ok(RouterLogin {
-        router: row.router()?,
-        password: password(&row, keys).map_err(StoreError::from)?,
-    })
-}
-
-/// Opens the sealed password.
-pub(super) fn password(
-    row: &RouterRow,
-    keys: &Sealer,
-) -> std::result::Result<SecretString, NoPassword> {
-    let opened = match keys.key(std::slice::from_ref(&row.key_id)) {
-        Ok(key) => key.open(&row.name, &row.sealed),
-        Err(error) => Err(NoPasswordCause::Key(error.to_string())),
-    };
-    opened.map_err(|cause| NoPassword {
-        router: row.name.clone(),
-        cause,
-    })
 }
 
 async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<i64>> {

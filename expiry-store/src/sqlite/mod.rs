@@ -46,6 +46,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_spelling.sql"),
     include_str!("../../migrations/sqlite/0004_known_late.sql"),
     include_str!("../../migrations/sqlite/0005_booted.sql"),
+    include_str!("../../migrations/sqlite/0006_key.sql"),
 ];
 
 /// What each step leaves behind.
@@ -55,6 +56,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_spelling.shape"),
     include_str!("../../migrations/sqlite/0004_known_late.shape"),
     include_str!("../../migrations/sqlite/0005_booted.shape"),
+    include_str!("../../migrations/sqlite/0006_key.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.
@@ -120,15 +122,13 @@ impl Backend {
         file: &Path,
     ) -> std::result::Result<Self, StoreError> {
         prepare(config, file, Upgrade::OnlyEmpty).await?;
-        let backend = Self {
+        Ok(Self {
             connections: Connections::new(file, config.max_connections)?,
             turns: Turns::new(file),
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
             file: file.into(),
-        };
-        sql::routers::check_key(&mut backend.begin(Mode::Read).await?, &backend.sealer).await?;
-        Ok(backend)
+        })
     }
 
     /// Begins a transaction. Whoever may write takes the write lock first, so that no one ever

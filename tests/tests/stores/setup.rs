@@ -49,7 +49,11 @@ pub(crate) fn sqlite() -> Home {
 }
 
 pub(crate) async fn add_router(store: &dyn Store, name: &str) -> Router {
-    let new = NewRouter {
+    store.add_router(&new_router(name)).await.expect("added")
+}
+
+pub(crate) fn new_router(name: &str) -> NewRouter {
+    NewRouter {
         name: name.into(),
         tenant: None,
         address: RouterAddress {
@@ -58,8 +62,7 @@ pub(crate) async fn add_router(store: &dyn Store, name: &str) -> Router {
             username: "api".into(),
         },
         password: "not a secret".into(),
-    };
-    store.add_router(&new).await.expect("added")
+    }
 }
 
 pub(crate) async fn add_subscriber(

@@ -1,12 +1,13 @@
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use expiry_core::{Store, StoreError};
+use expiry_core::{Cause, KeyState, Secrets, Store, StoreError};
 use expiry_store::StoreConfig;
 use tokio::time::{Instant, timeout};
 
-use super::check::{Check, Findings};
+use super::check::{Check, Findings, answer};
 use crate::{
     error::{CliError, chain},
+    output::count,
     settings::Settings,
     wiring,
 };
@@ -42,14 +43,9 @@ pub(super) async fn open(
         Ok(Ok(store)) => {
             findings.add(Check::ok(DATABASE, reached))?;
             findings.add(writing(&config).await)?;
-            findings.add(key(&config.key_file))?;
+            let key = answer(KEY_FILE, store.secrets()).await;
+            findings.add(key.map_or_else(|check| check, |secrets| key_check(&secrets)))?;
             Some(store)
-        }
-        Ok(Err(error @ StoreError::Key(_))) => {
-            findings.add(Check::ok(DATABASE, reached))?;
-            let advice = "without the right key no router password can be read";
-            findings.add(Check::failed(KEY_FILE, chain(&error), advice))?;
-            None
         }
         Ok(Err(error)) => {
             let found = format!("{}: {}", config.shown_url(), chain(&error));
@@ -109,41 +105,110 @@ async fn writing(config: &StoreConfig) -> Check {
     }
 }
 
-/// The store has opened, so the key is the right one if any is needed.
-fn key(file: &Path) -> Check {
-    let shown = file.display();
-    match fs::metadata(file) {
-        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
-            let found = format!("{shown} can be read by others");
-            Check::failed(KEY_FILE, found, format!("run `chmod 600 {shown}`"))
+/// Does the key open what was sealed?
+fn key_check(secrets: &Secrets) -> Check {
+    let file = secrets.key_file.display();
+    let shut: Vec<_> = secrets.shut().collect();
+    let of_key = shut.iter().filter(|secret| {
+        let cause = secret.cause.as_ref();
+        cause.is_some_and(|cause| cause.cause() != Cause::NoPassword)
+    });
+    let sealed_with: BTreeSet<_> = of_key
+        .clone()
+        .filter_map(|secret| secret.sealed_with.as_deref())
+        .collect();
+    let names: Vec<_> = of_key.map(|secret| secret.name.as_str()).collect();
+    let keys = sealed_with.into_iter().collect::<Vec<_>>().join(", ");
+    let passwords = count(names.len() as u64, "password");
+    let sealed = format!("{passwords} sealed with key {keys}: {}", names.join(", "));
+    match &secrets.key {
+        KeyState::Missing if names.is_empty() => Check::ok(
+            KEY_FILE,
+            format!("{file} will be made with the first router"),
+        ),
+        KeyState::Here(_) if names.is_empty() => {
+            Check::ok(KEY_FILE, format!("{file} fits; is it in the backup?"))
         }
-        Ok(_) => Check::ok(KEY_FILE, format!("{shown} fits; is it in the backup?")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Check::ok(
-            KEY_FILE,
-            format!("{shown} will be made with the first router"),
-        ),
-        Err(error) => Check::failed(
-            KEY_FILE,
-            format!("{shown}: {error}"),
-            "may this user read it?",
-        ),
+        KeyState::Unusable(fault) => {
+            let advice = "without the right key no router password can be read";
+            Check::failed(KEY_FILE, fault, advice)
+        }
+        KeyState::Missing => Check::failed(KEY_FILE, format!("{file} is missing, {sealed}"), LOST),
+        KeyState::Here(id) => {
+            Check::failed(KEY_FILE, format!("{file} holds key {id}, {sealed}"), LOST)
+        }
     }
 }
 
+const LOST: &str = "copy the right key file there from the machine or backup that has it; if it is \
+                    lost, `expiry secrets reset`";
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use expiry_core::{NoPasswordCause, RouterId, RouterSecret};
+
     use super::*;
     use crate::commands::doctor::check::State;
 
+    fn secrets(key: KeyState, cause: Option<NoPasswordCause>) -> Secrets {
+        Secrets {
+            key_file: PathBuf::from("/a.key"),
+            key,
+            routers: vec![RouterSecret {
+                router: RouterId(1),
+                name: "r1".into(),
+                sealed_with: Some("abcd".into()),
+                cause,
+                opened_by: Vec::new(),
+            }],
+        }
+    }
+
     #[test]
-    fn r11_a_key_that_others_can_read_is_a_failure() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("a.key");
-        assert_eq!(key(&file).state, State::Ok, "it is made later");
-        fs::write(&file, "00").expect("written");
-        for (mode, state) in [(0o600, State::Ok), (0o640, State::Failed)] {
-            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("chmod");
-            assert_eq!(key(&file).state, state, "{mode:o}");
+    fn r11_a_key_that_opens_not_all_is_a_failure() {
+        let (sealed_with, file) = ("abcd".to_owned(), "/a.key".to_owned());
+        let missing = NoPasswordCause::KeyMissing { sealed_with, file };
+        let public = "key file /a.key can be read by others: run `chmod 600 /a.key`";
+        let none = Secrets {
+            routers: Vec::new(),
+            ..secrets(KeyState::Missing, None)
+        };
+        for (secrets, state, found) in [
+            (
+                secrets(KeyState::Here("abcd".into()), None),
+                State::Ok,
+                "/a.key fits",
+            ),
+            (none, State::Ok, "/a.key will be made"),
+            (
+                secrets(KeyState::Missing, Some(missing.clone())),
+                State::Failed,
+                "/a.key is missing, 1 password sealed with key abcd: r1",
+            ),
+            (
+                secrets(KeyState::Here("ef01".into()), Some(missing)),
+                State::Failed,
+                "/a.key holds key ef01, 1 password sealed with key abcd: r1",
+            ),
+            (
+                secrets(KeyState::Unusable(public.into()), None),
+                State::Failed,
+                public,
+            ),
+            (
+                secrets(
+                    KeyState::Here("abcd".into()),
+                    Some(NoPasswordCause::Damaged),
+                ),
+                State::Ok,
+                "/a.key fits",
+            ),
+        ] {
+            let check = key_check(&secrets);
+            assert_eq!(check.state, state, "{check}");
+            assert!(check.found.starts_with(found), "{check}");
         }
     }
 }

@@ -55,6 +55,7 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::RestoreUndone => "found disabled again".into(),
         AuditKind::RouterAdded { address } => format!("router added at {address}"),
         AuditKind::RouterChanged { .. } => "router changed".into(),
+        AuditKind::PasswordForgotten { .. } => "password forgotten".into(),
         AuditKind::RouterEnabled => "router taken into service".into(),
         AuditKind::RouterDisabled => "router taken out of service".into(),
         AuditKind::RouterAccepted => "another box accepted".into(),

@@ -178,6 +178,11 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
             enable_first(case, on)
         )];
     }
+    let down = on.down_since.map(|since| is_down(case, on, since));
+    // To give a password is somebody's work whoever watches.
+    let is_password = Cause::in_line(on.last_error.as_deref().unwrap_or_default());
+    let is_password = is_password.is_some_and(Cause::is_password);
+    let lacking = down.clone().filter(|_| is_password);
     match case.watch {
         Watch::Goes => {}
         Watch::Braked(why) => {
@@ -186,17 +191,14 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
             )];
         }
         Watch::Nobody => {
-            return vec![
-                "no watcher is alive, so nobody does it: start one with `expiry run`".into(),
-            ];
+            let nobody = "no watcher is alive, so nobody does it: start one with `expiry run`";
+            return lacking.into_iter().chain([nobody.into()]).collect();
         }
     }
     if on.owner.is_none() {
-        return vec![format!(
-            "no watcher serves the router; one takes it over within {TAKEOVER}"
-        )];
+        let unserved = format!("no watcher serves the router; one takes it over within {TAKEOVER}");
+        return lacking.into_iter().chain([unserved]).collect();
     }
-    let down = on.down_since.map(|since| is_down(case, on, since));
     down.into_iter().collect()
 }
 
@@ -212,7 +214,9 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
         let down_for = (case.now - since).to_std().unwrap_or_default();
         let within = match failing {
             Failing::Silent | Failing::Unclear => span(case.retry.longest_wait(down_for)),
-            Failing::Login | Failing::OtherBox | Failing::SameBox => "a minute".into(),
+            Failing::Password | Failing::Login | Failing::OtherBox | Failing::SameBox => {
+                "a minute".into()
+            }
         };
         format!("; the watcher tries again within {within}")
     } else {
@@ -220,6 +224,7 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
     };
     let how = match failing {
         Failing::Silent => "the router has not answered",
+        Failing::Password => "nobody could log in to the router",
         Failing::Login => "the router has refused our login",
         Failing::OtherBox => "another box has answered in its place",
         Failing::SameBox => "the router has not been served",
@@ -235,6 +240,7 @@ fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> Strin
 #[derive(Clone, Copy)]
 enum Failing {
     Silent,
+    Password,
     Login,
     OtherBox,
     SameBox,
@@ -248,6 +254,7 @@ impl Failing {
         };
         match (cause, cause.step()) {
             (Cause::SameBox, _) => Self::SameBox,
+            (cause, _) if cause.is_password() => Self::Password,
             (Cause::LoginSilent | Cause::ConnectionLost | Cause::AnswerTimedOut, _)
             | (_, Step::NameLookup | Step::Connect) => Self::Silent,
             (_, Step::Login) => Self::Login,

@@ -32,7 +32,7 @@ pub(super) async fn run(
     match command {
         RouterCommand::Add(args) => add(args, directory, passwords, gateway, out).await,
         RouterCommand::Set(args) => set(args, directory, out).await,
-        RouterCommand::List => list(directory, out).await,
+        RouterCommand::List => list(directory, passwords, out).await,
         RouterCommand::Test { name } => {
             let router = find::router(directory, &name).await?;
             let all = directory.routers().await?;
@@ -165,13 +165,23 @@ async fn set(
     Ok(())
 }
 
-async fn list(directory: &dyn Directory, out: &mut Output<'_>) -> Result<(), CliError> {
+async fn list(
+    directory: &dyn Directory,
+    passwords: &dyn PasswordStore,
+    out: &mut Output<'_>,
+) -> Result<(), CliError> {
     let tenants = directory.tenants().await?;
     let slugs: BTreeMap<_, _> = tenants.into_iter().map(|t| (t.id, t.slug)).collect();
     let routers = directory.routers().await?;
-    let line = |router| {
+    let secrets = passwords.secrets().await?;
+    let without: BTreeMap<_, _> = secrets
+        .wanting()
+        .filter_map(|secret| Some((secret.router, secret.cause.as_ref()?)))
+        .collect();
+    let line = |router: &Router| {
         let tenant = |id| slugs.get(&id).cloned();
         RouterLine::new(router, router.tenant.and_then(tenant))
+            .without_password(without.get(&router.id).copied())
     };
     let lines: Vec<_> = routers.iter().map(line).collect();
     Ok(out.list(&lines)?)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiry_core::{Hardware, Router, RouterAddress};
+use expiry_core::{Cause, Hardware, NoPasswordCause, Router, RouterAddress};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -14,6 +14,15 @@ pub(super) struct RouterLine {
     username: String,
     enabled: bool,
     seen: Option<Hardware>,
+    /// Why it cannot be logged in to, if so.
+    no_password: Option<NoPasswordLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct NoPasswordLine {
+    cause: Cause,
+    found: String,
+    advice: String,
 }
 
 impl RouterLine {
@@ -26,7 +35,18 @@ impl RouterLine {
             username: router.address.username.clone(),
             enabled: router.enabled,
             seen: router.seen.clone(),
+            no_password: None,
         }
+    }
+
+    /// Says that there is no password, for this reason if there is one.
+    pub(super) fn without_password(mut self, cause: Option<&NoPasswordCause>) -> Self {
+        self.no_password = cause.map(|cause| NoPasswordLine {
+            cause: cause.cause(),
+            found: cause.to_string(),
+            advice: cause.cause().way_out(Some(&self.name)),
+        });
+        self
     }
 }
 
@@ -40,8 +60,14 @@ impl fmt::Display for RouterLine {
         }
         write!(f, "  {}", if self.enabled { "enabled" } else { "disabled" })?;
         match &self.seen {
-            Some(seen) => write!(f, "  {}", BoxName { seen }),
-            None => write!(f, "  not seen yet"),
+            Some(seen) => write!(f, "  {}", BoxName { seen })?,
+            None => write!(f, "  not seen yet")?,
+        }
+        match &self.no_password {
+            Some(NoPasswordLine { found, advice, .. }) => {
+                write!(f, "\n  no password: {found}; {advice}")
+            }
+            None => Ok(()),
         }
     }
 }

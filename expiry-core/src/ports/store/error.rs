@@ -61,7 +61,7 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
-    /// Router passwords cannot be sealed, or none of them opened.
+    /// Router passwords cannot be sealed.
     #[error("{0}")]
     Key(String),
     /// A router has no password that opens. That concerns no other router.
@@ -135,6 +135,9 @@ pub enum Conflict {
         /// The other router.
         router: String,
     },
+    /// Since they were listed, other passwords came to be those that do not open.
+    #[error("which passwords do not open has changed meanwhile: nothing was forgotten; look again")]
+    Secrets,
     /// Work is open on the router.
     #[error("work is still open on the router")]
     RouterBusy,

@@ -3,8 +3,8 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
-    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, StoreError, Strays, Subscriber,
-    SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey, Username,
+    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets, StoreError, Strays,
+    Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey, Username,
 };
 
 #[async_trait]
@@ -181,5 +181,15 @@ impl Directory for MemoryStore {
 impl PasswordStore for MemoryStore {
     async fn router_login(&self, router: RouterId) -> Result<RouterLogin, StoreError> {
         self.transaction("router_login", |tables, _| tables.router_login(router))
+    }
+
+    async fn secrets(&self) -> Result<Secrets, StoreError> {
+        self.transaction("secrets", |tables, _| Ok(tables.secrets()))
+    }
+
+    async fn reset_secrets(&self, seen: &Secrets) -> Result<Secrets, StoreError> {
+        self.transaction("reset_secrets", |tables, now| {
+            tables.reset_secrets(seen, now)
+        })
     }
 }

@@ -13,6 +13,7 @@ mod put;
 mod reconcile;
 mod results;
 mod routers;
+mod secrets;
 mod status;
 mod subscribers;
 mod tables;

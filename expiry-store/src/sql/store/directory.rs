@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use expiry_core::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
-    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Strays, Subscriber,
+    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets, Strays, Subscriber,
     SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
 };
 
-use super::super::{Backend, put, routers, stray, subscribers, tenants};
+use super::super::{Backend, put, routers, secrets, stray, subscribers, tenants};
 use super::{Result, within};
 use crate::mode::{LONG, Mode, SHORT};
 
@@ -234,9 +234,29 @@ impl PasswordStore for Backend {
     async fn router_login(&self, router: RouterId) -> Result<RouterLogin> {
         within(SHORT, async {
             let mut tx = self.begin(Mode::Read).await?;
-            let login = routers::login(&mut tx, &self.sealer, router).await?;
+            let login = secrets::login(&mut tx, &self.sealer, router).await?;
             tx.commit().await?;
             Ok(login)
+        })
+        .await
+    }
+
+    async fn secrets(&self) -> Result<Secrets> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Read).await?;
+            let secrets = secrets::list(&mut tx, &self.sealer).await?;
+            tx.commit().await?;
+            Ok(secrets)
+        })
+        .await
+    }
+
+    async fn reset_secrets(&self, seen: &Secrets) -> Result<Secrets> {
+        within(LONG, async {
+            let mut tx = self.begin(Mode::Plan).await?;
+            let secrets = secrets::reset(&mut tx, &self.sealer, seen).await?;
+            tx.commit().await?;
+            Ok(secrets)
         })
         .await
     }

@@ -1,0 +1,102 @@
+//! The file that holds the key.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use chacha20poly1305::{Key, XNonce, aead::Generate};
+
+use super::key::SealingKey;
+
+/// More than this is no key.
+const MOST: u64 = 1_024;
+
+/// Why a file gives no key.
+pub(super) enum NoKey {
+    /// There is none.
+    Missing,
+    /// It cannot be used, for this reason, with the way out.
+    Unusable(String),
+}
+
+/// Reads the key.
+pub(super) fn read(file: &Path) -> Result<SealingKey, NoKey> {
+    let shown = file.display();
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => NoKey::Missing,
+        _ => NoKey::Unusable(format!("key file {shown} cannot be read: {error}")),
+    };
+    let meta = fs::metadata(file).map_err(unreadable)?;
+    // Opening a pipe would wait for whoever writes to it.
+    if !meta.is_file() {
+        let fault = format!("key file {shown} is no file: move away what is there");
+        return Err(NoKey::Unusable(fault));
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
+        let fault = format!("key file {shown} can be read by others: run `chmod 600 {shown}`");
+        return Err(NoKey::Unusable(fault));
+    }
+    let mut text = Vec::new();
+    let opened = File::open(file);
+    opened
+        .and_then(|file| file.take(MOST).read_to_end(&mut text))
+        .map_err(unreadable)?;
+    let key = str::from_utf8(&text).ok();
+    let key = key.and_then(|text| from_hex(text.trim()));
+    key.and_then(|key| SealingKey::new(&key.into()))
+        .ok_or_else(|| {
+            NoKey::Unusable(format!(
+                "key file {shown} does not hold a key, which is 64 hexadecimal digits: copy the right \
+                 one there, or move it away"
+            ))
+        })
+}
+
+/// Writes a fresh key aside and links it into place, so that the file is never seen half written,
+/// and a key that somebody else made meanwhile stays.
+pub(super) fn make(file: &Path) -> io::Result<()> {
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory)?;
+    let key = Key::try_generate().map_err(io::Error::other)?;
+    let nonce = XNonce::try_generate().map_err(io::Error::other)?;
+    let mut aside = file.as_os_str().to_owned();
+    aside.push(".");
+    aside.push(to_hex(&nonce));
+    let written = write_private(aside.as_ref(), &key).and_then(|()| fs::hard_link(&aside, file));
+    let removed = fs::remove_file(&aside);
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => removed.and_then(|()| File::open(directory)?.sync_all()),
+    }
+}
+
+pub(super) fn write_private(file: &Path, key: &Key) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    writeln!(file, "{}", to_hex(key))?;
+    file.sync_all()
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(key)
+}
