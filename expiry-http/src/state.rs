@@ -108,6 +108,8 @@ pub(crate) struct Inner {
     pub(crate) unheard: Unheard,
     /// One at a time is read.
     long_list: Semaphore,
+    /// The nearest names are searched for one request at a time: it may take many pages.
+    pub(crate) nearest: Semaphore,
     pub(crate) checks: Checks,
     overdue: Readings<Overdue>,
     pub(crate) upcoming: Readings<Vec<Upcoming>>,
@@ -178,6 +180,7 @@ impl Inner {
             unheard: Unheard::default(),
             time: StoreTime::new(&service.time),
             long_list: Semaphore::new(1),
+            nearest: Semaphore::new(1),
             checks: Checks::default(),
             overdue: Turns::default(),
             upcoming: Turns::default(),

@@ -27,6 +27,8 @@ pub(crate) async fn subscriber(app: &Inner, id: i64) -> Problem {
 }
 
 async fn near(app: &Inner, id: i64) -> Option<String> {
+    // Who asks in a loop is answered without.
+    let _turn = app.nearest.try_acquire().ok()?;
     let wanted = id.to_string();
     let search = nearest(&*app.service.directory, None, &wanted);
     // That they cannot be found is no other answer.
