@@ -37,8 +37,8 @@ use crate::config::Database;
 /// # Errors
 /// [`StoreError::SchemaTooOld`] and [`StoreError::SchemaTooNew`] if another version of this
 /// program prepared it; [`StoreError::Open`] if it cannot be used, or holds tables of something
-/// else; [`StoreError::Key`] if it holds router passwords and the key file is missing, another
-/// one, or readable by others; [`StoreError::Unavailable`] if nobody answers.
+/// else; [`StoreError::Unavailable`] if nobody answers. The key file is not needed before a
+/// password is.
 pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.database {
         Database::Sqlite(path) => Arc::new(sqlite::Backend::open(config, path).await?),
@@ -77,7 +77,7 @@ pub fn schema_version(config: &StoreConfig) -> i64 {
 /// Brings the database to the schema of this program. Does nothing to one that is there already.
 ///
 /// # Errors
-/// As [`open`], but for [`StoreError::SchemaTooOld`] and [`StoreError::Key`].
+/// As [`open`], but for [`StoreError::SchemaTooOld`].
 pub async fn migrate(config: &StoreConfig) -> Result<Migrated, StoreError> {
     match &config.database {
         Database::Sqlite(path) => sqlite::migrate(config, path).await,

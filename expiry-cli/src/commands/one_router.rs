@@ -191,6 +191,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn r4_without_the_key_the_others_are_served() {
+        let key = || Err(StoreError::Key("key file /a.key does not exist".into()));
+        let mut unknowing = MockDirectory::new();
+        unknowing.expect_routers().returning(|| Ok(Vec::new()));
+        unknowing.expect_add_router().returning(move |_| key());
+        register(&wanted(), &unknowing, &MockPasswordStore::new())
+            .await
+            .expect("left as it is");
+        let mut knowing = knowing();
+        knowing.expect_change_router().returning(move |_, _| key());
+        register(
+            &wanted(),
+            &knowing,
+            &passwords(Err(NoPasswordCause::Forgotten)),
+        )
+        .await
+        .expect("left as it is");
+    }
+
+    #[tokio::test]
     async fn one_that_another_process_makes_meanwhile_is_taken() {
         let mut directory = MockDirectory::new();
         let mut asked = 0;

@@ -1,8 +1,8 @@
 use chrono::DateTime;
 use expiry_core::{
-    Conflict, GatewayError, Hardware, MacAddr, MockDirectory, MockPasswordStore, MockRouterGateway,
-    OpenWork, Presence, PresenceKind, Router, RouterFacts, RouterId, RouterLogin, StoreError,
-    Stray, Strays, Tenant, TenantId, WayIn,
+    Conflict, GatewayError, Hardware, KeyState, MacAddr, MockDirectory, MockPasswordStore,
+    MockRouterGateway, OpenWork, Presence, PresenceKind, Router, RouterFacts, RouterId,
+    RouterLogin, Secrets, StoreError, Stray, Strays, Tenant, TenantId, WayIn,
 };
 use secrecy::ExposeSecret;
 
@@ -38,6 +38,13 @@ fn passwords() -> MockPasswordStore {
     passwords.expect_router_login().returning(|id| {
         let (router, password) = (Router { id, ..router() }, PASSWORD.into());
         Ok(RouterLogin { router, password })
+    });
+    passwords.expect_secrets().returning(|| {
+        Ok(Secrets {
+            key_file: "/a.key".into(),
+            key: KeyState::Missing,
+            routers: Vec::new(),
+        })
     });
     passwords
 }

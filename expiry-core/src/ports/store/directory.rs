@@ -41,14 +41,16 @@ pub trait Directory: Send + Sync {
     /// backlog.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the name, or host and port, are taken.
+    /// [`StoreError::Conflict`] if the name, or host and port, are taken; [`StoreError::Key`] if there
+    /// is no key to seal the password with, or none of those that sealed the others.
     async fn add_router(&self, new: &NewRouter) -> Result<Router, StoreError>;
 
     /// Changes a router. Enabling owes cuts like adding. Disabling takes it out of every scope and
     /// away from its owner. A new host or port forgets which box was seen.
     ///
     /// # Errors
-    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if host and port are taken.
+    /// [`StoreError::Missing`]; [`StoreError::Conflict`] if host and port are taken;
+    /// [`StoreError::Key`] if a password is given and there is no key to seal it with.
     async fn change_router(
         &self,
         router: RouterId,

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 
 use super::{Fault, MemoryStore};
 use crate::{
-    Access, AccessChange, Clock, Directory, EnforcementStore, Fence, NewRouter, NewSubscriber,
-    Outcome, RouterAddress, Service, Settlement, Store, StoreError, Subscriber, SystemClock, Task,
-    WatcherId, testing::TestClock,
+    Access, AccessChange, Cause, Clock, Directory, EnforcementStore, Fence, NewRouter,
+    NewSubscriber, NoPasswordCause, Outcome, PasswordStore, RouterAddress, Service, Settlement,
+    StatusStore, Store, StoreError, Subscriber, SystemClock, Task, WatcherId, testing::TestClock,
 };
 
 async fn open() -> (Arc<dyn Store>, MemoryStore) {
@@ -105,6 +105,25 @@ async fn rows_of_subscribers_who_are_not_removed_are_kept() {
     let paid = AccessChange::Extend(Duration::from_secs(9));
     store.change_access(made.id, paid).await.expect("paid");
     assert_eq!(store.rows(), []);
+}
+
+#[tokio::test]
+async fn r11_a_password_that_does_not_open_is_forgotten_once() {
+    let (store, _) = store_with_router().await;
+    let router = store.routers().await.expect("listed")[0].id;
+    store.lose_password(router, NoPasswordCause::Damaged);
+    let seen = store.secrets().await.expect("told");
+    assert_eq!(seen.shut().count(), 1);
+
+    let after = store.reset_secrets(&seen).await.expect("forgotten");
+
+    assert_eq!((after.shut().count(), after.wanting().count()), (0, 1));
+    let status = store.status(0).await.expect("status");
+    let error = status.routers[0].last_error.as_deref().unwrap_or_default();
+    assert_eq!(Cause::in_line(error), Some(Cause::NoPassword), "{error}");
+    let events = store.audit_events().len();
+    let again = store.reset_secrets(&after).await.expect("nothing to do");
+    assert_eq!((again, store.audit_events().len()), (after, events));
 }
 
 async fn store_with_router() -> (MemoryStore, TestClock) {

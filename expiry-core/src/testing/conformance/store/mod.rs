@@ -28,6 +28,7 @@ pub mod put;
 pub mod reconcile;
 pub mod results;
 pub mod routers;
+pub mod secrets;
 pub mod share;
 pub mod status;
 pub mod summary;
@@ -305,6 +306,10 @@ macro_rules! store_conformance {
                 restores_come_first_then_fresh_cuts_then_backlog
                 a_router_is_given_its_own_work_alone
                 r1_what_is_live_is_asked_by_the_scope_of_the_router
+            }
+            secrets {
+                r11_a_reset_forgets_no_password_that_opens
+                r11_a_reset_is_of_what_was_seen
             }
             routers {
                 r2_a_router_added_later_owes_what_its_reading_finds
