@@ -10,13 +10,13 @@ use std::{
 
 use clap::{CommandFactory, Parser};
 use expiry_core::{
-    Access, Directory, GatewayError, MockRouterGateway, NewRouter, NewSubscriber, RetryPolicy,
-    RouterAddress, Service,
+    Access, Directory, GatewayError, MockRouterGateway, NewRouter, NewSubscriber, NoPasswordCause,
+    RetryPolicy, RouterAddress, Service,
     testing::{MemoryStore, TestClock, memory::Fault},
 };
 use tempfile::TempDir;
 
-use super::{brake, explain, router, status, subscriber, tenant};
+use super::{brake, explain, router, secrets, status, subscriber, tenant};
 use crate::{
     args::{Cli, Command},
     error::CliError,
@@ -79,6 +79,8 @@ const COMMANDS: &[(&str, Does)] = &[
         "run",
         Other("a watcher; what it leaves is its exit code: `run.rs`"),
     ),
+    ("secrets", Read("secrets")),
+    ("secrets reset", Order(&["secrets reset --yes"])),
     ("status", Read("status")),
     (
         "subscriber add",
@@ -125,6 +127,7 @@ const READING: &[&str] = &[
     "owed",
     "router_login",
     "routers",
+    "secrets",
     "status",
     "strays",
     "subscriber",
@@ -223,7 +226,7 @@ impl Stage {
         let store = MemoryStore::new(Arc::new(TestClock::default()));
         let cafe = store.add_tenant("cafe", "Café").await.expect("added").id;
         store.add_tenant("empty", "Empty").await.expect("added");
-        for (name, tenant) in [("r1", None), ("hill", Some(cafe))] {
+        for (name, tenant) in [("r1", None), ("hill", Some(cafe)), ("shut", None)] {
             let address = RouterAddress {
                 host: name.into(),
                 port: 8728,
@@ -235,7 +238,10 @@ impl Stage {
                 address,
                 password: "p".into(),
             };
-            store.add_router(&new).await.expect("added");
+            let added = store.add_router(&new).await.expect("added");
+            if name == "shut" {
+                store.lose_password(added.id, NoPasswordCause::Damaged);
+            }
         }
         let known = NewSubscriber {
             tenant: None,
@@ -276,6 +282,7 @@ impl Stage {
                 router::run(command, store, store, &silent_gateway(), out).await
             }
             Command::Tenant(command) => tenant::run(command, store, out).await,
+            Command::Secrets { command } => secrets::run(command.as_ref(), store, out).await,
             Command::Status(args) => status::run(&args, Arc::new(store.clone()), out).await,
             Command::Explain(who) => {
                 explain::run(&who, &RetryPolicy::default(), store, store, out).await
