@@ -119,6 +119,8 @@ impl Problem {
                 };
                 Self::new(StatusCode::CONFLICT, code, conflict.to_string())
             }
+            // It says what to do, on the machine of the service.
+            StoreError::Key(why) => Self::new(StatusCode::CONFLICT, "key_unusable", why),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = error as &dyn std::error::Error, "no answer");
                 let detail = "the database cannot be reached; try again";
@@ -134,7 +136,6 @@ impl Problem {
             | StoreError::SchemaUnknown(_)
             | StoreError::Refused(_)
             | StoreError::Open { .. }
-            | StoreError::Key(_)
             | StoreError::Rows(_)
             | StoreError::NotOwner(_)
             | _ => {
