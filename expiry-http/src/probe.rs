@@ -122,7 +122,7 @@ pub(crate) async fn probe_saved(
     match app.service.passwords.router_login(router.id).await {
         Ok(login) => probe(app, &login, name, deadline).await,
         Err(StoreError::NoPassword(error)) => {
-            let error = GatewayError::from(error);
+            let error = GatewayError::from(*error);
             Err(Failure::Caused(error.cause(), error.told(name)))
         }
         Err(error) => Err(Failure::Untested(error.to_string())),

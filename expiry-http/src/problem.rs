@@ -132,6 +132,8 @@ impl Problem {
                 "database_busy",
                 "the database is busy: cuts go first, and too many orders wait; nothing was changed",
             ),
+            // It says what to do, on the machine of the service.
+            StoreError::Key(why) => Self::new(StatusCode::CONFLICT, "key_unusable", why),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = error as &dyn std::error::Error, "no answer");
                 Self::unavailable()
@@ -142,7 +144,6 @@ impl Problem {
             | StoreError::SchemaUnknown(_)
             | StoreError::Refused(_)
             | StoreError::Open { .. }
-            | StoreError::Key(_)
             | StoreError::Rows(_)
             | StoreError::NotOwner(_)
             | _ => {

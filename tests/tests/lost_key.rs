@@ -105,8 +105,8 @@ async fn every_command_works(world: &World, cause: &str) {
 async fn reset(world: &World) {
     let asked = world.expiry.ended(&["secrets", "reset"]).await;
     assert_eq!(asked.code, 2, "{asked:?}");
-    let would = "2 router passwords would be forgotten";
-    assert!(asked.stdout.contains(would), "{asked:?}");
+    let told = "2 router passwords would be forgotten";
+    assert!(asked.stdout.contains(told), "{asked:?}");
     assert!(asked.stderr.contains("--yes"), "{asked:?}");
     let report = world.expiry.json(&["secrets", "reset", "--yes"]).await;
     assert_eq!(report["reset"], true, "{report}");

@@ -6,7 +6,9 @@ use std::{
     io::{self, BufRead, IsTerminal, Write},
 };
 
-use expiry_core::{Cause, KeyState, PasswordStore, RouterSecret, Secrets, StoreError, text};
+use expiry_core::{
+    Cause, KeyState, NoPasswordCause, PasswordStore, RouterSecret, Secrets, StoreError, text,
+};
 use serde::Serialize;
 
 use crate::{
@@ -92,7 +94,6 @@ struct SecretLine<'a> {
 impl Serialize for Shown<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let Self(secrets) = self;
-        let line = |secret| SecretLine::of(secret);
         ShownJson {
             key_file: secrets.key_file.display().to_string(),
             key: id(secrets),
@@ -100,7 +101,7 @@ impl Serialize for Shown<'_> {
                 KeyState::Unusable(fault) => Some(fault),
                 KeyState::Here(_) | KeyState::Missing => None,
             },
-            routers: secrets.routers.iter().map(line).collect(),
+            routers: secrets.routers.iter().map(SecretLine::of).collect(),
         }
         .serialize(to)
     }
@@ -112,7 +113,7 @@ impl<'a> SecretLine<'a> {
             router: &secret.name,
             sealed_with: secret.sealed_with.as_deref(),
             opens: secret.cause.is_none(),
-            cause: secret.cause.as_ref().map(|cause| cause.cause()),
+            cause: secret.cause.as_ref().map(NoPasswordCause::cause),
             found: secret.cause.as_ref().map(ToString::to_string),
             opened_by: &secret.opened_by,
         }

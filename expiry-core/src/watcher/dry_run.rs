@@ -216,7 +216,7 @@ impl Eyes {
             tasks: Vec::new(),
         };
         let mut login = match self.store.router_login(router.id).await {
-            Err(StoreError::NoPassword(error)) => Err(GatewayError::from(error)),
+            Err(StoreError::NoPassword(error)) => Err(GatewayError::from(*error)),
             login => Ok(login?),
         };
         for batch in tasks.chunks(self.batch) {

@@ -25,9 +25,11 @@ pub(super) enum NoKey {
 /// Reads the key.
 pub(super) fn read(file: &Path) -> Result<SealingKey, NoKey> {
     let shown = file.display();
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => NoKey::Missing,
-        _ => NoKey::Unusable(format!("key file {shown} cannot be read: {error}")),
+    let unreadable = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return NoKey::Missing;
+        }
+        NoKey::Unusable(format!("key file {shown} cannot be read: {error}"))
     };
     let meta = fs::metadata(file).map_err(unreadable)?;
     // Opening a pipe would wait for whoever writes to it.
@@ -87,7 +89,11 @@ pub(super) fn write_private(file: &Path, key: &Key) -> io::Result<()> {
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().copied().map(hex_pair).collect()
+}
+
+pub(super) fn hex_pair(byte: u8) -> String {
+    format!("{byte:02x}")
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

@@ -5,6 +5,8 @@ use chacha20poly1305::{
 use expiry_core::{NoPasswordCause, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::file::hex_pair;
+
 const NONCE: usize = 24;
 
 /// A key and its id, which is safe to show.
@@ -28,8 +30,7 @@ impl SealingKey {
         let tagged = cipher
             .encrypt(&XNonce::default(), b"expiry key id".as_slice())
             .ok()?;
-        let id = tagged.iter().rev().take(8);
-        let id = id.map(|byte| format!("{byte:02x}")).collect();
+        let id = tagged.iter().rev().take(8).copied().map(hex_pair).collect();
         Some(Self { cipher, id })
     }
 

@@ -2,6 +2,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    thread::ScopedJoinHandle,
 };
 
 use chacha20poly1305::Key;
@@ -24,7 +25,7 @@ fn message(result: Result<SealingKey, StoreError>) -> String {
 fn fault(file: &Path) -> String {
     match Sealer::new(file.into()).look().state() {
         KeyState::Unusable(fault) => fault,
-        state => panic!("{state:?}"),
+        state @ (KeyState::Here(_) | KeyState::Missing) => panic!("{state:?}"),
     }
 }
 
@@ -59,8 +60,8 @@ fn r11_the_key_file_is_made_once_and_for_nobody_else() {
     let used = [first.id().to_owned()];
     let again = Sealer::new(file.clone()).key_to_begin(&used).expect("read");
     assert_eq!(again.id(), first.id());
-    let made = Sealer::new(file).make().expect("the one that is there");
-    assert_eq!(made.id(), first.id());
+    let again = Sealer::new(file).make().expect("the one that is there");
+    assert_eq!(again.id(), first.id());
     let files = fs::read_dir(directory.path().join("new")).expect("list");
     assert_eq!(files.count(), 1);
 }
@@ -74,7 +75,7 @@ fn r11_first_uses_at_once_get_the_same_key() {
     };
     let ids: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(first)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
         joined.map(|id| id.expect("no panic")).collect()
     });
     assert_eq!(ids.len(), 1, "{ids:?}");
@@ -108,17 +109,17 @@ fn r11_another_key_begins_nothing_and_may_seal_a_password_anew() {
 #[test]
 fn r11_a_replaced_file_is_noticed_and_what_it_held_before_still_opens() {
     let (_directory, file) = place();
-    let sealer = Sealer::new(file.clone());
-    let key = sealer.key_to_begin(&[]).expect("made");
+    let keeper = Sealer::new(file.clone());
+    let key = keeper.key_to_begin(&[]).expect("made");
     let sealed = key.seal("north", &"secret".into()).expect("sealed");
-    let open = |sealer: &Sealer| {
-        let keys = sealer.look();
+    let open = |keeper: &Sealer| {
+        let keys = keeper.look();
         let opened = keys.open("north", &sealed.key_id, &sealed.bytes);
         let by_file = keys.open_by_file("north", &sealed.key_id, &sealed.bytes);
         (opened.map(drop), by_file.map(drop))
     };
     replace(&file, 7);
-    let other = sealer.key_to_seal(&[]).expect("read").id().to_owned();
+    let other = keeper.key_to_seal(&[]).expect("read").id().to_owned();
     assert_ne!(other, sealed.key_id);
     let cause = NoPasswordCause::OtherKey {
         sealed_with: sealed.key_id.clone(),
@@ -126,16 +127,16 @@ fn r11_a_replaced_file_is_noticed_and_what_it_held_before_still_opens() {
         found: other.clone(),
     };
     assert_eq!(cause.cause(), Cause::OtherKey);
-    assert_eq!(open(&sealer), (Ok(()), Err(cause.clone())));
-    assert_eq!(sealer.look().ids(), [&sealed.key_id, &other]);
+    assert_eq!(open(&keeper), (Ok(()), Err(cause.clone())));
+    assert_eq!(keeper.look().ids(), [&sealed.key_id, &other]);
     let fresh = Sealer::new(file.clone());
     assert_eq!(open(&fresh), (Err(cause.clone()), Err(cause)));
 
     fs::remove_file(&file).expect("removed");
     let missing = open(&Sealer::new(file)).0.expect_err("no key");
     assert_eq!(missing.cause(), Cause::KeyMissing, "{missing}");
-    assert_eq!(open(&sealer).0, Ok(()));
-    let forgotten = sealer.look().open("north", "", b"").map(drop);
+    assert_eq!(open(&keeper).0, Ok(()));
+    let forgotten = keeper.look().open("north", "", b"").map(drop);
     assert_eq!(forgotten, Err(NoPasswordCause::Forgotten));
 }
 

@@ -82,7 +82,7 @@ async fn try_one(
     let login = match passwords.router_login(router.id).await {
         Ok(login) => login,
         Err(StoreError::NoPassword(error)) => {
-            return Err(Fault::Router(GatewayError::from(error).into()));
+            return Err(Fault::Router(GatewayError::from(*error).into()));
         }
         Err(error) => return Err(Fault::Store(error)),
     };

@@ -25,7 +25,7 @@ pub(super) async fn run(
 ) -> Result<(), CliError> {
     let tried = match passwords.router_login(router.id).await {
         Ok(login) => examine(&login, all, passwords, gateway).await,
-        Err(StoreError::NoPassword(error)) => Err(GatewayError::from(error).into()),
+        Err(StoreError::NoPassword(error)) => Err(GatewayError::from(*error).into()),
         Err(error) => return Err(error.into()),
     };
     match tried {

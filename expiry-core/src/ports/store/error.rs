@@ -66,7 +66,7 @@ pub enum StoreError {
     Key(String),
     /// A router has no password that opens. That concerns no other router.
     #[error(transparent)]
-    NoPassword(#[from] NoPassword),
+    NoPassword(Box<NoPassword>),
     /// There is no such thing.
     #[error("{0}")]
     Missing(Missing),
@@ -79,6 +79,12 @@ pub enum StoreError {
     /// The caller does not own the router any more.
     #[error("router {0} has another owner")]
     NotOwner(RouterId),
+}
+
+impl From<NoPassword> for StoreError {
+    fn from(error: NoPassword) -> Self {
+        Self::NoPassword(Box::new(error))
+    }
 }
 
 impl StoreError {
