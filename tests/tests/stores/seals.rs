@@ -224,7 +224,7 @@ fn heartbeat() -> Heartbeat {
     Heartbeat {
         watcher: WatcherId::fresh(),
         kind: WatcherKind::Watcher,
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_mins(1),
         place: None,
         share_limit: None,
         interval: None,
