@@ -1,7 +1,9 @@
 use std::{collections::BTreeSet, fs};
 
 use chrono::TimeDelta;
-use expiry_core::{Access, Directory, EnforcementStore, NewSubscriber, Service, StatusStore};
+use expiry_core::{
+    Access, Directory, EnforcementStore, NewSubscriber, PasswordStore, Service, StatusStore,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::{file::beside, opening::reading, *};
@@ -383,4 +385,17 @@ async fn r2_a_file_that_becomes_writable_again_is_written_at_the_next_call() {
     store.try_writing().await.expect("written");
     add(&store, 2).await.expect("taken");
     add(&store, 3).await.expect("taken");
+}
+
+#[tokio::test]
+async fn r5_the_reset_of_passwords_stands_back_as_every_order_does() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = opened(directory.path()).await;
+    let seen = store.secrets().await.expect("told");
+    let _ahead = store.turns.of(Mode::Order).await.expect("a turn");
+    tokio::time::pause();
+
+    let refused = store.reset_secrets(&seen).await;
+
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
 }
