@@ -493,12 +493,12 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cause, seen } = self;
-        match cause {
-            // All was read: what it says is what is wrong.
-            Cause::NoHotspotServer | Cause::ClockNotSet | Cause::ClockOff => write!(f, "{seen}")?,
-            cause => write!(f, "{} failed: {seen}", cause.step())?,
+        // All was read: what it says is what is wrong.
+        let was_read = [Cause::NoHotspotServer, Cause::ClockNotSet, Cause::ClockOff];
+        if !was_read.contains(cause) {
+            write!(f, "{} failed: ", cause.step())?;
         }
-        write!(f, ": {}", cause.says())
+        write!(f, "{seen}: {}", cause.says())
     }
 }
 

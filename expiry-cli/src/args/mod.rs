@@ -14,8 +14,8 @@ use expiry_core::{MacAddr, watcher::WatcherConfig};
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
 pub(crate) use subscriber::{
-    AddSubscriber, DeviceCommand, End, ExportArgs, ImportArgs, SheetFormat, SubscriberCommand,
-    Until, Who,
+    AddSubscriber, DeviceCommand, End, ExportArgs, Extension, ImportArgs, SheetFormat,
+    SubscriberCommand, Who,
 };
 pub(crate) use values::{host, instant};
 

@@ -15,7 +15,7 @@ pub(crate) enum SubscriberCommand {
         #[command(flatten)]
         who: Who,
         #[command(flatten)]
-        until: Until,
+        until: Extension,
     },
     /// End access now.
     Revoke(Who),
@@ -147,7 +147,7 @@ pub(crate) struct End {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Until {
+pub(crate) struct Extension {
     /// How much to add, such as 90s, 2h or 7d.
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
     #[arg(required_unless_present = "until", conflicts_with = "until")]

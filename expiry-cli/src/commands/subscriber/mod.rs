@@ -15,7 +15,7 @@ use view::{Names, Removed};
 
 use super::find;
 use crate::{
-    args::{AddSubscriber, DeviceCommand, End, SubscriberCommand, Until},
+    args::{AddSubscriber, DeviceCommand, End, Extension, SubscriberCommand},
     error::CliError,
     output::Output,
 };
@@ -143,7 +143,7 @@ fn bought(end: &End, now: DateTime<Utc>) -> Access {
     }
 }
 
-fn extension(until: &Until, now: DateTime<Utc>) -> Result<AccessChange, CliError> {
+fn extension(until: &Extension, now: DateTime<Utc>) -> Result<AccessChange, CliError> {
     match (until.length, until.until) {
         (Some(length), _) => Ok(AccessChange::Extend(length)),
         (None, Some(at)) if at <= now => Err(CliError::NotAhead { at }),
@@ -155,16 +155,16 @@ fn extension(until: &Until, now: DateTime<Utc>) -> Result<AccessChange, CliError
 
 /// Refuses to extend to an end that access goes beyond.
 fn takes_nothing(subscriber: &Subscriber, change: AccessChange) -> Result<(), CliError> {
-    match change {
-        AccessChange::ExtendTo(at) if subscriber.access.goes_beyond(at) => {
-            Err(CliError::GoesBeyond {
-                username: subscriber.username.clone(),
-                end: subscriber.access.end(),
-                at,
-            })
-        }
-        _ => Ok(()),
+    if let AccessChange::ExtendTo(at) = change
+        && subscriber.access.goes_beyond(at)
+    {
+        return Err(CliError::GoesBeyond {
+            username: subscriber.username.clone(),
+            end: subscriber.access.end(),
+            at,
+        });
     }
+    Ok(())
 }
 
 async fn list(

@@ -187,7 +187,7 @@ async fn an_unknown_subscriber_is_named_with_its_tenant() {
 
 #[tokio::test]
 async fn extending_to_the_past_ends_nothing() {
-    let until = Until {
+    let until = Extension {
         length: None,
         until: Some(now()),
         shorten: false,
@@ -212,7 +212,7 @@ async fn extended_to_an_hour(access: Access, shorten: bool) -> (Result<String, C
         devices: BTreeSet::new(),
     };
     let id = store.add_subscriber(&new).await.expect("added").id;
-    let until = Until {
+    let until = Extension {
         length: None,
         until: Some(now() + TimeDelta::hours(1)),
         shorten,
