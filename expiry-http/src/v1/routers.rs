@@ -35,11 +35,11 @@ pub(crate) struct RouterView {
     state: &'static str,
     down_since: Option<DateTime<Utc>>,
     attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer: what was seen.
+    /// Why it does not answer, or cannot be read or cut on: what was seen.
     last_error: Option<String>,
-    /// What that means, in one of the words that docs/CAUSES.md lists; null while it answers.
+    /// What that means, in one of the words that docs/CAUSES.md lists; null while all is well.
     cause: Option<&'static str>,
-    /// The way out; null while it answers.
+    /// The way out; null while all is well.
     advice: Option<String>,
     identity: Option<String>,
     serial: Option<String>,
@@ -55,7 +55,7 @@ pub(crate) struct RouterView {
     reconciled_at: Option<DateTime<Utc>>,
     /// How much was seen there then that belongs to nobody we know.
     strays: u64,
-    /// How many accesses end there within the hour; null unless it does not answer.
+    /// How many accesses end there within the hour; null unless no cut can be made there.
     ends_soon: Option<u64>,
 }
 
