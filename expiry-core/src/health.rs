@@ -14,17 +14,17 @@ use crate::{Cause, RouterStatus, Status, WatcherStatus};
 /// More subscribers than this that are late are critical.
 const MANY: u64 = 10;
 
-/// At most this many routers that do not answer are told one by one.
+/// At most this many routers on which no cut can be made are told one by one.
 const NAMED: usize = 3;
 
 /// How things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// A watcher is alive, every router in service answers, and whose access ended is confirmed off, or
+    /// A watcher is alive, every router in service answers and can be cut on, and whose access ended is confirmed off, or
     /// is being cut this moment.
     Healthy,
-    /// Somebody whose access ended may be online, or a router does not answer.
+    /// Somebody whose access ended may be online, or a router does not answer, or refuses.
     NeedsAttention,
     /// Many may be, or somebody who should make cuts does not.
     Critical,
@@ -82,13 +82,13 @@ impl HealthReport {
     }
 }
 
-/// Names the routers that do not answer, those with the most cuts first. One where cuts wait stands
+/// Names the routers on which no cut can be made, those with the most cuts first. One where cuts wait stands
 /// with those who are late.
 fn routers(status: &Status, of_late: Health, found: &mut Vec<(Health, String)>) {
     let mut unreached: Vec<_> = status
         .routers
         .iter()
-        .filter(|router| router.is_unreached())
+        .filter(|router| router.is_out_of_reach())
         .collect();
     unreached.sort_by_key(|router| (Reverse(router.owed_cuts), Reverse(router.ends_soon)));
     for router in unreached.iter().take(NAMED) {
@@ -102,18 +102,19 @@ fn routers(status: &Status, of_late: Health, found: &mut Vec<(Health, String)>) 
     let more = unreached.len().saturating_sub(NAMED);
     if more > 0 {
         let words = match more {
-            1 => "1 more router does not answer".to_owned(),
-            n => format!("{n} more routers do not answer"),
+            1 => "1 more router does not answer, or refuses".to_owned(),
+            n => format!("{n} more routers do not answer, or refuse"),
         };
         found.push((Health::NeedsAttention, words));
     }
 }
 
-/// Says of a router that does not answer since when, why, and what waits for it.
+/// Says of a router on which no cut can be made since when, why, and what waits for it.
 pub fn unreached_words(router: &RouterStatus) -> String {
     let name = &router.name;
     let cause = router.last_error.as_deref().and_then(Cause::in_line);
     let mut words = match router.down_since {
+        None if router.is_hindered() => format!("router {name} answers and cannot be served"),
         Some(since) => {
             let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
             let what = if cause.is_some_and(Cause::is_password) {

@@ -68,6 +68,6 @@ pub use subscriber::{
     Hardware, HotspotServer, NewSubscriber, Router, RouterAddress, RouterFacts, Service,
     ServiceError, Subscriber, Survey, Tenant,
 };
-pub use trial::{Tried, same_box, same_system_id, try_router};
+pub use trial::{Boxes, Tried, examine, look_first, try_router};
 pub use undo::{Undo, UndoItem, UndoKey};
 pub use username::{Username, UsernameError};

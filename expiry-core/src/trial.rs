@@ -1,15 +1,19 @@
 //! Trying a router without changing anything on it: can it be reached, is it the box on record,
 //! may its account read and write, and is there a hotspot to cut on.
 
+mod boxes;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
-    Cause, DropOrder, GatewayError, Query, Router, RouterFacts, RouterGateway, RouterLogin, RowId,
-    Step, Survey, Trouble, Username,
+    Cause, DropOrder, NewRouter, PasswordStore, Query, Router, RouterFacts, RouterGateway,
+    RouterId, RouterLogin, RowId, Step, Survey, Trouble, Username,
 };
+
+pub use boxes::Boxes;
 
 /// No router gives this id to a row, so that a write to it changes nothing.
 const NO_ROW: &str = "*FFFFFFFF";
@@ -26,6 +30,15 @@ const CLOCK: TimeDelta = TimeDelta::minutes(1);
 /// A clock before this was never set: RouterOS starts in 1970.
 const SET: i64 = 1_000_000_000;
 
+/// How long all other routers together may take to say which box they are.
+const OTHERS: Duration = Duration::from_secs(3);
+
+/// How long a router that is to be added may take to say what it is.
+const FIRST_LOOK: Duration = Duration::from_secs(6);
+
+/// The number of a router that is not in the database.
+const NOT_YET: RouterId = RouterId(0);
+
 /// What a router that can be served said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
@@ -35,6 +48,8 @@ pub struct Tried {
     pub survey: Survey,
     /// How long it took to answer on the warm connection.
     pub round_trip: Duration,
+    /// How far its clock is ahead, if it shows one.
+    pub clock_ahead: Option<TimeDelta>,
     /// What keeps nobody from being cut and should be mended all the same.
     pub warnings: Vec<Trouble>,
 }
@@ -55,6 +70,7 @@ pub async fn try_router(
     let facts = gateway.probe(login).await?;
     let round_trip = warm.elapsed();
     let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
+    let clock_ahead = facts.clock.map(|clock| clock - (now + passed));
     let survey = gateway.survey(login).await?;
     if survey.device_mode_forbids {
         let seen = "`/system device-mode print` says hotspot: no".into();
@@ -68,6 +84,7 @@ pub async fn try_router(
         facts,
         survey,
         round_trip,
+        clock_ahead,
         warnings,
     })
 }
@@ -124,33 +141,94 @@ fn warnings(facts: &RouterFacts, survey: &Survey, now: DateTime<Utc>) -> Vec<Tro
     warnings
 }
 
-/// Tells that a box which says `facts` is on record, or was just found, as another router.
-pub fn same_box<'a>(
-    facts: &RouterFacts,
-    others: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
-) -> Option<Trouble> {
-    let serial = facts.hardware.serial.as_deref()?;
-    let mut others = others.into_iter();
-    let (router, _) = others.find(|(_, theirs)| *theirs == Some(serial))?;
-    let error = GatewayError::SameBox {
-        router: router.to_owned(),
-        serial: serial.to_owned(),
-    };
-    Some(error.into())
+/// Tries a router, and tells whether its box is that of another one of `all`: by what is on record,
+/// and of those that have no serial number there, by asking them. The connections are closed.
+///
+/// # Errors
+/// The first thing that keeps subscribers from being cut there: also that it is another's box.
+pub async fn examine(
+    gateway: &dyn RouterGateway,
+    login: &RouterLogin,
+    all: &[Router],
+    passwords: &dyn PasswordStore,
+    now: DateTime<Utc>,
+) -> Result<Tried, Trouble> {
+    let Router { id, name, seen, .. } = &login.router;
+    let began = Instant::now();
+    let tried = try_router(gateway, login, now).await;
+    gateway.close(*id).await;
+    let mut tried = tried?;
+    let others: Vec<_> = all.iter().filter(|other| other.id != *id).collect();
+    let mut boxes = Boxes::on_record(others.iter().copied());
+    boxes.compare(name, &mut tried)?;
+    if seen.as_ref().is_some_and(|seen| seen.serial.is_some()) {
+        // On record it is this router's: if another one answers too, that one is too much.
+        return Ok(tried);
+    }
+    let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
+    ask(&others, passwords, gateway, now + passed, &mut boxes).await;
+    boxes.compare(name, &mut tried)?;
+    Ok(tried)
 }
 
-/// Tells that a box without serial number has the system-id of another router.
-pub fn same_system_id<'a>(
-    survey: &Survey,
-    others: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
-) -> Option<Trouble> {
-    let id = survey.system_id.as_deref()?;
-    let mut others = others.into_iter();
-    let (router, _) = others.find(|(_, theirs)| *theirs == Some(id))?;
-    Some(Trouble {
-        cause: Cause::SameSystemId,
-        seen: format!("router `{router}` has the same system-id, {id}"),
-    })
+/// Asks those routers which box they are whose serial number is not on record.
+async fn ask(
+    others: &[&Router],
+    passwords: &dyn PasswordStore,
+    gateway: &dyn RouterGateway,
+    now: DateTime<Utc>,
+    boxes: &mut Boxes,
+) {
+    let deadline = Instant::now() + OTHERS;
+    let is_unknown = |router: &&&Router| {
+        let seen = router.seen.as_ref();
+        router.enabled && seen.is_none_or(|seen| seen.serial.is_none())
+    };
+    for other in others.iter().filter(is_unknown) {
+        let asked = timeout_at(deadline, async {
+            let login = passwords.router_login(other.id).await.ok()?;
+            try_router(gateway, &login, now).await.ok()
+        });
+        let asked = asked.await;
+        gateway.close(other.id).await;
+        match asked {
+            Ok(Some(tried)) => boxes.keep(&other.name, &tried),
+            Ok(None) => {}
+            Err(_) => break,
+        }
+    }
+}
+
+/// Looks at a router that is to be added, where it can be reached, and returns what is wrong with it:
+/// that may be mended later. `None` stands for a router that does not answer within 6 s.
+///
+/// # Errors
+/// It is the box of another router, and is not to be added.
+pub async fn look_first(
+    gateway: &dyn RouterGateway,
+    new: &NewRouter,
+    all: &[Router],
+    passwords: &dyn PasswordStore,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Trouble>>, Trouble> {
+    let login = RouterLogin {
+        router: Router {
+            id: NOT_YET,
+            name: new.name.clone(),
+            tenant: new.tenant,
+            address: new.address.clone(),
+            enabled: true,
+            seen: None,
+        },
+        password: new.password.clone(),
+    };
+    let looked = examine(gateway, &login, all, passwords, now);
+    match timeout(FIRST_LOOK, looked).await {
+        Err(_) => Ok(None),
+        Ok(Ok(tried)) => Ok(Some(tried.warnings)),
+        Ok(Err(trouble)) if trouble.cause == Cause::SameBox => Err(trouble),
+        Ok(Err(trouble)) => Ok(Some(vec![trouble])),
+    }
 }
 
 #[cfg(test)]
@@ -201,15 +279,5 @@ mod tests {
         let found = warnings(&facts(clock, None), &survey(servers), now);
         let causes: Vec<_> = found.into_iter().map(|warning| warning.cause).collect();
         assert_eq!(causes, expected);
-    }
-
-    #[test]
-    fn a_box_is_known_again_by_its_serial_number_alone() {
-        let others = [("r0", None), ("r1", Some("HF1"))];
-        let twin = same_box(&facts("", Some("HF1")), others).expect("known");
-        assert_eq!(twin.cause, Cause::SameBox);
-        assert!(twin.seen.contains("`r1`"), "{}", twin.seen);
-        assert_eq!(same_box(&facts("", Some("HF2")), others), None);
-        assert_eq!(same_box(&facts("", None), others), None);
     }
 }

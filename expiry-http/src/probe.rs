@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use expiry_core::{
-    Cause, Clock, GatewayError, Router, RouterFacts, RouterGateway, RouterLogin, StoreError,
-    SystemClock, Tried, Trouble, try_router,
+    Cause, Clock, GatewayError, NewRouter, Router, RouterGateway, RouterLogin, StoreError,
+    SystemClock, Tried, Trouble, examine, look_first,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -99,12 +98,9 @@ impl Failure {
 /// What a router answered.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) facts: RouterFacts,
-    pub(crate) rtt: Duration,
+    pub(crate) tried: Tried,
     /// How far its clock is ahead of the store's.
     pub(crate) clock_skew_seconds: Option<f64>,
-    /// What should be mended although cuts can be made.
-    pub(crate) warnings: Vec<Trouble>,
 }
 
 /// Returns when tests that begin now end at the latest.
@@ -116,11 +112,12 @@ pub(crate) fn deadline() -> Instant {
 pub(crate) async fn probe_saved(
     app: &Inner,
     router: &Router,
+    others: &[Router],
     deadline: Instant,
 ) -> Result<Answered, Failure> {
     let name = Some(router.name.as_str());
     match app.service.passwords.router_login(router.id).await {
-        Ok(login) => probe(app, &login, name, deadline).await,
+        Ok(login) => probe(app, &login, name, others, deadline).await,
         Err(StoreError::NoPassword(error)) => {
             let error = GatewayError::from(*error);
             Err(Failure::Caused(error.cause(), error.told(name)))
@@ -129,12 +126,13 @@ pub(crate) async fn probe_saved(
     }
 }
 
-/// Tests a router, which has a `name` if it is saved. Ends at the deadline, or when the service
-/// stops, so that somebody who waits is told so.
+/// Tests a router, which has a `name` if it is saved, and whether it is the box of one of the others.
+/// Ends at the deadline, or when the service stops, so that somebody who waits is told so.
 pub(crate) async fn probe(
     app: &Inner,
     login: &RouterLogin,
     name: Option<&str>,
+    others: &[Router],
     deadline: Instant,
 ) -> Result<Answered, Failure> {
     let gateway = (app.service.gateways)();
@@ -145,7 +143,7 @@ pub(crate) async fn probe(
             Err(Failure::Untested("the service is stopping".into()))
         }
         () = sleep_until(deadline) => Err(out_of_time(began.elapsed())),
-        result = ask(app, &*gateway, login) => {
+        result = ask(app, &*gateway, login, others) => {
             result.map_err(|trouble| Failure::Caused(trouble.cause, trouble.told(name)))
         }
     };
@@ -168,25 +166,50 @@ async fn ask(
     app: &Inner,
     gateway: &dyn RouterGateway,
     login: &RouterLogin,
+    others: &[Router],
 ) -> Result<Answered, Trouble> {
     let store = app.time.now().await.ok();
-    let began = Instant::now();
     let now = store.unwrap_or_else(|| SystemClock.wall());
-    let Tried {
-        facts,
-        round_trip,
-        warnings,
-        ..
-    } = try_router(gateway, login, now).await?;
-    let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-    let skew = facts
-        .clock
-        .zip(store)
-        .map(|(clock, at)| clock - at - passed);
+    let passwords = &*app.service.passwords;
+    let tried = examine(gateway, login, others, passwords, now).await?;
+    let skew = tried.clock_ahead.filter(|_| store.is_some());
     Ok(Answered {
         clock_skew_seconds: skew.map(|skew| seconds(skew.num_milliseconds())),
-        facts,
-        rtt: round_trip,
-        warnings,
+        tried,
     })
+}
+
+/// Looks at a router that is to be added. What may be mended later is logged: it is shown with the
+/// router as soon as a watcher has met it.
+///
+/// # Errors
+/// It is the box of one of the others.
+pub(crate) async fn first_look(
+    app: &Inner,
+    new: &NewRouter,
+    others: &[Router],
+) -> Result<(), Trouble> {
+    let gateway = (app.service.gateways)();
+    let (passwords, now) = (&*app.service.passwords, SystemClock.wall());
+    let looked = tokio::select! {
+        biased;
+        () = app.service.stop.cancelled() => return Ok(()),
+        looked = look_first(&*gateway, new, others, passwords, now) => looked?,
+    };
+    let router = &new.name;
+    match looked {
+        None => tracing::info!(router, "a new router does not answer yet"),
+        Some(found) => {
+            for trouble in found {
+                let (cause, found) = (trouble.cause.code(), trouble.told(Some(router)));
+                tracing::info!(
+                    router,
+                    cause,
+                    found,
+                    "a new router cannot be served yet, or not well"
+                );
+            }
+        }
+    }
+    Ok(())
 }

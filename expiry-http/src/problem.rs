@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use expiry_core::{Conflict, Missing, StoreError};
+use expiry_core::{Conflict, Missing, StoreError, Trouble};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -79,6 +79,14 @@ impl Problem {
     pub(crate) fn no_tenant(slug: &str) -> Self {
         let detail = format!("no tenant `{slug}`");
         Self::new(StatusCode::NOT_FOUND, "tenant_not_found", detail)
+    }
+
+    /// A router that is not added, since it is another's box.
+    pub(crate) fn same_box(name: &str, twin: &Trouble) -> Self {
+        let seen = &twin.seen;
+        let detail =
+            format!("router `{name}` was not added: {seen}: remove that one first, or leave it");
+        Self::new(StatusCode::CONFLICT, "router_address_taken", detail)
     }
 
     pub(crate) fn unauthorized() -> Self {

@@ -13,6 +13,7 @@ mod gateway;
 mod gauge;
 mod hotspot;
 pub mod proto;
+mod questions;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod survey;

@@ -6,6 +6,7 @@ use crate::{
     client::{Client, ClientError},
     dial::Stream,
     proto::{Answer, Trap},
+    questions::{Rows, ask},
     wire::Sentence,
 };
 
@@ -13,25 +14,30 @@ const SERVERS: &str = "/ip/hotspot/print";
 const DEVICE_MODE: &str = "/system/device-mode/print";
 const LICENCE: &str = "/system/license/print";
 
-/// Asks all of it in one flight. The inner error is an answer and leaves the connection good.
+const QUESTIONS: [(&str, &str); 3] = [
+    (SERVERS, "name,disabled,invalid"),
+    (DEVICE_MODE, "mode,hotspot"),
+    (LICENCE, "system-id"),
+];
+
+/// Asks all of it in one flight, and again what the router broke off. The inner error is an answer
+/// and leaves the connection good.
 pub(crate) async fn read<S: Stream>(
     client: Client<S>,
 ) -> Result<(Client<S>, Result<Survey, GatewayError>), ClientError> {
-    let commands = [
-        (SERVERS, "name,disabled,invalid"),
-        (DEVICE_MODE, "mode,hotspot"),
-        (LICENCE, "system-id"),
-    ]
-    .map(|(command, columns)| Sentence::new(command).attribute(".proplist", columns))
-    .to_vec();
-    let mut servers = Vec::new();
+    let mut servers: Vec<HotspotServer> = Vec::new();
     let mut survey = Survey::default();
     let on_row = |at: usize, row: Sentence| match at {
-        0 => servers.push(server(&row)),
+        0 => {
+            // One that is shown again stands as it was shown last.
+            let server = server(&row);
+            servers.retain(|known| known.name != server.name);
+            servers.push(server);
+        }
         1 => survey.device_mode_forbids = row.get_text("hotspot").is_some_and(|on| is_no(&on)),
         _ => survey.system_id = row.get_text("system-id").filter(|id| !id.is_empty()),
     };
-    let (client, answers) = client.flight(commands, on_row).await?;
+    let (client, answers) = ask(client, &QUESTIONS, Rows::Many, on_row).await?;
     survey.servers = Some(servers);
     let survey = check(&answers).map(|()| survey);
     Ok((client, survey))

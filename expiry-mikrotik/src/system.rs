@@ -6,7 +6,8 @@ use expiry_core::{GatewayError, Hardware, RouterFacts, text::one_line};
 use crate::{
     client::{Client, ClientError},
     dial::Stream,
-    proto::{Answer, Trap},
+    proto::Answer,
+    questions::{Rows, ask},
     wire::Sentence,
 };
 
@@ -23,46 +24,19 @@ const QUESTIONS: [(&str, &str); 4] = [
     (CLOCK, "date,time,gmt-offset"),
 ];
 
-/// How often what broke off is asked again.
-const REPEATS: usize = 3;
-
 /// Asks all of it in one flight, and again what the router broke off. The inner error is an answer
 /// and leaves the connection good.
 pub(crate) async fn read<S: Stream>(
-    mut client: Client<S>,
+    client: Client<S>,
 ) -> Result<(Client<S>, Result<RouterFacts, GatewayError>), ClientError> {
     let mut rows = [const { None }; QUESTIONS.len()];
-    let mut answers: [Answer; QUESTIONS.len()] = [const { Ok(None) }; QUESTIONS.len()];
-    let mut open: Vec<usize> = (0..QUESTIONS.len()).collect();
-    for _ in 0..=REPEATS {
-        let questions = open.iter().filter_map(|at| QUESTIONS.get(*at));
-        let commands = questions
-            .map(|(command, columns)| Sentence::new(*command).attribute(".proplist", columns))
-            .collect();
-        let keep_first = |at: usize, row| {
-            if let Some(slot) = open.get(at).and_then(|at| rows.get_mut(*at)) {
-                let _: &mut Sentence = slot.get_or_insert(row);
-            }
-        };
-        let (same, answered) = client.flight(commands, keep_first).await?;
-        client = same;
-        for (at, answer) in open.iter().zip(answered) {
-            if let Some(place) = answers.get_mut(*at) {
-                *place = answer;
-            }
+    let keep_first = |at: usize, row| {
+        if let Some(slot) = rows.get_mut(at) {
+            let _: &mut Sentence = slot.get_or_insert(row);
         }
-        // One row is all that there is to each of them.
-        let lacks = |at: &usize| {
-            let broke_off = answers
-                .get(*at)
-                .is_some_and(|answer| answer.as_ref().is_err_and(Trap::may_pass));
-            broke_off && rows.get(*at).is_some_and(Option::is_none)
-        };
-        open.retain(lacks);
-        if open.is_empty() {
-            break;
-        }
-    }
+    };
+    // One row is all that there is to each of them.
+    let (client, answers) = ask(client, &QUESTIONS, Rows::One, keep_first).await?;
     let facts = check(&answers, &rows).map(|()| facts(&rows));
     Ok((client, facts))
 }

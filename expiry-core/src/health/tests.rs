@@ -130,7 +130,7 @@ fn r9_three_routers_are_named_and_the_others_counted() {
     status.routers = names.map(|name| down(name, 0, 0)).into();
     let report = HealthReport::of(&status);
     assert_eq!(report.reasons.len(), 4);
-    assert_eq!(report.reasons[3], "2 more routers do not answer");
+    assert_eq!(report.reasons[3], "2 more routers do not answer, or refuse");
 }
 
 #[test]
@@ -150,6 +150,36 @@ fn r9_a_router_that_was_never_reached_is_a_reason_and_a_disabled_one_is_none() {
         status.routers = vec![RouterStatus {
             enabled: false,
             ..router
+        }];
+        assert_eq!(HealthReport::of(&status).health, Health::Healthy);
+    }
+}
+
+#[test]
+fn r9_a_router_that_answers_and_cannot_be_read_is_named_with_what_will_wait_and_a_silent_moment_is_not()
+ {
+    let refusing = RouterStatus {
+        down_since: None,
+        last_error: Some("not allowed by device-mode [device_mode]".into()),
+        ..down("hill", 0, 2)
+    };
+    let mut status = status(&[true], 0);
+    status.routers = vec![refusing.clone()];
+    let report = HealthReport::of(&status);
+    assert_eq!(report.health, Health::NeedsAttention);
+    let told = "router hill answers and cannot be served (not allowed by device-mode [device_mode]): \
+                2 accesses end there within the hour";
+    assert_eq!(report.reasons, [told]);
+    let silent = Some("no answer to a question for 3 s".into());
+    for (enabled, last_error) in [
+        (true, silent),
+        (true, None),
+        (false, refusing.last_error.clone()),
+    ] {
+        status.routers = vec![RouterStatus {
+            enabled,
+            last_error,
+            ..refusing.clone()
         }];
         assert_eq!(HealthReport::of(&status).health, Health::Healthy);
     }

@@ -64,6 +64,10 @@ pub(super) struct Lane {
     spares_table: bool,
     /// Why the router last refused to be looked at, since it last could be.
     refusal: Option<Trouble>,
+    /// Why it last refused a probe: one that is answered says that this is over.
+    refused_probe: Option<Trouble>,
+    /// What the store was told that keeps the router from being read or cut on, though it answers.
+    lasting: Option<String>,
     /// Whether the store was told what is in the way, and not yet that it is no more.
     hindered: Arc<AtomicBool>,
     reconciler: Reconciler,
@@ -131,6 +135,8 @@ impl Lane {
             heeded,
             spares_table: false,
             refusal: None,
+            refused_probe: None,
+            lasting: None,
             hindered: Arc::default(),
             reconciler,
             store_failures: 0,
@@ -216,6 +222,7 @@ impl Lane {
         if changed {
             self.reached = false;
             self.uptime = None;
+            self.refusal = None;
             self.reconciler.forget();
         }
         nudged || changed
@@ -285,7 +292,10 @@ impl Lane {
                 self.spares_table = false;
                 self.proven_at = Some(Instant::now());
                 self.note(seen);
-                Next::Now
+                match self.tell_lasting().await {
+                    Ok(()) => Next::Now,
+                    Err(error) => self.after(error).await,
+                }
             }
             Err(error) => {
                 if let TurnError::Gateway(why) | TurnError::Block(why) = &error {
@@ -323,6 +333,28 @@ impl Lane {
             cause: trouble.cause,
         });
         self.refusal = Some(trouble);
+    }
+
+    /// Tells the store what keeps the router from being read or cut on, until a look or a reading comes
+    /// to its end: a probe that is answered says nothing of that.
+    async fn tell_lasting(&mut self) -> Result<(), TurnError> {
+        let trouble = self
+            .refusal
+            .as_ref()
+            .or_else(|| self.reconciler.hindrance());
+        let lasting = trouble.map(Trouble::line);
+        if self.lasting == lasting {
+            return Ok(());
+        }
+        if let Some(line) = &lasting {
+            let state = RouterState::Hindered(line.clone());
+            self.shared.store.router_state(&self.fence, &state).await?;
+        } else {
+            // The next probe says so.
+            self.hindered.store(true, Ordering::Relaxed);
+        }
+        self.lasting = lasting;
+        Ok(())
     }
 
     fn announce_reached(&self) {
@@ -365,6 +397,12 @@ impl Lane {
             Step::Done => self.proven_at = Some(Instant::now()),
             Step::Unproven => self.proven_at = None,
         }
+        // Where no look is to come, the reading stands for it.
+        let has_read = matches!(step, Step::Done) && self.reconciler.has_read();
+        if has_read && work.tasks.is_empty() && work.next_at.is_none() {
+            self.refusal = None;
+        }
+        self.tell_lasting().await?;
         self.last = Patient::Reading;
         Ok(step)
     }
@@ -373,7 +411,19 @@ impl Lane {
     async fn prove(&mut self, login: &RouterLogin) -> Result<(), TurnError> {
         let router = &login.router;
         let asked = self.shared.clock.boot();
-        let facts = self.shared.gateway.probe(login).await?;
+        let facts = match self.shared.gateway.probe(login).await {
+            Ok(facts) => facts,
+            Err(error) => {
+                if error.kind() == FailureKind::Answered {
+                    self.refused_probe = Some(error.clone().into());
+                }
+                return Err(error.into());
+            }
+        };
+        if self.refused_probe.take().is_some() {
+            self.refusal = None;
+            self.hindered.store(true, Ordering::Relaxed);
+        }
         self.proven_at = Some(Instant::now());
         self.proven_on = self.shared.gateway.dialled(router.id).await;
         let uptime = facts.up_for().map(|up_for| Uptime {
@@ -402,6 +452,7 @@ impl Lane {
             }
             self.told_at = Some(Instant::now());
             self.hindered.store(false, Ordering::Relaxed);
+            self.lasting = None;
             if !std::mem::replace(&mut self.reached, true) && !self.is_lost {
                 self.announce_reached();
             }
@@ -414,7 +465,7 @@ impl Lane {
             self.shared
                 .record(&Event::RouterRestarted { router: id, name });
         }
-        Ok(())
+        self.tell_lasting().await
     }
 
     fn needs_proof(&self) -> bool {
@@ -473,10 +524,10 @@ impl Lane {
     async fn router_refused(&mut self, error: &GatewayError) -> Next {
         let trouble = Trouble::from(error.clone());
         let hindered = RouterState::Hindered(trouble.line());
+        self.lasting = Some(trouble.line());
         self.note(Seen::Refused(trouble));
         self.proven_at = None;
         let wait = self.back_off(error.kind());
-        self.hindered.store(true, Ordering::Relaxed);
         self.tell(&hindered, wait).await
     }
 

@@ -36,8 +36,10 @@ pub(super) struct Reconciler {
     jitter: f64,
     /// Not before this: the last reading came to nothing.
     not_before: Option<Instant>,
-    /// Whether it is known that the router cannot be read.
-    failing: bool,
+    /// Why the router cannot be read, if it is known that it cannot.
+    failing: Option<Trouble>,
+    /// Whether that is more than one connection that was lost.
+    lasts: bool,
     /// Since when a reading waits for a gap between deadlines.
     waiting: Option<Instant>,
     gap: Duration,
@@ -70,7 +72,8 @@ impl Reconciler {
             unread,
             jitter,
             not_before: None,
-            failing: false,
+            failing: None,
+            lasts: false,
             waiting: None,
             gap: GAP,
             whereabouts: Whereabouts::default(),
@@ -82,6 +85,17 @@ impl Reconciler {
         for task in tasks {
             self.whereabouts.place(task);
         }
+    }
+
+    /// Returns why the router cannot be read, from the first reading that is refused, or the second
+    /// that fails, until one comes to its end.
+    pub(super) fn hindrance(&self) -> Option<&Trouble> {
+        self.failing.as_ref().filter(|_| self.lasts)
+    }
+
+    /// Tells whether the last reading came to its end.
+    pub(super) fn has_read(&self) -> bool {
+        self.failing.is_none() && !self.unread
     }
 
     /// Notes that another box may answer from now on.
@@ -138,7 +152,7 @@ impl Reconciler {
         let recorded = place.shared.store.reconciled(place.fence, &reconciliation);
         place.tell(recorded.await?, strays);
         if let Some(gap) = gap {
-            self.tell_unread(place, gap);
+            self.tell_unread(place, gap, true);
             return Ok(Step::Done);
         }
         *self = Self {
@@ -181,15 +195,17 @@ impl Reconciler {
     fn failed(&mut self, place: &Place<'_>, error: &GatewayError) -> Step {
         let config = &place.shared.config;
         self.not_before = Some(Instant::now() + stretched(config.reconcile, self.jitter));
-        self.tell_unread(place, error.clone().into());
-        match error.kind() {
+        let kind = error.kind();
+        self.tell_unread(place, error.clone().into(), kind == FailureKind::Answered);
+        match kind {
             FailureKind::Answered => Step::Done,
             FailureKind::Unreachable | FailureKind::Rejected => Step::Unproven,
         }
     }
 
-    fn tell_unread(&mut self, place: &Place<'_>, trouble: Trouble) {
-        if !std::mem::replace(&mut self.failing, true) {
+    fn tell_unread(&mut self, place: &Place<'_>, trouble: Trouble, is_answer: bool) {
+        self.lasts |= is_answer || self.failing.is_some();
+        if self.failing.replace(trouble.clone()).is_none() {
             place.shared.record(&Event::Unread {
                 router: place.login.router.id,
                 name: place.login.router.name.clone(),

@@ -27,7 +27,7 @@ const TOLD_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Vigil {
     pub(super) shared: Arc<Shared>,
     pub(super) fence: Fence,
-    /// Set once the store was told of a silence.
+    /// Set when the store was told of a silence, or may have been.
     pub(super) hindered: Arc<AtomicBool>,
 }
 
@@ -44,9 +44,20 @@ impl Vigil {
                 told = Some(Instant::now());
                 self.hindered.store(true, Ordering::Relaxed);
                 let state = RouterState::Hindered(waiting.to_string());
+                let _told = Told(&self.hindered);
                 // What cannot be told now is told the next time.
                 let _ = self.shared.store.router_state(&self.fence, &state).await;
             }
         }
+    }
+}
+
+/// Sets the mark again when the store has answered, or is not waited for any more: meanwhile the turn
+/// may have told that nothing is in the way, and been the first to be recorded.
+struct Told<'a>(&'a AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -219,8 +219,14 @@ async fn r9_a_router_that_refuses_to_be_read_is_told_once_and_not_for_each_task(
         assert!(error.contains("no such command prefix"), "{error}");
     }
 
+    let row = &status.routers[0];
+    assert!(row.is_hindered() && row.down_since.is_none(), "{row:?}");
+
     world.gateway.set_fault(router.id, Fault::None);
     world.events.wait_for(20 * SECOND, 3, is_cut).await;
+    sleep(SECOND).await;
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.routers[0].last_error, None, "a look has succeeded");
     running.stop().await;
 }
 

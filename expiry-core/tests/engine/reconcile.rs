@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Access, AccessChange, Clock, Directory, Event, GatewayError, NewSubscriber, PresenceKind,
-    Router, RouterChange, RouterId, Service, StatusStore, WayIn,
+    Access, AccessChange, Clock, Directory, Event, GatewayError, Health, HealthReport,
+    NewSubscriber, PresenceKind, Router, RouterChange, RouterId, Service, StatusStore, WayIn,
     testing::{
         gateway::{Admission, Fault, Flight},
         memory,
@@ -454,6 +454,50 @@ async fn r9_a_router_that_cannot_be_read_is_no_outage_and_said_once(#[case] erro
     sleep(6 * MINUTE).await;
     assert_eq!(world.events.count(unread), 2, "failing anew is news");
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_router_that_refuses_to_be_read_needs_attention_until_it_is_read_whatever_a_probe_says()
+ {
+    let world = World::new();
+    let reading = Reading::new(&world.gateway, Duration::ZERO);
+    let router = world.router("r1").await;
+    world
+        .subscriber(&router, 1, 50 * MINUTE, Admission::Account)
+        .await;
+    let running = start(&world, &reading);
+    sleep(10 * SECOND).await;
+    assert_eq!(health(&world).await, (Health::Healthy, Vec::new()));
+
+    reading.fail(Some(GatewayError::Refused {
+        command: "/ip/hotspot/active/print".into(),
+        message: "failure: not allowed by device-mode".into(),
+    }));
+    sleep(6 * MINUTE).await;
+    for _ in 0..300 {
+        let (health, reasons) = health(&world).await;
+        assert_eq!(health, Health::NeedsAttention);
+        let [reason] = &reasons[..] else {
+            panic!("{reasons:?}");
+        };
+        for words in ["router r1 answers", "[device_mode]", "1 access ends there"] {
+            assert!(reason.contains(words), "{reason}");
+        }
+        sleep(SECOND).await;
+    }
+    assert!(world.gateway.flights(router.id).contains(&Flight::Probe));
+
+    reading.fail(None);
+    sleep(6 * MINUTE).await;
+    assert_eq!(health(&world).await, (Health::Healthy, Vec::new()));
+    running.stop().await;
+}
+
+/// Health, and its reasons.
+async fn health(world: &World) -> (Health, Vec<String>) {
+    let status = world.store.status(9).await.expect("status");
+    let report = HealthReport::of(&status);
+    (report.health, report.reasons)
 }
 
 #[tokio::test(start_paused = true)]

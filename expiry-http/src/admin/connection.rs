@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, body::Bytes, extract::State};
-use expiry_core::{Router, RouterAddress, RouterId, RouterLogin};
+use expiry_core::{Boxes, Router, RouterAddress, RouterId, RouterLogin, Trouble};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,19 +110,32 @@ impl TryFrom<Value> for Port {
 )]
 pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>, Refusal> {
     let mut routers = app.service.directory.routers().await?;
+    let mut boxes = Boxes::on_record(&routers);
     routers.retain(|router| router.enabled);
     let deadline = deadline();
     let tried = stream::iter(routers.into_iter().enumerate()).map(|(place, router)| {
         let app = Arc::clone(&app);
         async move {
-            let result = probe_saved(&app, &router, deadline).await;
-            (place, info(&router.address, Some(router.name), result))
+            // They are compared when all were asked.
+            let result = probe_saved(&app, &router, &[], deadline).await;
+            (place, router, result)
         }
     });
     let mut tried: Vec<_> = tried.buffer_unordered(AT_ONCE).collect().await;
-    tried.sort_by_key(|(place, _)| *place);
-    let tried = tried.into_iter().map(|(_, info)| info);
+    tried.sort_by_key(|(place, ..)| *place);
+    let tried = tried.into_iter().map(|(_, router, result)| {
+        let result = result.and_then(|answered| compared(&mut boxes, &router.name, answered));
+        info(&router.address, Some(router.name), result)
+    });
     Ok(Json(Tested::of(tried.collect())))
+}
+
+/// Tells whether the box of a router is that of one before it, or on record.
+fn compared(boxes: &mut Boxes, name: &str, mut answered: Answered) -> Result<Answered, Failure> {
+    let told = |twin: Trouble| Failure::Caused(twin.cause, twin.told(Some(name)));
+    boxes.compare(name, &mut answered.tried).map_err(told)?;
+    boxes.keep(name, &answered.tried);
+    Ok(answered)
 }
 
 /// Tries a router that is not saved yet; without a body, or with `{}`, the saved ones.
@@ -156,25 +169,38 @@ pub(crate) async fn given(
     };
     let port = given.api_port.map_or(8728, |port| port.0);
     check(&given.router_ip, port)?;
+    let address = RouterAddress {
+        host: given.router_ip,
+        port,
+        username: given.username,
+    };
+    // The form of a router that is saved already tests that one.
+    let (saved, others): (Vec<_>, Vec<_>) = app
+        .service
+        .directory
+        .routers()
+        .await?
+        .into_iter()
+        .partition(|saved| is_same_place(&saved.address, &address));
     let router = Router {
         id: RouterId(0),
-        name: given.router_ip.clone(),
+        name: address.host.clone(),
         tenant: None,
-        address: RouterAddress {
-            host: given.router_ip,
-            port,
-            username: given.username,
-        },
+        address,
         enabled: true,
-        seen: None,
+        seen: saved.into_iter().next().and_then(|saved| saved.seen),
     };
     let login = RouterLogin {
         router,
         password: given.password.into(),
     };
-    let result = probe(&app, &login, None, deadline()).await;
+    let result = probe(&app, &login, None, &others, deadline()).await;
     let tried = info(&login.router.address, None, result);
     Ok(Json(Tested::of(vec![tried])))
+}
+
+fn is_same_place(one: &RouterAddress, other: &RouterAddress) -> bool {
+    one.host.eq_ignore_ascii_case(&other.host) && one.port == other.port
 }
 
 /// Tells whether this can be the address of a router.
@@ -215,12 +241,12 @@ fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, 
     };
     match result {
         Ok(answered) => Info {
-            identity: Some(answered.facts.hardware.identity),
-            version: answered.facts.version,
-            board: answered.facts.board,
-            uptime: answered.facts.uptime,
+            identity: Some(answered.tried.facts.hardware.identity),
+            version: answered.tried.facts.version,
+            board: answered.tried.facts.board,
+            uptime: answered.tried.facts.uptime,
             clock_skew_seconds: answered.clock_skew_seconds,
-            rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
+            rtt_ms: u64::try_from(answered.tried.round_trip.as_millis()).ok(),
             ..nothing
         },
         Err(failure) => {

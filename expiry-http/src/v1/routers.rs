@@ -12,7 +12,7 @@ use crate::{
     admin::connection::check,
     answers::{Guarded, WithBody},
     extract::{Body, Id},
-    probe::{Step, deadline, probe_saved},
+    probe::{Step, deadline, first_look, probe_saved},
     problem::Problem,
     state::Inner,
     v1::{Created, created, subscribers::tenant},
@@ -35,11 +35,11 @@ pub(crate) struct RouterView {
     state: &'static str,
     down_since: Option<DateTime<Utc>>,
     attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer: what was seen.
+    /// Why it does not answer, or cannot be read or cut on: what was seen.
     last_error: Option<String>,
-    /// What that means, in one of the words that docs/CAUSES.md lists; null while it answers.
+    /// What that means, in one of the words that docs/CAUSES.md lists; null while all is well.
     cause: Option<&'static str>,
-    /// The way out; null while it answers.
+    /// The way out; null while all is well.
     advice: Option<String>,
     identity: Option<String>,
     serial: Option<String>,
@@ -55,7 +55,7 @@ pub(crate) struct RouterView {
     reconciled_at: Option<DateTime<Utc>>,
     /// How much was seen there then that belongs to nobody we know.
     strays: u64,
-    /// How many accesses end there within the hour; null unless it does not answer.
+    /// How many accesses end there within the hour; null unless no cut can be made there.
     ends_soon: Option<u64>,
 }
 
@@ -157,7 +157,8 @@ pub(crate) struct New {
     password: String,
 }
 
-/// Adds a router, enabled.
+/// Adds a router, enabled. One that answers is looked at first, for at most 6 s: the box of another
+/// router is not added. One that does not answer is added all the same.
 #[utoipa::path(
     post,
     path = "/routers",
@@ -169,7 +170,7 @@ pub(crate) struct New {
         (status = CREATED, description = "It was added.", body = RouterView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant.", body = Problem, content_type = "application/problem+json"),
-        (status = CONFLICT, description = "The name or the address is taken.", body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, description = "The name or the address is taken, or it is the box of another router.", body = Problem, content_type = "application/problem+json"),
         Guarded,
         WithBody,
     )
@@ -198,6 +199,9 @@ pub(crate) async fn add(
         },
         password: new.password.into(),
     };
+    let others = directory.routers().await?;
+    let looked = first_look(&app, &new, &others).await;
+    looked.map_err(|twin| Problem::same_box(&new.name, &twin))?;
     let router = directory.add_router(&new).await?;
     let at = format!("/api/v1/routers/{}", router.id.0);
     let known = as_made(router, tenant.map(|tenant| tenant.slug));
@@ -341,12 +345,6 @@ async fn set_enabled(
     Ok(Json(RouterView::new(&known)))
 }
 
-async fn find(app: &Inner, id: i64) -> Result<Router, Problem> {
-    let routers = app.service.directory.routers().await?;
-    let found = routers.into_iter().find(|router| router.id.0 == id);
-    found.ok_or_else(|| Problem::no_router(id))
-}
-
 /// What came of a test.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RouterTest {
@@ -387,8 +385,10 @@ pub(crate) async fn test(
     State(app): State<Arc<Inner>>,
     Id(id): Id,
 ) -> Result<Json<RouterTest>, Problem> {
-    let router = find(&app, id).await?;
-    let result = probe_saved(&app, &router, deadline()).await;
+    let routers = app.service.directory.routers().await?;
+    let router = routers.iter().find(|router| router.id.0 == id);
+    let router = router.ok_or_else(|| Problem::no_router(id))?;
+    let result = probe_saved(&app, router, &routers, deadline()).await;
     tracing::info!(
         router = router.name,
         success = result.is_ok(),
@@ -400,14 +400,14 @@ pub(crate) async fn test(
             step: None,
             cause: None,
             error: None,
-            rtt_ms: u64::try_from(answered.rtt.as_millis()).ok(),
-            identity: Some(answered.facts.hardware.identity),
-            serial: answered.facts.hardware.serial,
-            version: answered.facts.version,
-            board: answered.facts.board,
-            uptime: answered.facts.uptime,
+            rtt_ms: u64::try_from(answered.tried.round_trip.as_millis()).ok(),
+            identity: Some(answered.tried.facts.hardware.identity),
+            serial: answered.tried.facts.hardware.serial,
+            version: answered.tried.facts.version,
+            board: answered.tried.facts.board,
+            uptime: answered.tried.facts.uptime,
             clock_skew_seconds: answered.clock_skew_seconds,
-            warnings: told(&answered.warnings, &router.name),
+            warnings: told(&answered.tried.warnings, &router.name),
         },
         Err(failure) => RouterTest {
             success: false,

@@ -390,7 +390,7 @@ async fn without_a_router_there_is_nothing_to_test_and_it_says_what_to_do() {
 }
 
 /// Gateways whose routers never answer.
-fn silent() -> Arc<dyn expiry_core::RouterGateway> {
+pub(crate) fn silent() -> Arc<dyn expiry_core::RouterGateway> {
     Arc::new(Silent)
 }
 

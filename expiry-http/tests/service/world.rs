@@ -10,8 +10,9 @@ use axum::{
 };
 use chrono::TimeDelta;
 use expiry_core::{
-    Access, AuditEvent, Clock, Directory, Explanation, MockRouterGateway, NewRouter, NewSubscriber,
-    NoEvents, RouterAddress, RouterGateway, RouterId, Service as Kind, Subscriber, SystemClock,
+    Access, AuditEvent, Clock, Directory, Explanation, GatewayError, MockRouterGateway, NewRouter,
+    NewSubscriber, NoEvents, RouterAddress, RouterGateway, RouterId, Service as Kind, Subscriber,
+    SystemClock, Unreached,
     testing::{MemoryStore, SimGateway, gateway::Admission},
     watcher::{Watcher, WatcherConfig},
 };
@@ -76,8 +77,19 @@ impl Words for Plain {
 }
 
 impl World {
+    /// Where no router answers a test.
     pub(crate) fn new() -> Self {
-        Self::probing(|| Arc::new(MockRouterGateway::new()))
+        Self::probing(|| {
+            let mut gateway = MockRouterGateway::new();
+            let no_route = || GatewayError::Connect {
+                address: "192.0.2.2:8728".into(),
+                how: Unreached::NoRoute,
+                reason: "no route to host".into(),
+            };
+            gateway.expect_probe().returning(move |_| Err(no_route()));
+            gateway.expect_close().return_const(());
+            Arc::new(gateway)
+        })
     }
 
     /// With gateways for tests of routers.

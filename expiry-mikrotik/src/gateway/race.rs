@@ -1,5 +1,8 @@
 //! Two tries at once, never more: beside one that is silent another is begun, and the first to be
 //! answered wins. What writes is never tried twice.
+//!
+//! While a login is silent there may be one connection besides, which is no try: it sends no login, and
+//! only finds out whether something else than the API listens there (`listen.rs`).
 
 use std::{
     pin::{Pin, pin},

@@ -255,6 +255,8 @@ async fn r9_a_router_without_a_hotspot_is_no_outage() {
     let status = world.store.status(9).await.expect("status");
     assert_eq!(status.routers[0].down_since, None);
     assert_eq!(site.with(Simulator::take_stats).logins, 1);
+    let row = &status.routers[0];
+    assert!(row.is_hindered() && row.ends_soon.is_some(), "{row:?}");
     running.stop().await;
 }
 

@@ -230,14 +230,15 @@ async fn taken_off(tx: &mut Tx, since: i64) -> Result<u64> {
     count_of(done)
 }
 
-/// Counts the accesses that end soon in the scope of the routers that do not answer.
+/// Counts the accesses that end soon in the scope of the routers that do not answer, or where something
+/// is in the way.
 async fn ends_soon(tx: &mut Tx) -> Result<BTreeMap<i64, i64>> {
     let counts: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT r.id, COUNT(*) FROM subscriber s
          JOIN router r ON r.tenant_id = s.tenant_id AND r.enabled
               AND (s.router_id IS NULL OR s.router_id = r.id)
          WHERE s.planned_revision < s.revision AND s.ends_at > $1 AND s.ends_at <= $2
-           AND (r.down_since IS NOT NULL OR r.attempted_at IS NULL)
+           AND (r.down_since IS NOT NULL OR r.attempted_at IS NULL OR r.last_error IS NOT NULL)
          GROUP BY r.id",
     )
     .bind(tx.now)
@@ -325,9 +326,11 @@ async fn routers(
     .await?;
     let alive = watchers.iter().filter(|watcher| watcher.alive);
     let alive: BTreeSet<_> = alive.map(|watcher| watcher.id).collect();
-    let is_unreached =
-        |row: &Row| row.enabled && (row.down_since.is_some() || row.attempted_at.is_none());
-    let ends_soon = if rows.iter().any(is_unreached) {
+    let may_miss = |row: &Row| {
+        let is_unreached = row.down_since.is_some() || row.attempted_at.is_none();
+        row.enabled && (is_unreached || row.last_error.is_some())
+    };
+    let ends_soon = if rows.iter().any(may_miss) {
         ends_soon(tx).await?
     } else {
         BTreeMap::new()
@@ -344,8 +347,7 @@ async fn routers(
             column,
             key: row.id,
         };
-        let soon = ends_soon.get(&row.id).copied().unwrap_or_default();
-        let ends_soon = is_unreached(&row).then(|| count_of(soon)).transpose()?;
+        let soon = count_of(ends_soon.get(&row.id).copied().unwrap_or_default())?;
         let said = row.said_at.map(|at| {
             Ok::<_, StoreError>(RouterSaid {
                 at: cell("said_at").time(at)?,
@@ -354,8 +356,8 @@ async fn routers(
                 clock_skew_ms: row.skew_us.map(|skew| skew / 1_000),
             })
         });
-        routers.push(RouterStatus {
-            ends_soon,
+        let status = RouterStatus {
+            ends_soon: None,
             id: RouterId(row.id),
             tenant: slug(row.tenant),
             address: RouterAddress::place(&row.host, cell("port").number(row.port)?),
@@ -372,6 +374,11 @@ async fn routers(
             said: said.transpose()?,
             reconciled_at: cell("reconciled_at").maybe_time(row.reconciled_at)?,
             strays: count_of(row.strays)?,
+        };
+        let ends_soon = status.is_out_of_reach().then_some(soon);
+        routers.push(RouterStatus {
+            ends_soon,
+            ..status
         });
     }
     Ok(routers)

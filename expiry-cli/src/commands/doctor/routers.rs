@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
-    Clock, GatewayError, PasswordStore, Router, RouterGateway, StoreError, SystemClock, Tried,
-    Trouble, same_box, same_system_id, try_router,
+    Boxes, Clock, GatewayError, PasswordStore, Router, RouterGateway, StoreError, SystemClock,
+    Tried, Trouble, try_router,
 };
 use tokio::{
     sync::Semaphore,
@@ -91,59 +91,14 @@ async fn try_one(
     tried.map_err(Fault::Router)
 }
 
-/// The boxes that were found so far, by the names of their routers.
-#[derive(Default)]
-struct Boxes {
-    serials: Vec<(String, String)>,
-    system_ids: Vec<(String, String)>,
-}
-
-impl Boxes {
-    /// Starts with what is on record.
-    fn on_record(routers: &[Router]) -> Self {
-        let serial = |router: &Router| {
-            let serial = router.seen.as_ref()?.serial.clone()?;
-            Some((router.name.clone(), serial))
-        };
-        Self {
-            serials: routers.iter().filter_map(serial).collect(),
-            system_ids: Vec::new(),
-        }
-    }
-
-    /// Tells what is wrong with a box beside the others, and keeps it.
-    fn add(&mut self, name: &str, tried: &mut Tried) -> Result<(), Trouble> {
-        let others = |known: &[(String, String)]| {
-            let others = known.iter().filter(|(other, _)| other != name);
-            let others = others.map(|(other, id)| (other.clone(), id.clone()));
-            others.collect::<Vec<_>>()
-        };
-        let known = others(&self.serials);
-        let known = known
-            .iter()
-            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
-        if let Some(twin) = same_box(&tried.facts, known) {
-            return Err(twin);
-        }
-        let known = others(&self.system_ids);
-        let known = known
-            .iter()
-            .map(|(other, id)| (other.as_str(), Some(id.as_str())));
-        tried.warnings.extend(same_system_id(&tried.survey, known));
-        let name = || name.to_owned();
-        self.serials
-            .extend(tried.facts.hardware.serial.clone().map(|id| (name(), id)));
-        self.system_ids
-            .extend(tried.survey.system_id.clone().map(|id| (name(), id)));
-        Ok(())
-    }
-}
-
 fn check(found: Found, boxes: &mut Boxes) -> Vec<Check> {
     let router = &found.router.name;
     let name = format!("router {router}");
     let tried = match found.verdict {
-        Some(Ok(mut tried)) => boxes.add(router, &mut tried).map(|()| tried),
+        Some(Ok(mut tried)) => boxes.compare(router, &mut tried).map(|()| {
+            boxes.keep(router, &tried);
+            tried
+        }),
         Some(Err(Fault::Router(trouble))) => Err(trouble),
         Some(Err(Fault::Store(error))) => {
             let found = format!("reading its password failed: {}", chain(&error));

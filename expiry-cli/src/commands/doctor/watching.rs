@@ -55,7 +55,7 @@ fn brake(status: &Status) -> Check {
 /// What the watcher met, which may be on another network than this command.
 fn unreached(status: &Status) -> Check {
     const NAME: &str = "reached";
-    let routers = status.routers.iter().filter(|one| one.is_unreached());
+    let routers = status.routers.iter().filter(|one| one.is_out_of_reach());
     let found: Vec<_> = routers.map(unreached_words).collect();
     if found.is_empty() {
         return Check::ok(NAME, "every router in service answers the watcher");

@@ -3,13 +3,12 @@ mod strays;
 mod test;
 mod view;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use expiry_core::{
-    Cause, Directory, NewRouter, PasswordStore, Router, RouterAddress, RouterChange, RouterGateway,
-    RouterId, RouterLogin,
+    Clock, Directory, NewRouter, PasswordStore, Router, RouterAddress, RouterChange, RouterGateway,
+    SystemClock,
 };
-use tokio::time::timeout;
 use view::{Done, RouterLine};
 
 use super::find;
@@ -82,9 +81,6 @@ async fn add(
     Ok(())
 }
 
-/// How long a router that is to be added may take to say what it is.
-const FIRST_LOOK: Duration = Duration::from_secs(6);
-
 /// Looks at a router that is to be added, where it can be reached: the same box twice is refused.
 /// What else is wrong with it is a note, since it may be mended later.
 async fn look_first(
@@ -94,36 +90,19 @@ async fn look_first(
     gateway: &dyn RouterGateway,
 ) -> Result<Option<String>, CliError> {
     let all = directory.routers().await?;
-    let login = RouterLogin {
-        router: Router {
-            id: NOT_YET,
-            name: new.name.clone(),
-            tenant: new.tenant,
-            address: new.address.clone(),
-            enabled: true,
-            seen: None,
-        },
-        password: new.password.clone(),
-    };
-    let looked = test::examine(&login, &all, passwords, gateway);
-    let Ok(looked) = timeout(FIRST_LOOK, looked).await else {
+    let now = SystemClock.wall();
+    let looked = expiry_core::look_first(gateway, new, &all, passwords, now).await;
+    let looked = looked.map_err(|trouble| CliError::SameBox {
+        router: new.name.clone(),
+        trouble,
+    })?;
+    let Some(notes) = looked else {
         return Ok(Some(format!("router `{}` does not answer yet", new.name)));
-    };
-    let notes = match looked {
-        Ok(tried) => tried.warnings,
-        Err(trouble) if trouble.cause == Cause::SameBox => {
-            let router = new.name.clone();
-            return Err(CliError::SameBox { router, trouble });
-        }
-        Err(trouble) => vec![trouble],
     };
     let told = notes.iter().map(|trouble| trouble.told(Some(&new.name)));
     let told: Vec<_> = told.collect();
     Ok((!told.is_empty()).then(|| format!("router `{}`: {}", new.name, told.join("; "))))
 }
-
-/// The number of a router that is not in the database.
-const NOT_YET: RouterId = RouterId(0);
 
 async fn set(
     args: SetRouter,

@@ -1,19 +1,15 @@
 //! Connects to a router, logs in and reads its hotspot, and says which step fails, why, and the way
 //! out.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use expiry_core::{
-    Cause, Clock, GatewayError, PasswordStore, Router, RouterFacts, RouterGateway, RouterLogin,
-    StoreError, SystemClock, Tried, Trouble, same_box, same_system_id, try_router,
+    Cause, Clock, GatewayError, PasswordStore, Router, RouterFacts, RouterGateway, StoreError,
+    SystemClock, Trouble, examine,
 };
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
 
 use crate::{error::CliError, output::Output};
-
-/// How long all other routers together may take to say which box they are.
-const OTHERS: Duration = Duration::from_secs(3);
 
 /// Tests `router`, and compares the box with those of `all` routers.
 pub(super) async fn run(
@@ -24,7 +20,7 @@ pub(super) async fn run(
     out: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let tried = match passwords.router_login(router.id).await {
-        Ok(login) => examine(&login, all, passwords, gateway).await,
+        Ok(login) => examine(gateway, &login, all, passwords, SystemClock.wall()).await,
         Err(StoreError::NoPassword(error)) => Err(GatewayError::from(*error).into()),
         Err(error) => return Err(error.into()),
     };
@@ -57,66 +53,6 @@ pub(super) async fn run(
             Err(CliError::RouterTest { router, trouble })
         }
     }
-}
-
-/// Tries a router, and tells whether its box is that of another one.
-pub(super) async fn examine(
-    login: &RouterLogin,
-    all: &[Router],
-    passwords: &dyn PasswordStore,
-    gateway: &dyn RouterGateway,
-) -> Result<Tried, Trouble> {
-    let router = &login.router;
-    let tried = try_router(gateway, login, SystemClock.wall()).await;
-    gateway.close(router.id).await;
-    let mut tried = tried?;
-    let others: Vec<_> = all.iter().filter(|other| other.id != router.id).collect();
-    let on_record = others.iter().map(|other| {
-        let serial = other.seen.as_ref().and_then(|seen| seen.serial.as_deref());
-        (other.name.as_str(), serial)
-    });
-    if let Some(trouble) = same_box(&tried.facts, on_record) {
-        return Err(trouble);
-    }
-    let asked = ask(&others, passwords, gateway).await;
-    let serials = asked
-        .iter()
-        .map(|(name, other)| (name.as_str(), other.facts.hardware.serial.as_deref()));
-    if let Some(trouble) = same_box(&tried.facts, serials) {
-        return Err(trouble);
-    }
-    let ids = asked
-        .iter()
-        .map(|(name, other)| (name.as_str(), other.survey.system_id.as_deref()));
-    tried.warnings.extend(same_system_id(&tried.survey, ids));
-    Ok(tried)
-}
-
-/// Asks those routers which box they are whose serial number is not on record.
-async fn ask(
-    others: &[&Router],
-    passwords: &dyn PasswordStore,
-    gateway: &dyn RouterGateway,
-) -> Vec<(String, Tried)> {
-    let deadline = Instant::now() + OTHERS;
-    let is_unknown = |router: &&&Router| {
-        let seen = router.seen.as_ref();
-        router.enabled && seen.is_none_or(|seen| seen.serial.is_none())
-    };
-    let mut asked = Vec::new();
-    for other in others.iter().filter(is_unknown) {
-        let Ok(login) = passwords.router_login(other.id).await else {
-            continue;
-        };
-        let tried = timeout_at(deadline, try_router(gateway, &login, SystemClock.wall())).await;
-        gateway.close(other.id).await;
-        match tried {
-            Ok(Ok(tried)) => asked.push((other.name.clone(), tried)),
-            Ok(Err(_)) => {}
-            Err(_) => break,
-        }
-    }
-    asked
 }
 
 #[derive(Debug, Serialize)]

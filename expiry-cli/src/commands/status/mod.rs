@@ -116,7 +116,7 @@ impl fmt::Display for Page {
         // Those that do not answer must not be hidden by the alphabet.
         let mut routers: Vec<_> = status.routers.iter().collect();
         if routers.len() > *listed {
-            routers.sort_by_key(|router| !router.is_unreached());
+            routers.sort_by_key(|router| !router.is_out_of_reach());
         }
         for router in routers.iter().take(*listed) {
             write!(f, "\n  {}", RouterLine(router))?;
@@ -221,8 +221,7 @@ fn alive_and_braked(status: &Status) -> (usize, usize) {
 
 /// Why a router is not served, if it should be.
 fn cause_of(router: &RouterStatus) -> Option<Cause> {
-    let is_down = router.enabled && router.down_since.is_some();
-    let error = router.last_error.as_deref().filter(|_| is_down)?;
+    let error = router.last_error.as_deref().filter(|_| router.enabled)?;
     Cause::in_line(error)
 }
 

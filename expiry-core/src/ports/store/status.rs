@@ -11,8 +11,8 @@ use super::{StoreError, Upcoming};
 #[cfg(doc)]
 use crate::Lateness;
 use crate::{
-    Brake, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want, WatcherId,
-    WatcherKind, WayIn, millis,
+    Brake, Cause, Hardware, MacAddr, RouterId, SubscriberId, Task, TaskId, Username, Want,
+    WatcherId, WatcherKind, WayIn, millis,
 };
 
 /// What is true now, for people and monitoring.
@@ -186,7 +186,7 @@ pub struct RouterStatus {
     pub down_since: Option<DateTime<Utc>>,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
-    /// Why it does not answer.
+    /// Why it does not answer, or cannot be read or cut on.
     pub last_error: Option<String>,
     /// Cuts owed there.
     pub owed_cuts: u64,
@@ -199,7 +199,7 @@ pub struct RouterStatus {
     pub strays: u64,
     /// Since when the oldest cut is owed there, but for those whose end was known late.
     pub oldest_cut: Option<DateTime<Utc>>,
-    /// How many accesses end there within [`SOON`]; counted only while it does not answer.
+    /// How many accesses end there within [`SOON`]; counted only while no cut can be made there.
     pub ends_soon: Option<u64>,
     /// What it said about itself when it was last asked.
     pub said: Option<RouterSaid>,
@@ -212,6 +212,18 @@ impl RouterStatus {
     /// Tells whether it is in service and does not answer, or has never been reached.
     pub fn is_unreached(&self) -> bool {
         self.enabled && (self.down_since.is_some() || self.attempted_at.is_none())
+    }
+
+    /// Tells whether it is in service and answers, and cannot be read or cut on: a cause is named.
+    /// That it is silent at the moment is none.
+    pub fn is_hindered(&self) -> bool {
+        let error = self.last_error.as_deref();
+        self.enabled && !self.is_unreached() && error.and_then(Cause::in_line).is_some()
+    }
+
+    /// Tells whether it is in service, and no cut can be made there.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.is_unreached() || self.is_hindered()
     }
 }
 

@@ -365,7 +365,7 @@ impl Tables {
             ends_soon: None,
         };
         let ends_soon = status
-            .is_unreached()
+            .is_out_of_reach()
             .then(|| self.ends_soon(&row.router, now));
         RouterStatus {
             ends_soon,

@@ -7,6 +7,7 @@ mod failures;
 mod flights;
 mod peer;
 mod strangers;
+mod surveys;
 
 use std::time::Duration;
 
