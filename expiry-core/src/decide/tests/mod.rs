@@ -376,7 +376,8 @@ proptest! {
             prop_assert!(row.mac.is_none_or(|mac| !live.macs.contains(&mac)), "{row:?}");
             let comment = row.comment.as_deref().expect("made with one");
             prop_assert!(!comments || !live.names.iter().any(|name| name.matches(comment)));
-            let by_comment = comments && username.is_some_and(|name| name == comment);
+            let named = task.username.as_ref();
+            let by_comment = comments && named.is_some_and(|name| name.matches(comment));
             prop_assert!(row.mac.is_some() || by_comment || row.only_address().is_some(), "{row:?}");
         }
         let live_sessions: Vec<_> =
