@@ -153,21 +153,21 @@ pub async fn examine(
     passwords: &dyn PasswordStore,
     now: DateTime<Utc>,
 ) -> Result<Tried, Trouble> {
-    let Router { id, name, seen, .. } = &login.router;
+    let Router { id, seen, .. } = &login.router;
     let began = Instant::now();
     let tried = try_router(gateway, login, now).await;
     gateway.close(*id).await;
     let mut tried = tried?;
     let others: Vec<_> = all.iter().filter(|other| other.id != *id).collect();
     let mut boxes = Boxes::on_record(others.iter().copied());
-    boxes.compare(name, &mut tried)?;
+    boxes.compare(&login.router, &mut tried)?;
     if seen.as_ref().is_some_and(|seen| seen.serial.is_some()) {
         // On record it is this router's: if another one answers too, that one is too much.
         return Ok(tried);
     }
     let passed = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
     ask(&others, passwords, gateway, now + passed, &mut boxes).await;
-    boxes.compare(name, &mut tried)?;
+    boxes.compare(&login.router, &mut tried)?;
     Ok(tried)
 }
 
@@ -192,7 +192,7 @@ async fn ask(
         let asked = asked.await;
         gateway.close(other.id).await;
         match asked {
-            Ok(Some(tried)) => boxes.keep(&other.name, &tried),
+            Ok(Some(tried)) => boxes.keep(other, &tried),
             Ok(None) => {}
             Err(_) => break,
         }

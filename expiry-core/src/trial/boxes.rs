@@ -1,17 +1,18 @@
 use super::Tried;
-use crate::{Cause, GatewayError, Router, Trouble};
+use crate::{Cause, GatewayError, Router, RouterId, Trouble};
 
-/// The boxes that are known, by the names of their routers.
+/// The boxes that are known, with their routers.
 #[derive(Clone, Debug, Default)]
 pub struct Boxes {
     serials: Vec<Named>,
     system_ids: Vec<Named>,
 }
 
-/// What a box says of itself, and the name of its router.
+/// What a box says of itself, and its router.
 #[derive(Clone, Debug)]
 struct Named {
-    router: String,
+    router: RouterId,
+    name: String,
     id: String,
 }
 
@@ -20,8 +21,11 @@ impl Boxes {
     pub fn on_record<'r>(routers: impl IntoIterator<Item = &'r Router>) -> Self {
         let serial = |router: &Router| {
             let id = router.seen.as_ref()?.serial.clone()?;
-            let router = router.name.clone();
-            Some(Named { router, id })
+            Some(Named {
+                router: router.id,
+                name: router.name.clone(),
+                id,
+            })
         };
         Self {
             serials: routers.into_iter().filter_map(serial).collect(),
@@ -29,10 +33,11 @@ impl Boxes {
         }
     }
 
-    /// Keeps the box that answered as the router of this name.
-    pub fn keep(&mut self, router: &str, tried: &Tried) {
+    /// Keeps the box that answered as this router.
+    pub fn keep(&mut self, router: &Router, tried: &Tried) {
         let named = |id: &String| Named {
-            router: router.to_owned(),
+            router: router.id,
+            name: router.name.clone(),
             id: id.clone(),
         };
         let serial = tried.facts.hardware.serial.as_ref();
@@ -41,14 +46,14 @@ impl Boxes {
         self.system_ids.extend(system_id.map(named));
     }
 
-    /// Compares the box that answered as the router of this name with those of all others. That a
+    /// Compares the box that answered as this router with those of all others. That a
     /// system-id is that of another becomes a warning: it may be a clone.
     ///
     /// # Errors
     /// It is the box of another router, by its serial number.
-    pub fn compare(&self, router: &str, tried: &mut Tried) -> Result<(), Trouble> {
+    pub fn compare(&self, router: &Router, tried: &mut Tried) -> Result<(), Trouble> {
         let serial = tried.facts.hardware.serial.as_deref();
-        if let Some((other, serial)) = of_another(&self.serials, router, serial) {
+        if let Some((other, serial)) = of_another(&self.serials, router.id, serial) {
             let error = GatewayError::SameBox {
                 router: other.to_owned(),
                 serial: serial.to_owned(),
@@ -56,7 +61,7 @@ impl Boxes {
             return Err(error.into());
         }
         let id = tried.survey.system_id.as_deref();
-        if let Some((other, id)) = of_another(&self.system_ids, router, id) {
+        if let Some((other, id)) = of_another(&self.system_ids, router.id, id) {
             let seen = format!("router `{other}` has the same system-id, {id}");
             let cause = Cause::SameSystemId;
             tried.warnings.push(Trouble { cause, seen });
@@ -67,18 +72,33 @@ impl Boxes {
 
 fn of_another<'a>(
     known: &'a [Named],
-    router: &str,
+    router: RouterId,
     id: Option<&str>,
 ) -> Option<(&'a str, &'a str)> {
     let mut others = known.iter().filter(|known| known.router != router);
     let other = others.find(|known| Some(known.id.as_str()) == id)?;
-    Some((&other.router, &other.id))
+    Some((&other.name, &other.id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Hardware, RouterFacts, Survey};
+    use crate::{Hardware, RouterAddress, RouterFacts, Survey};
+
+    fn router(number: i64) -> Router {
+        Router {
+            id: RouterId(number),
+            name: format!("r{number}"),
+            tenant: None,
+            address: RouterAddress {
+                host: "10.0.0.1".into(),
+                port: 8728,
+                username: "expiry".into(),
+            },
+            enabled: true,
+            seen: None,
+        }
+    }
 
     fn tried(serial: Option<&str>, system_id: Option<&str>) -> Tried {
         Tried {
@@ -105,17 +125,17 @@ mod tests {
     #[test]
     fn a_box_is_known_again_by_its_serial_number_alone() {
         let mut boxes = Boxes::default();
-        boxes.keep("r0", &tried(None, None));
-        boxes.keep("r1", &tried(Some("HF1"), Some("id1")));
-        let compare = |router, serial| boxes.compare(router, &mut tried(serial, None));
-        let twin = compare("r2", Some("HF1")).expect_err("known");
+        boxes.keep(&router(0), &tried(None, None));
+        boxes.keep(&router(1), &tried(Some("HF1"), Some("id1")));
+        let compare = |number, serial| boxes.compare(&router(number), &mut tried(serial, None));
+        let twin = compare(2, Some("HF1")).expect_err("known");
         assert_eq!(twin.cause, Cause::SameBox);
         assert!(twin.seen.contains("`r1`"), "{}", twin.seen);
-        assert_eq!(compare("r1", Some("HF1")), Ok(()));
-        assert_eq!(compare("r2", Some("HF2")), Ok(()));
-        assert_eq!(compare("r2", None), Ok(()));
+        assert_eq!(compare(1, Some("HF1")), Ok(()));
+        assert_eq!(compare(2, Some("HF2")), Ok(()));
+        assert_eq!(compare(2, None), Ok(()));
         let mut clone = tried(None, Some("id1"));
-        assert_eq!(boxes.compare("r2", &mut clone), Ok(()));
+        assert_eq!(boxes.compare(&router(2), &mut clone), Ok(()));
         let causes: Vec<_> = clone.warnings.iter().map(|warning| warning.cause).collect();
         assert_eq!(causes, [Cause::SameSystemId]);
     }

@@ -124,17 +124,21 @@ pub(crate) async fn saved(State(app): State<Arc<Inner>>) -> Result<Json<Tested>,
     let mut tried: Vec<_> = tried.buffer_unordered(AT_ONCE).collect().await;
     tried.sort_by_key(|(place, ..)| *place);
     let tried = tried.into_iter().map(|(_, router, result)| {
-        let result = result.and_then(|answered| compared(&mut boxes, &router.name, answered));
+        let result = result.and_then(|answered| compared(&mut boxes, &router, answered));
         info(&router.address, Some(router.name), result)
     });
     Ok(Json(Tested::of(tried.collect())))
 }
 
 /// Tells whether the box of a router is that of one before it, or on record.
-fn compared(boxes: &mut Boxes, name: &str, mut answered: Answered) -> Result<Answered, Failure> {
-    let told = |twin: Trouble| Failure::Caused(twin.cause, twin.told(Some(name)));
-    boxes.compare(name, &mut answered.tried).map_err(told)?;
-    boxes.keep(name, &answered.tried);
+fn compared(
+    boxes: &mut Boxes,
+    router: &Router,
+    mut answered: Answered,
+) -> Result<Answered, Failure> {
+    let told = |twin: Trouble| Failure::Caused(twin.cause, twin.told(Some(&router.name)));
+    boxes.compare(router, &mut answered.tried).map_err(told)?;
+    boxes.keep(router, &answered.tried);
     Ok(answered)
 }
 

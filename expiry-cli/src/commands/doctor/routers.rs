@@ -95,8 +95,8 @@ fn check(found: Found, boxes: &mut Boxes) -> Vec<Check> {
     let router = &found.router.name;
     let name = format!("router {router}");
     let tried = match found.verdict {
-        Some(Ok(mut tried)) => boxes.compare(router, &mut tried).map(|()| {
-            boxes.keep(router, &tried);
+        Some(Ok(mut tried)) => boxes.compare(&found.router, &mut tried).map(|()| {
+            boxes.keep(&found.router, &tried);
             tried
         }),
         Some(Err(Fault::Router(trouble))) => Err(trouble),
