@@ -188,28 +188,17 @@ impl Slot {
         flight: &Flight<'_>,
     ) -> Landed {
         let patience = config.connection.patience.command;
-        let (gauge, window) = (Arc::clone(&self.gauge), self.window());
-        line.prepare(config, window, patience, Some(&gauge));
-        let waiting = Rest(&gauge);
-        gauge.enter(Phase::Reading, patience);
+        let window = self.window();
+        line.prepare(config, window, patience, Some(&self.gauge));
         let first = async { Ok(line.fly(flight).await?) };
         let second = |gauge| async {
             let mut line = Line::dial(config, login, window, gauge).await?;
             line.prepare(config, window, patience, None);
             Ok(line.fly(flight).await?)
         };
-        let asked = race(&gauge, self.bearance(config), first, second).await;
-        // What came too late is a sign of life, too.
-        self.tolerance.answered(gauge.rest());
-        drop(waiting);
-        match asked {
-            Ok((mut line, landed)) => {
-                self.take_in(&mut line);
-                self.keep(config, line, flight.len());
-                landed
-            }
-            Err(error) => Err(self.read_failed(config, error)),
-        }
+        let (line, landed) = Box::pin(self.ask_beside(config, first, second)).await?;
+        self.keep(config, line, flight.len());
+        landed
     }
 
     /// The same for a probe of the connection that there is.
@@ -220,10 +209,8 @@ impl Slot {
         mut line: Line,
     ) -> Result<RouterFacts, GatewayError> {
         let patience = config.connection.patience.command;
-        let (gauge, window) = (Arc::clone(&self.gauge), self.window());
-        line.prepare(config, window, patience, Some(&gauge));
-        let waiting = Rest(&gauge);
-        gauge.enter(Phase::Reading, patience);
+        let window = self.window();
+        line.prepare(config, window, patience, Some(&self.gauge));
         let first = async {
             let (client, facts) = system::read(line.client).await?;
             line.client = client;
@@ -234,19 +221,37 @@ impl Slot {
             let facts = Ok(line.facts.clone());
             Ok((line, facts))
         };
+        let (mut line, facts) = Box::pin(self.ask_beside(config, first, second)).await?;
+        if let Ok(facts) = &facts {
+            check_box(&login.router, facts)?;
+            line.facts = facts.clone();
+        }
+        self.line = Some(line);
+        facts
+    }
+
+    /// Waits for an answer, and for one on another connection while the first is silent. Returns the
+    /// connection that was answered.
+    async fn ask_beside<T, S>(
+        &mut self,
+        config: &GatewayConfig,
+        first: impl Future<Output = Result<(Line, T), GatewayError>>,
+        second: impl Fn(Arc<Gauge>) -> S,
+    ) -> Result<(Line, T), GatewayError>
+    where
+        S: Future<Output = Result<(Line, T), GatewayError>>,
+    {
+        let gauge = Arc::clone(&self.gauge);
+        let waiting = Rest(&gauge);
+        gauge.enter(Phase::Reading, config.connection.patience.command);
         let asked = race(&gauge, self.bearance(config), first, second).await;
         // What came too late is a sign of life, too.
         self.tolerance.answered(gauge.rest());
         drop(waiting);
         match asked {
-            Ok((mut line, facts)) => {
+            Ok((mut line, answer)) => {
                 self.take_in(&mut line);
-                if let Ok(facts) = &facts {
-                    check_box(&login.router, facts)?;
-                    line.facts = facts.clone();
-                }
-                self.line = Some(line);
-                facts
+                Ok((line, answer))
             }
             Err(error) => Err(self.read_failed(config, error)),
         }
