@@ -280,7 +280,7 @@ fn command(router: &str) -> String {
     } else {
         format!("'{}'", router.replace('\'', r"'\''"))
     };
-    format!("expiry router set {name} --password-file FILE")
+    format!("expiryctl router set {name} --password-file FILE")
 }
 
 #[cfg(test)]

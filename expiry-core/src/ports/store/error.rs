@@ -35,7 +35,8 @@ pub enum StoreError {
     },
     /// The database has an older schema, and was not asked to be brought up.
     #[error(
-        "the database has schema version {found}, this program needs {needed}: run `expiry migrate`"
+        "the database has schema version {found}, this program needs {needed}: run `expiryctl \
+         migrate`"
     )]
     SchemaTooOld {
         /// Version found.
