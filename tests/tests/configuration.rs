@@ -112,7 +112,7 @@ async fn r4_a_time_out_that_is_configured_is_real() {
     expiry.ok(&add).await;
 
     let file = home.path().join("e.toml");
-    fs::write(&file, "[gateway]\nsilence = \"300ms\"\n").expect("written");
+    fs::write(&file, "[gateway]\nlogin = \"300ms\"\n").expect("written");
     let file = file.display().to_string();
     let ended = expiry
         .ended(&["--config", &file, "router", "test", "mute"])
@@ -121,7 +121,7 @@ async fn r4_a_time_out_that_is_configured_is_real() {
         ended.stderr.contains("no answer to the login for 0.3 s"),
         "{ended:?}"
     );
-    let stronger = expiry.with("EXPIRY_GATEWAY_SILENCE", "1200ms");
+    let stronger = expiry.with("EXPIRY_GATEWAY_LOGIN", "1200ms");
     let ended = stronger
         .ended(&["--config", &file, "router", "test", "mute"])
         .await;

@@ -133,7 +133,6 @@ pub(super) async fn run(
     if cuts.is_empty() {
         return Ok(());
     }
-    let order = block_order(cuts.iter().map(|cut| &cut.left));
     let first = touched.add(
         intents
             .into_iter()
@@ -141,7 +140,7 @@ pub(super) async fn run(
             .map(|undo| undo.key),
     );
     let looked = seen;
-    let (mut seen, mut refusals) = block(turn, &order, wide_query(turn, &cuts)).await?;
+    let (order, mut seen, mut refusals) = block(turn, &mut cuts).await?;
     turn.answered(asked, &first, touched);
     let leases = looked.leases.clone();
     keep_unblocked(&mut seen, looked, &order);
@@ -262,30 +261,27 @@ fn keep_unblocked(seen: &mut Sighting, looked: Sighting, order: &BlockOrder) {
 
 /// Blocks, and reads again. A router that cannot show its connection table must not keep the
 /// sessions alive: without it they are dropped all the same, and the read-back asks once more.
+///
+/// Returns what was ordered last: whoever paid in between is left out of it, and of `cuts`.
 async fn block(
     turn: &Turn<'_>,
-    order: &BlockOrder,
-    mut query: Query,
-) -> Result<(Sighting, Vec<Refusal>), TurnError> {
-    turn.trust()?;
+    cuts: &mut Vec<Cut>,
+) -> Result<(BlockOrder, Sighting, Vec<Refusal>), TurnError> {
+    let mut query = wide_query(turn, cuts);
     query.connections = !turn.spares_table;
-    match turn
-        .shared
-        .gateway
-        .block(&turn.login.router, order, &query)
-        .await
-    {
-        Err(GatewayError::Refused { .. }) if query.connections => {
-            turn.trust()?;
-            query.connections = false;
-            Ok(turn
-                .shared
-                .gateway
-                .block(&turn.login.router, order, &query)
-                .await?)
+    loop {
+        let order = block_order(cuts.iter().map(|cut| &cut.left));
+        turn.trust()?;
+        let gateway = &turn.shared.gateway;
+        match gateway.block(&turn.login.router, &order, &query).await {
+            Ok((seen, refusals)) => return Ok((order, seen, refusals)),
+            Err(GatewayError::Refused { .. }) if query.connections => {
+                query.connections = false;
+                let standing = turn.standing(cuts.iter().map(|cut| &cut.task)).await?;
+                retain(cuts, &standing);
+            }
+            Err(error) => return Err(TurnError::Block(error)),
         }
-        Err(error) => Err(TurnError::Block(error)),
-        Ok(flown) => Ok(flown),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Plans that once broke a rule, as short as they could be made.
 
+use expiry_core::testing::gateway::Fault;
+
 use crate::{
     Failure,
     plan::{Cast, OfRouter, OfWatcher, Plan, Step},
@@ -193,6 +195,53 @@ fn r9_a_device_that_comes_in_as_somebody_else_is_found_by_the_next_reading() {
             (201_693, Step::Move(0, 1)),
             (215_821, Step::Router(1, OfRouter::MacAccount(0, true))),
             (227_780, Step::Pay(0, 51)),
+        ],
+    );
+}
+
+/// Who paid while the flight that blocks was under way was blocked again, when the router could not
+/// show its connection table and the flight was flown once more.
+#[test]
+fn r3_who_pays_while_a_flight_is_refused_is_not_in_the_next_one() {
+    holds(
+        (3, 1, 2),
+        &[
+            (139_066, Step::Pay(0, 66)),
+            (142_737, Step::Watcher(0, OfWatcher::FreezeWithin(4))),
+            (206_109, Step::Router(0, OfRouter::Fault(Fault::Unreadable))),
+            (209_745, Step::Pay(0, 15)),
+            (218_764, Step::Watcher(0, OfWatcher::Freeze(false))),
+            (239_378, Step::Watcher(0, OfWatcher::FreezeWithin(6))),
+        ],
+    );
+}
+
+/// The model did not count the time that a machine sleeps, as its boot clock does.
+#[test]
+fn r10_a_minute_in_which_the_machine_slept_is_a_minute() {
+    holds(
+        (3, 2, 2),
+        &[
+            (98_865, Step::Router(1, OfRouter::Trial(true))),
+            (132_777, Step::End(0, -15)),
+            (147_820, Step::SetDatabase(-40)),
+            (153_205, Step::Watcher(0, OfWatcher::SetClock(-42))),
+            (184_513, Step::Watcher(0, OfWatcher::Suspend(3))),
+        ],
+    );
+}
+
+/// The model held a watcher to a jump that its drifting clock had undone before anybody read it.
+#[test]
+fn r10_a_jump_that_the_drift_undoes_unseen_is_none() {
+    holds(
+        (2, 1, 5),
+        &[
+            (21_750, Step::Watcher(0, OfWatcher::Drift(-49))),
+            (42_450, Step::Watcher(0, OfWatcher::Stop)),
+            (50_000, Step::Pay(0, 30)),
+            (65_971, Step::Watcher(0, OfWatcher::SetClock(8))),
+            (110_000, Step::Watcher(0, OfWatcher::Start)),
         ],
     );
 }

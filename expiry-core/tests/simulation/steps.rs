@@ -129,7 +129,9 @@ impl World {
             }
             OfWatcher::Drift(per_mille) => self.clocks[watcher].drift(per_mille),
             OfWatcher::Suspend(seconds) => {
-                self.clocks[watcher].suspend(Duration::from_secs(seconds));
+                let time = Duration::from_secs(seconds);
+                self.clocks[watcher].suspend(time);
+                self.truth.slept(watcher, time);
             }
         }
     }

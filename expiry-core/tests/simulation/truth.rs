@@ -144,6 +144,12 @@ impl Truth {
         }
     }
 
+    pub(crate) fn slept(&self, number: usize, time: Duration) {
+        if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {
+            watching.slept(time);
+        }
+    }
+
     /// A watcher's clock was read, and the store knows.
     pub(crate) fn looked(&self, number: usize, clocks: &Clocks) {
         if let Some(watching) = lock(&self.state).watchers.get_mut(&number) {

@@ -109,10 +109,14 @@ impl Watching {
         if !self.known.as_ref().is_none_or(is_newer) {
             return;
         }
-        self.known = Some(then.clone());
+        let before = self.known.replace(then.clone());
         let is_as_it_was = self.moved_since(then).abs() < TimeDelta::seconds(2);
-        if let Some((_, is_seen)) = self.jumped.as_mut().filter(|_| is_as_it_was) {
-            *is_seen = true;
+        // What a clock drifted since it was stepped may have undone so much of the step that nobody
+        // can tell any more.
+        let is_hidden = before.is_some_and(|before| moved(&before, then).abs() <= JUMP);
+        if is_as_it_was {
+            let seen = self.jumped.filter(|(_, is_seen)| *is_seen || !is_hidden);
+            self.jumped = seen.map(|(at, _)| (at, true));
         }
     }
 
@@ -129,9 +133,13 @@ impl Watching {
 
     /// Returns how much further its wall time moved than its boot time, since a reading.
     fn moved_since(&self, then: &Clocks) -> TimeDelta {
-        let now = self.clock.read();
-        let booted = |clocks: &Clocks| TimeDelta::from_std(clocks.boot).expect("some hours");
-        now.wall - then.wall - (booted(&now) - booted(then))
+        moved(then, &self.clock.read())
+    }
+
+    /// Its machine slept, which is time by the clock that a brake goes by.
+    pub(crate) fn slept(&mut self, time: Duration) {
+        let earlier = |(at, is_seen): (Instant, bool)| Some((at.checked_sub(time)?, is_seen));
+        self.jumped = self.jumped.and_then(earlier);
     }
 
     /// Somebody accepts it as it is.
@@ -154,4 +162,10 @@ impl Watching {
             .is_some_and(is_fresh)
             .then_some("its clock jumped less than a minute ago")
     }
+}
+
+/// Returns how much further wall time moved than boot time, between two readings.
+fn moved(then: &Clocks, now: &Clocks) -> TimeDelta {
+    let booted = |clocks: &Clocks| TimeDelta::from_std(clocks.boot).expect("some hours");
+    now.wall - then.wall - (booted(now) - booted(then))
 }
