@@ -69,6 +69,16 @@ pub(crate) enum CliError {
     },
     #[error("{at} is not ahead: use `expiryctl subscriber revoke` to end access")]
     NotAhead { at: DateTime<Utc> },
+    #[error(
+        "`{username}` has access {}, and {at} is before that: nothing was changed; to take time away, \
+         add --shorten",
+        until(*end)
+    )]
+    GoesBeyond {
+        username: Username,
+        end: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
+    },
     #[error("nothing to extend by: give --for or --until")]
     NothingToExtend,
     #[error(
@@ -173,6 +183,7 @@ impl CliError {
             | Self::UnknownRouter(_)
             | Self::UnknownSubscriber { .. }
             | Self::NotAhead { .. }
+            | Self::GoesBeyond { .. }
             | Self::NothingToExtend
             | Self::NothingToChange
             | Self::OtherTenant { .. }
@@ -238,6 +249,10 @@ impl CliError {
     pub(crate) fn is_closed_output(&self) -> bool {
         matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+fn until(end: Option<DateTime<Utc>>) -> String {
+    end.map_or_else(|| "for ever".into(), |end| format!("until {end}"))
 }
 
 fn store_exit_code(error: &StoreError) -> u8 {

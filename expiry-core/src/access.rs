@@ -53,6 +53,15 @@ impl Access {
         }
     }
 
+    /// Tells whether access goes on for longer than until `end`: to let it end then takes away from it.
+    pub fn goes_beyond(self, end: DateTime<Utc>) -> bool {
+        match self {
+            Self::None => false,
+            Self::Until(until) => Self::Until(end).in_micros().end() < Some(until),
+            Self::Forever => true,
+        }
+    }
+
     /// Returns the access that a store keeps: an end of whole microseconds, rounded up, so that
     /// nothing ends early.
     #[must_use]

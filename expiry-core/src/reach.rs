@@ -76,6 +76,13 @@ impl BindingRow {
         self.reach()?.only()
     }
 
+    /// Returns the single addresses that the row names: the one that it fits, and the one that it
+    /// translates to. A device has tracked connections under both.
+    pub fn named_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let texts = [&self.address, &self.to_address].into_iter().flatten();
+        texts.filter_map(|text| Reach::parse(text)?.only())
+    }
+
     /// Tells whether the row fits a device by nothing but its address.
     pub fn covers(&self, address: IpAddr) -> bool {
         self.mac.is_none() && self.reach().is_some_and(|reach| reach.covers(address))

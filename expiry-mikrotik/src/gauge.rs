@@ -52,6 +52,11 @@ impl Gauge {
         self.lock().map(|now| (now.phase, now.quiet_since))
     }
 
+    /// Returns the longest silence that ended with an answer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.lock().map_or(Duration::ZERO, |now| now.longest)
+    }
+
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         let now = (*self.lock())?;
         Some(Waiting {

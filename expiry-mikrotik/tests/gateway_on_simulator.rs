@@ -20,7 +20,7 @@ use expiry_mikrotik::{
     },
 };
 use rstest::rstest;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
 const OTHER_MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 2]);
@@ -207,8 +207,6 @@ async fn r6_the_cut_does_not_depend_on_how_the_router_words_things(#[case] confi
 #[case::lost_drop("/ip/hotspot/active/remove", Fault::LoseAnswer)]
 #[case::cut_read("/ip/hotspot/host/print", Fault::CutAnswer)]
 #[case::silence("/ip/hotspot/active/remove", Fault::Silence)]
-#[case::half_open("/ip/firewall/connection/print", Fault::HalfOpen)]
-#[case::garbage("/ip/hotspot/cookie/print", Fault::Garbage)]
 #[case::huge("/ip/hotspot/user/print", Fault::HugeWord)]
 #[case::fatal("/ip/hotspot/ip-binding/print", Fault::Fatal)]
 #[case::stall("/ip/hotspot/user/set", Fault::Stall(Duration::from_secs(40)))]
@@ -224,6 +222,27 @@ async fn r2_a_fault_costs_attempts_but_not_the_cut(
         .with(|sim| sim.inject(FaultRule::on(command, fault).once()));
     let attempts = scene.cut().await;
     assert!(attempts > 1, "the fault never struck");
+    assert!(!scene.moves_bytes(scene.target).await);
+}
+
+#[rstest]
+#[case::half_open("/ip/firewall/connection/print", Fault::HalfOpen)]
+#[case::garbage("/ip/hotspot/cookie/print", Fault::Garbage)]
+#[tokio::test(start_paused = true)]
+async fn r4_a_question_that_hangs_is_asked_on_another_connection(
+    #[case] command: &'static str,
+    #[case] fault: Fault,
+) {
+    let scene = Scene::new(sim_config(), target());
+    scene
+        .sim
+        .with(|sim| sim.inject(FaultRule::on(command, fault).once()));
+    let began = Instant::now();
+    assert_eq!(scene.cut().await, 1);
+    let second_try = GatewayConfig::default().second_try;
+    let took = began.elapsed();
+    assert!(took >= second_try, "the fault never struck");
+    assert!(took < second_try * 2, "{took:?}");
     assert!(!scene.moves_bytes(scene.target).await);
 }
 

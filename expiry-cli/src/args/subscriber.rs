@@ -147,12 +147,15 @@ pub(crate) struct End {
 }
 
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct Until {
     /// How much to add, such as 90s, 2h or 7d.
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(required_unless_present = "until", conflicts_with = "until")]
     pub(crate) length: Option<Duration>,
-    /// The new end, RFC 3339 with an offset.
+    /// The new end, RFC 3339 with an offset. One before today's is refused.
     #[arg(long, value_name = "TIME", value_parser = values::instant)]
     pub(crate) until: Option<DateTime<Utc>>,
+    /// Let access end at --until even if that takes time away.
+    #[arg(long, requires = "until")]
+    pub(crate) shorten: bool,
 }

@@ -45,7 +45,7 @@ impl Claim<'_> {
             } else {
                 &mut others
             };
-            side.extend(row.only_address());
+            side.extend(row.named_addresses());
         }
         here.extend(away.difference(&others));
         here.retain(|address| !others_here.contains(address));
@@ -67,7 +67,7 @@ pub fn addresses_to_ask_for<'a>(
     let mut named: BTreeSet<_> = leased.map(|row| row.address).collect();
     let bound = seen.bindings.iter();
     let bound = bound.filter(|row| row.mac.is_some_and(of_devices));
-    named.extend(bound.filter_map(BindingRow::only_address));
+    named.extend(bound.flat_map(BindingRow::named_addresses));
     let hosts = seen.hosts.iter();
     let hosts = hosts.flat_map(|row| row.address.into_iter().chain(row.to_address));
     let sessions = seen.actives.iter().filter_map(|row| row.address);

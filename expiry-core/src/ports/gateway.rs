@@ -71,7 +71,8 @@ impl Phase {
         match self {
             Self::Connect => "connect",
             Self::Login | Self::Introduction => "login",
-            Self::Reading | Self::Writing => "silence",
+            Self::Reading => "command",
+            Self::Writing => "silence",
         }
     }
 }

@@ -427,12 +427,7 @@ pub(crate) async fn extend(
 
 /// Refuses to extend to an end that access goes beyond.
 fn reaches(until: DateTime<Utc>, access: Access) -> Result<(), Problem> {
-    let goes_beyond = match access {
-        Access::None => false,
-        Access::Until(end) => Access::Until(until).in_micros().end() < Some(end),
-        Access::Forever => true,
-    };
-    if goes_beyond {
+    if access.goes_beyond(until) {
         return Err(Problem::body("until: access goes on for longer already"));
     }
     Ok(())

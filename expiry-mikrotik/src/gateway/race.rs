@@ -10,6 +10,7 @@ use std::{
 use expiry_core::{FailureKind, GatewayError, Phase};
 use tokio::time::{Instant, sleep_until};
 
+use super::tolerance::MARGIN;
 use crate::gauge::Gauge;
 
 /// How long silence is borne before another try is begun beside it.
@@ -21,7 +22,8 @@ pub(super) struct Bearance {
     pub(super) login: Duration,
     /// While a question is open.
     pub(super) answer: Duration,
-    /// After this a connection is dead if no other can be made.
+    /// After this a connection is dead if no other can be made, or it has spoken once in the flight:
+    /// longer, if it was silent for longer before that.
     pub(super) silence: Duration,
 }
 
@@ -62,7 +64,9 @@ where
             None => now + NEVER,
         };
         let dead_at = match quiet {
-            Some((Phase::Reading, since)) if is_alone => since + bearance.silence,
+            Some((Phase::Reading, since)) if is_alone => {
+                since + bearance.silence.max(gauge.longest().mul_f64(MARGIN))
+            }
             _ => now + NEVER,
         };
         tokio::select! {
@@ -92,7 +96,7 @@ where
             }
             () = sleep_until(dead_at) => {
                 if gauge.quiet() == quiet {
-                    let after = bearance.silence;
+                    let after = dead_at - quiet.map_or(dead_at, |(_, since)| since);
                     return Err(GatewayError::TimedOut { after });
                 }
             }
@@ -102,6 +106,7 @@ where
                     let was_connecting = matches!(quiet, Some((Phase::Connect, _)));
                     if !was_connecting && beside.take().is_some() {
                         not_before = now + NEVER;
+                        is_alone = true;
                     }
                     continue;
                 }

@@ -191,7 +191,7 @@ impl Slot {
         let (gauge, window) = (Arc::clone(&self.gauge), self.window());
         line.prepare(config, window, patience, Some(&gauge));
         let waiting = Rest(&gauge);
-        gauge.enter(Phase::Reading, self.tolerance.silence());
+        gauge.enter(Phase::Reading, patience);
         let first = async { Ok(line.fly(flight).await?) };
         let second = |gauge| async {
             let mut line = Line::dial(config, login, window, gauge).await?;
@@ -223,7 +223,7 @@ impl Slot {
         let (gauge, window) = (Arc::clone(&self.gauge), self.window());
         line.prepare(config, window, patience, Some(&gauge));
         let waiting = Rest(&gauge);
-        gauge.enter(Phase::Reading, self.tolerance.silence());
+        gauge.enter(Phase::Reading, patience);
         let first = async {
             let (client, facts) = system::read(line.client).await?;
             line.client = client;

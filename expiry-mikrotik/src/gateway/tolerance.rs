@@ -8,7 +8,7 @@ use crate::proto::Patience;
 const TIME_OUTS: u32 = 2;
 
 /// How much longer than the longest answer silence is borne, at least.
-const MARGIN: f64 = 1.34;
+pub(super) const MARGIN: f64 = 1.34;
 
 /// After so many quick flights in a row a router is slow no more.
 const QUICK: u32 = 20;

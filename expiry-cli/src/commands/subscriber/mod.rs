@@ -38,7 +38,11 @@ pub(super) async fn run(
             let shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
             let change = extension(&until, shown.now)?;
             let subscriber = find::subscriber(directory, &who).await?;
-            (directory.change_access(subscriber.id, change).await?, shown)
+            takes_nothing(&subscriber, change)?;
+            let extended = directory.change_access(subscriber.id, change).await?;
+            // Somebody else may have given more meanwhile: nothing was taken then, nor given.
+            takes_nothing(&extended, change)?;
+            (extended, shown)
         }
         SubscriberCommand::Revoke(who) => {
             let mut shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
@@ -143,8 +147,23 @@ fn extension(until: &Until, now: DateTime<Utc>) -> Result<AccessChange, CliError
     match (until.length, until.until) {
         (Some(length), _) => Ok(AccessChange::Extend(length)),
         (None, Some(at)) if at <= now => Err(CliError::NotAhead { at }),
-        (None, Some(at)) => Ok(AccessChange::Set(Access::Until(at))),
+        (None, Some(at)) if until.shorten => Ok(AccessChange::Set(Access::Until(at))),
+        (None, Some(at)) => Ok(AccessChange::ExtendTo(at)),
         (None, None) => Err(CliError::NothingToExtend),
+    }
+}
+
+/// Refuses to extend to an end that access goes beyond.
+fn takes_nothing(subscriber: &Subscriber, change: AccessChange) -> Result<(), CliError> {
+    match change {
+        AccessChange::ExtendTo(at) if subscriber.access.goes_beyond(at) => {
+            Err(CliError::GoesBeyond {
+                username: subscriber.username.clone(),
+                end: subscriber.access.end(),
+                at,
+            })
+        }
+        _ => Ok(()),
     }
 }
 

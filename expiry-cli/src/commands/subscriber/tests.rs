@@ -1,8 +1,10 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use expiry_core::{
     Conflict, MacAddr, MockDirectory, MockEnforcementStore, Revision, Service, StoreError, Tenant,
     TenantId, Username,
+    testing::{MemoryStore, TestClock},
 };
 use serde_json::json;
 
@@ -188,6 +190,7 @@ async fn extending_to_the_past_ends_nothing() {
     let until = Until {
         length: None,
         until: Some(now()),
+        shorten: false,
     };
     let who = who(None);
     let command = SubscriberCommand::Extend { who, until };
@@ -195,6 +198,55 @@ async fn extending_to_the_past_ends_nothing() {
         .await
         .expect_err("refused");
     assert!(matches!(error, CliError::NotAhead { .. }));
+}
+
+/// Extends somebody who has `access` to an hour from now. Returns what they have then.
+async fn extended_to_an_hour(access: Access, shorten: bool) -> (Result<String, CliError>, Access) {
+    let store = MemoryStore::new(Arc::new(TestClock::starting_at(now())));
+    let new = NewSubscriber {
+        tenant: None,
+        username: name(),
+        service: Service::Hotspot,
+        access,
+        router: None,
+        devices: BTreeSet::new(),
+    };
+    let id = store.add_subscriber(&new).await.expect("added").id;
+    let until = Until {
+        length: None,
+        until: Some(now() + TimeDelta::hours(1)),
+        shorten,
+    };
+    let who = who(None);
+    let mut printed = Vec::new();
+    let out = &mut Output::new(&mut printed, false);
+    let command = SubscriberCommand::Extend { who, until };
+    let done = run(command, &store, &store, out).await;
+    let done = done.map(|()| String::from_utf8(printed).expect("text"));
+    let found = store.subscriber_by_id(id).await.expect("read");
+    (done, found.expect("there").access)
+}
+
+#[tokio::test]
+async fn extending_takes_nothing_away_unless_told_to() {
+    let in_an_hour = Access::Until(now() + TimeDelta::hours(1));
+    let in_a_month = Access::Until(now() + TimeDelta::days(30));
+    for more in [in_a_month, Access::Forever] {
+        let (done, access) = extended_to_an_hour(more, false).await;
+        let error = done.expect_err("refused");
+        assert_eq!(error.exit_code(), error::USAGE);
+        let text = error.to_string();
+        assert!(text.contains("--shorten"), "{text}");
+        assert_eq!(access, more);
+        let (done, access) = extended_to_an_hour(more, true).await;
+        assert!(done.is_ok());
+        assert_eq!(access, in_an_hour);
+    }
+    for less in [Access::None, Access::Until(now()), in_an_hour] {
+        let (done, access) = extended_to_an_hour(less, false).await;
+        assert!(done.is_ok());
+        assert_eq!(access, in_an_hour);
+    }
 }
 
 #[tokio::test]

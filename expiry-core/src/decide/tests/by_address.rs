@@ -176,7 +176,26 @@ fn r6_the_flows_of_a_device_that_sleeps_are_found_by_its_lease_and_its_binding()
         connections: flows,
         ..Sighting::default()
     };
-    for seen in [by_lease, by_binding] {
+    let by_translation = Sighting {
+        bindings: vec![BindingRow {
+            to_address: Some("10.5.50.7".into()),
+            ..bypass(3, mac(1), "paid")
+        }],
+        ..by_binding.clone()
+    };
+    let by_both = Sighting {
+        bindings: vec![BindingRow {
+            address: Some("192.168.1.7".into()),
+            to_address: Some("10.5.50.7".into()),
+            ..bypass(3, mac(1), "paid")
+        }],
+        ..by_binding.clone()
+    };
+    let both = [ip(7), "192.168.1.7".parse().expect("an address")].into();
+    assert_eq!(addresses_to_ask_for([&ended], &by_both), both);
+    let left = find(&ended, &live(&[], &[]), &by_both);
+    assert_eq!(left.connections, by_both.connections[..1]);
+    for seen in [by_lease, by_binding, by_translation] {
         let left = find(&ended, &live(&[], &[]), &seen);
         assert_eq!(left.connections, seen.connections[..1]);
         assert!(!left.is_clear());

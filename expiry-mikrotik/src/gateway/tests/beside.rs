@@ -40,6 +40,28 @@ async fn r4_a_question_is_asked_beside_a_connection_that_is_half_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r4_a_connection_that_speaks_once_and_never_again_is_dead_five_seconds_later() {
+    let (gateway, mut office) = gateway();
+    let login = login();
+    let mut first = connected(&gateway, &mut office, &login).await;
+    let query = query();
+    let play = async {
+        let commands = first.take(LOOK).await;
+        let _second = office.accept().await;
+        sleep(SECOND / 2).await;
+        first.done(&commands[0]).await;
+        std::future::pending::<()>().await;
+    };
+    let look = timed(gateway.look(&login, &query));
+    tokio::select! {
+        (seen, took) = look => {
+            assert_eq!((seen, took), (Err(timed_out(5)), 8 * SECOND));
+        }
+        () = play => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r4_a_change_is_never_sent_twice() {
     let (gateway, mut office) = gateway();
     let login = login();
