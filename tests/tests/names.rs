@@ -347,15 +347,15 @@ fn copied(arguments: &[&str]) -> Vec<String> {
 fn cargo_installs(package: &str) -> Vec<String> {
     let manifest = read(&root().join(package).join("Cargo.toml"));
     let programs = manifest.split("[[bin]]").skip(1);
-    let named: Vec<_> = programs
+    let declared: Vec<_> = programs
         .filter_map(|program| program.split("name = \"").nth(1)?.split('"').next())
         .collect();
-    let names = if named.is_empty() {
+    let installs = if declared.is_empty() {
         vec![package]
     } else {
-        named
+        declared
     };
-    names
+    installs
         .into_iter()
         .map(|name| format!("/root/.cargo/bin/{name}"))
         .collect()
