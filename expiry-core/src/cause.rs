@@ -493,7 +493,12 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cause, seen } = self;
-        write!(f, "{} failed: {seen}: {}", cause.step(), cause.says())
+        match cause {
+            // All was read: what it says is what is wrong.
+            Cause::NoHotspotServer | Cause::ClockNotSet | Cause::ClockOff => write!(f, "{seen}")?,
+            cause => write!(f, "{} failed: {seen}", cause.step())?,
+        }
+        write!(f, ": {}", cause.says())
     }
 }
 

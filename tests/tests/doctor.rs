@@ -82,7 +82,7 @@ async fn r4_routers_that_are_dead_mute_or_forbid_writing_are_named_in_time() {
     let started = Instant::now();
     let checks = examined(&world, 1).await;
 
-    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(35));
     for (router, found) in [
         (
             "router tower",
@@ -90,7 +90,7 @@ async fn r4_routers_that_are_dead_mute_or_forbid_writing_are_named_in_time() {
         ),
         (
             "router mute",
-            "logging in failed: connected, but no answer to the login for 5 s",
+            "logging in failed: connected, but no answer to the login for 15 s",
         ),
         ("router gone", "connecting failed: "),
     ] {

@@ -126,12 +126,8 @@ async fn beat_once(shared: &Shared) -> Result<Vec<Ownership>, StoreError> {
         brakes,
     } = brake::look(shared).await?;
     let beat = Heartbeat {
-        watcher: shared.id,
-        kind: shared.kind,
-        ttl: shared.config.ownership,
         place: Some((shared.machine.clone(), clocks.clone())),
-        share_limit: shared.config.share_limit_percent(),
-        interval: Some(shared.config.interval),
+        ..heartbeat(shared)
     };
     if !brakes.is_empty() {
         shared.tenure.end();
@@ -144,6 +140,17 @@ async fn beat_once(shared: &Shared) -> Result<Vec<Ownership>, StoreError> {
         shared.plan.notify_one();
     }
     Ok(owned)
+}
+
+fn heartbeat(shared: &Shared) -> Heartbeat {
+    Heartbeat {
+        watcher: shared.id,
+        kind: shared.kind,
+        ttl: shared.config.ownership,
+        place: None,
+        share_limit: shared.config.share_limit_percent(),
+        interval: Some(shared.config.interval),
+    }
 }
 
 fn keep_lanes(
@@ -236,13 +243,21 @@ impl Handle {
 async fn drain(shared: &Shared, lanes: &Lanes, mut running: JoinSet<(RouterId, Epoch)>) {
     lanes.stop();
     shared.progress.heart().works(shared.config.patience);
+    let mut is_orderly = true;
     let all = async { while running.join_next().await.is_some() {} };
     if timeout(shared.config.patience, all).await.is_err() {
         tracing::warn!("some routers did not finish in time; what is owed there stays owed");
         running.shutdown().await;
+        is_orderly = false;
     }
-    let release = shared.store.release(shared.id);
-    if !matches!(timeout(Duration::from_secs(3), release).await, Ok(Ok(()))) {
+    let let_go = async {
+        if !is_orderly {
+            // What was written last may still arrive: whoever comes next reads these routers whole.
+            shared.store.stand_by(&heartbeat(shared)).await?;
+        }
+        shared.store.release(shared.id).await
+    };
+    if !matches!(timeout(Duration::from_secs(3), let_go).await, Ok(Ok(()))) {
         tracing::warn!("the routers could not be let go; others take them when the heartbeat ends");
     }
     measured::keep_rest(shared).await;

@@ -2,8 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use expiry_core::{
-    BlockOrder, DropOrder, Event, GatewayError, Query, Refusal, Router, RouterFacts, RouterGateway,
-    RouterId, RouterLogin, Sighting, StatusStore, UnblockOrder,
+    BlockOrder, DropOrder, EnforcementStore, Event, GatewayError, Heartbeat, Query, Refusal,
+    Router, RouterFacts, RouterGateway, RouterId, RouterLogin, Sighting, StatusStore, UnblockOrder,
+    WatcherId,
     testing::{
         SimGateway,
         gateway::{Admission, Fault, Flight},
@@ -152,6 +153,30 @@ async fn r8_a_stop_waits_for_writes_on_the_wire_and_lets_the_others_go() {
     world.events.wait_for(10 * SECOND, 2, is_cut).await;
     assert!(!world.can_move(slow.id, 1));
     second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_stop_that_breaks_off_a_write_leaves_the_router_to_be_read_whole() {
+    let world = World::new();
+    let slow = world.router("r1").await;
+    let running = world.start();
+    sleep(SECOND).await;
+    world
+        .subscriber(&slow, 1, 2 * SECOND, Admission::Account)
+        .await;
+    let gateway = Arc::downgrade(&world.gateway);
+    let id = slow.id;
+    world.gateway.on_flight(id, move |flight, _| {
+        if let (Flight::Block, Some(gateway)) = (flight, gateway.upgrade()) {
+            tokio::spawn(async move { gateway.set_delay(id, 60 * SECOND) });
+        }
+    });
+    sleep(2 * SECOND + FLIGHT * 4).await;
+    running.stop().await;
+
+    let next = Heartbeat::new(WatcherId::fresh(), 15 * SECOND);
+    let owned = world.store.own(&next).await.expect("owned");
+    assert!(owned[0].taken_over, "a write may still be under way");
 }
 
 #[tokio::test(start_paused = true)]

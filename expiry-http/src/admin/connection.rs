@@ -46,7 +46,7 @@ struct Info {
     api_status: &'static str,
     /// The step that failed; null also if nothing came in time, or it was not tested.
     step: Option<Step>,
-    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    /// Why, in one of the words that docs/CAUSES.md lists; null where `step` is.
     cause: Option<&'static str>,
     error: Option<String>,
     identity: Option<String>,

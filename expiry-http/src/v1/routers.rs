@@ -353,7 +353,7 @@ pub(crate) struct RouterTest {
     success: bool,
     /// The step that failed; null also if there was no answer within 20 s, or the service is stopping.
     step: Option<Step>,
-    /// Why, in one of the words that docs/HTTP.md lists; null where `step` is.
+    /// Why, in one of the words that docs/CAUSES.md lists; null where `step` is.
     cause: Option<&'static str>,
     /// What failed, and what to do.
     error: Option<String>,

@@ -5,9 +5,9 @@
 //! locks of a process back when it ends, by `kill -9` too, so nobody waits for the dead.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -35,11 +35,12 @@ pub(super) struct Place {
 }
 
 impl Queue {
-    /// Names the queue `number` beside a database.
+    /// Names the queue `number` beside a database, however its path leads there.
     pub(super) fn new(database: &Path, number: u8) -> Self {
+        let database = fs::canonicalize(database).unwrap_or_else(|_| database.into());
         Self {
-            database: database.into(),
-            file: beside(database, "-queue"),
+            file: beside(&database, "-queue"),
+            database,
             number,
         }
     }
@@ -73,7 +74,7 @@ impl Queue {
 
     /// Makes a file that everybody may open who may open the database.
     fn make(&self) -> io::Result<File> {
-        let database = std::fs::metadata(&self.database)?;
+        let database = fs::metadata(&self.database)?;
         let made = OpenOptions::new()
             .read(true)
             .write(true)
@@ -81,6 +82,8 @@ impl Queue {
             .truncate(false)
             .mode(database.mode() & 0o666)
             .open(&self.file)?;
+        // What the mask of this process took from it.
+        made.set_permissions(Permissions::from_mode(database.mode() & 0o666))?;
         let found = made.metadata()?;
         if (found.uid(), found.gid()) != (database.uid(), database.gid()) {
             // Only root may, and only root needs to.
@@ -138,7 +141,7 @@ mod tests {
     fn database() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("a.db");
-        std::fs::write(&file, "").expect("written");
+        fs::write(&file, "").expect("written");
         (directory, file)
     }
 
@@ -182,11 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_names_the_database_by_a_link_stands_in_the_same_queue() {
+        let (directory, file) = database();
+        let link = directory.path().join("link.db");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let _first = Queue::new(&file, 0).enter().expect("a place");
+        let second = Queue::new(&link, 0).enter().expect("a place");
+        assert!(!second.is_first());
+    }
+
+    #[test]
     fn the_last_place_is_followed_by_the_first() {
         let (_directory, file) = database();
         let queue = Queue::new(&file, 0);
         for last in [PLACES - 2, PLACES - 1, i64::MAX, -1] {
-            std::fs::write(&queue.file, last.to_le_bytes()).expect("written");
+            fs::write(&queue.file, last.to_le_bytes()).expect("written");
             let (first, second) = (queue.enter().expect("a place"), queue.enter());
             assert!(first.is_first());
             assert!(!second.expect("a place").is_first());
@@ -196,10 +209,10 @@ mod tests {
     #[test]
     fn its_file_is_as_open_as_the_database() {
         let (_directory, file) = database();
+        fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("changed");
         let queue = Queue::new(&file, 0);
         drop(queue.enter().expect("a place"));
-        let [database, made] =
-            [&file, &queue.file].map(|path| std::fs::metadata(path).expect("there"));
+        let [database, made] = [&file, &queue.file].map(|path| fs::metadata(path).expect("there"));
         assert_eq!((made.uid(), made.gid()), (database.uid(), database.gid()));
         assert_eq!(made.mode() & 0o7777, database.mode() & 0o666);
     }

@@ -16,10 +16,10 @@ use super::check::{Check, Findings};
 use crate::error::{CliError, chain};
 
 /// How long all routers together may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a login may stay silent until that is told, while there is time to.
-pub(super) const LOGIN: Duration = Duration::from_secs(5);
+/// How long a login may stay silent until that is told: some boards take 8 s.
+pub(super) const LOGIN: Duration = Duration::from_secs(15);
 
 /// Most connections that are made at once: each is a file of this process.
 const AT_ONCE: usize = 256;

@@ -289,7 +289,14 @@ fn disabled(on: &ExplainedRouter) -> Vec<String> {
     let (open, undone) = (rows(true), rows(false));
     let mut told = Vec::new();
     if !open.is_empty() {
-        told.push(format!("disabled there by us: {}", listed(&open)));
+        let is_owed =
+            |of: &ExplainedTarget| of.want == Want::Cut && of.progress.state == State::Owed;
+        let done = if on.targets.iter().any(is_owed) {
+            "disabled there by us, or about to be"
+        } else {
+            "disabled there by us"
+        };
+        told.push(format!("{done}: {}", listed(&open)));
     }
     if !undone.is_empty() {
         told.push(format!("enabled there again: {}", listed(&undone)));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiry_core::{Directory, Presence, PresenceKind, Stray, Strays};
+use expiry_core::{Directory, Presence, PresenceKind, Stray, Strays, text::one_line};
 use serde::Serialize;
 
 use crate::{
@@ -61,8 +61,8 @@ impl fmt::Display for Line<'_> {
             online,
             comment,
         } = presence;
-        // What a router says may hold anything.
-        let plain = |text: &str| text.escape_debug().to_string();
+        // What a router says may hold anything. A name is shown as it is to be typed.
+        let plain = |text: &str| one_line(text).into_owned();
         write!(f, "{}", kind.as_str())?;
         if let Some(login) = login {
             write!(f, " of {}", plain(login))?;

@@ -141,7 +141,7 @@ async fn r9_strays_are_listed_with_how_they_were_let_in() {
     let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("in range");
     let staff = Presence {
         kind: PresenceKind::Session,
-        login: Some("sta\u{1b}ff".into()),
+        login: Some("sta\u{1b}ff\\xe9".into()),
         mac: Some(MacAddr::new([2, 0, 0, 0, 0, 1])),
         address: Some("10.5.50.7".into()),
         way_in: WayIn::Account,
@@ -172,7 +172,7 @@ async fn r9_strays_are_listed_with_how_they_were_let_in() {
     let (text, result) = directory_only(command(), &directory).await;
     result.expect("done");
     let expected = "router r1: 2 strays, read 2027-01-15T08:01:00Z\n  \
-                    session of sta\\u{1b}ff on 02:00:00:00:00:01 at 10.5.50.7, \
+                    session of sta\\u{1b}ff\\xe9 on 02:00:00:00:00:01 at 10.5.50.7, \
                     let in by account, first seen 2027-01-15T08:00:00Z\n  \
                     binding of any device at 10.5.50.20-10.5.50.29, comment cameras, \
                     let in by bypass, first seen 2027-01-15T08:00:00Z, not there now\n";
