@@ -266,6 +266,7 @@ fn store_exit_code(error: &StoreError) -> u8 {
         | StoreError::Missing(_)
         | StoreError::Conflict(_) => USAGE,
         StoreError::Unavailable(_)
+        | StoreError::OutcomeUnknown(_)
         | StoreError::Refused(_)
         | StoreError::Corrupt { .. }
         | StoreError::NotOwner(_)
@@ -328,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn an_order_whose_answer_was_lost_is_not_to_be_ordered_again_unseen() {
+        let error = CliError::from(StoreError::OutcomeUnknown("end of file".into()));
+        assert_eq!(
+            chain(&error),
+            "the answer of the database was lost, so it is not known whether this was done: look \
+             before you order it again: end of file"
+        );
+    }
+
+    #[test]
     fn wrong_values_are_2_failures_are_1_and_owed_work_is_3() {
         let braked = |owed| CliError::Braked {
             owed,
@@ -345,6 +356,7 @@ mod tests {
                 USAGE,
             ),
             (StoreError::Unavailable("gone".into()).into(), FAILED),
+            (StoreError::OutcomeUnknown("gone".into()).into(), FAILED),
             (StoreError::Conflict(Conflict::RouterBusy).into(), OWED),
             (CliError::StillOwed(1), OWED),
             (braked(1), OWED),

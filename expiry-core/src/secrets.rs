@@ -37,8 +37,10 @@ pub struct RouterSecret {
     pub sealed_with: Option<String>,
     /// Why it does not open here; `None` if it does.
     pub cause: Option<NoPasswordCause>,
-    /// The machines whose watchers are alive and have that key.
+    /// The machines whose watchers are alive and have that key in a file.
     pub opened_by: Vec<String>,
+    /// The machines whose watchers are alive and have that key in memory, while no file has it any more.
+    pub remembered_by: Vec<String>,
 }
 
 impl RouterSecret {

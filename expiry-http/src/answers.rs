@@ -21,7 +21,7 @@ pub(crate) enum Guarded {
     /// The service failed; its log says how.
     #[response(status = INTERNAL_SERVER_ERROR, content_type = "application/problem+json")]
     Failed(Problem),
-    /// There was no answer within 30 s.
+    /// There was no answer within 30 s, or that of the database was lost.
     #[response(status = GATEWAY_TIMEOUT, content_type = "application/problem+json")]
     TimedOut(Problem),
 }
@@ -55,7 +55,7 @@ pub(crate) enum OldGuarded {
     /// The service failed; its log says how.
     #[response(status = INTERNAL_SERVER_ERROR)]
     Failed(Refusal),
-    /// There was no answer within 30 s.
+    /// There was no answer within 30 s, or that of the database was lost.
     #[response(status = GATEWAY_TIMEOUT)]
     TimedOut(Refusal),
 }

@@ -132,6 +132,15 @@ impl Problem {
                 "database_busy",
                 "the database is busy: cuts go first, and too many orders wait; nothing was changed",
             ),
+            StoreError::OutcomeUnknown(_) => {
+                tracing::warn!(error = error as &dyn std::error::Error, "no answer");
+                Self::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "outcome_unknown",
+                    "the answer of the database was lost, so it is not known whether this was \
+                     done: look before you order it again",
+                )
+            }
             // It says what to do, on the machine of the service.
             StoreError::Key(why) => Self::new(StatusCode::CONFLICT, "key_unusable", why),
             StoreError::Unavailable(_) => {
@@ -193,7 +202,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Says when to try again, if that helps.
+/// Says when to try again, if that helps: nothing was begun.
 fn retried(status: StatusCode, answer: impl IntoResponse) -> Response {
     let mut answer = answer.into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -234,6 +243,21 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_that_may_have_been_carried_out_is_not_to_be_tried_again() {
+        let problem = Problem::of_store(&StoreError::OutcomeUnknown("gone".into()));
+        assert_eq!(problem.code, "outcome_unknown");
+        assert!(problem.detail.contains("look before"), "{problem:?}");
+        let answers = [
+            problem.clone().into_response(),
+            Refusal::from(problem).into_response(),
+        ];
+        for answer in answers {
+            assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+            assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+        }
+    }
 
     #[test]
     fn an_order_that_finds_too_many_before_it_is_told_when_to_come_again() {

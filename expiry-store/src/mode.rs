@@ -14,12 +14,20 @@ pub(crate) enum Mode {
     /// As `Plan`, because a person or a program ordered it: where there is one writer, watchers go
     /// first.
     Order,
-    /// As `Plan`, and touches all routers: alone among `Claim`, too.
+    /// As `Plan`, and touches all routers: alone among `Claim`, too. People order two of these, to end a
+    /// brake and to have the watcher look at once: they help it, and stand in its queue.
     PlanAndClaim,
     /// Records results of one router, whose row it holds: keeps only `Plan` out.
     Record,
     /// Changes who serves which router, or which box it is: alone among `Claim`.
     Claim,
+}
+
+impl Mode {
+    /// Tells whether anything is changed.
+    pub(crate) fn writes(self) -> bool {
+        !matches!(self, Self::Read | Self::Glance)
+    }
 }
 
 /// How long a step that a router's owner waits for may take.

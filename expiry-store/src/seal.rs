@@ -120,6 +120,11 @@ impl Keys {
         }
     }
 
+    /// Tells whether the file holds the last of [`Self::ids`].
+    pub(crate) fn are_kept(&self) -> bool {
+        self.found.is_ok()
+    }
+
     /// Returns the ids of all keys at hand, that of the file last.
     pub(crate) fn ids(&self) -> Vec<&str> {
         self.held.iter().map(SealingKey::id).collect()

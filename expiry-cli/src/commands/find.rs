@@ -35,7 +35,7 @@ pub(super) async fn subscriber(
         None => Err(CliError::UnknownSubscriber {
             username: who.username.clone(),
             tenant: who.tenant.clone(),
-            hint: nearest::hint(directory, tenant, &who.username).await?,
+            hint: nearest::hint(directory, tenant, &who.username).await,
         }),
     }
 }

@@ -1,11 +1,29 @@
 //! Who may have been meant.
 
+use std::time::Duration;
+
 use expiry_core::{Directory, StoreError, TenantId, Username, nearest};
+use tokio::time::timeout;
 
 use crate::words::listed;
 
-/// Says who of the tenant is named alike, and in which other tenants the name is known.
+/// How long is searched at most.
+const SEARCH: Duration = Duration::from_secs(1);
+
+/// Says who of the tenant is named alike, and in which other tenants the name is known. That they cannot
+/// be found is no other answer.
 pub(super) async fn hint(
+    directory: &dyn Directory,
+    tenant: Option<TenantId>,
+    wanted: &Username,
+) -> String {
+    match timeout(SEARCH, search(directory, tenant, wanted)).await {
+        Ok(Ok(hint)) => hint,
+        Ok(Err(_)) | Err(_) => "and who has a name like it cannot be told now".into(),
+    }
+}
+
+async fn search(
     directory: &dyn Directory,
     tenant: Option<TenantId>,
     wanted: &Username,
@@ -48,4 +66,29 @@ async fn elsewhere(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use expiry_core::MockDirectory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_search_that_fails_is_no_other_answer_than_that_nobody_has_the_name() {
+        let mut directory = MockDirectory::new();
+        directory.expect_subscriber().returning(|_, _| Ok(None));
+        let gone = || StoreError::Unavailable("gone".into());
+        directory.expect_tenants().returning(move || Err(gone()));
+        let who = crate::args::Who {
+            username: "joe".parse().expect("a name"),
+            tenant: None,
+        };
+
+        let found = super::super::find::subscriber(&directory, &who).await;
+
+        let error = found.expect_err("nobody has the name");
+        assert_eq!(error.exit_code(), crate::error::USAGE, "{error}");
+        assert!(error.to_string().contains("no subscriber `joe`"), "{error}");
+    }
 }

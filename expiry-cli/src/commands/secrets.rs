@@ -89,6 +89,7 @@ struct SecretLine<'a> {
     cause: Option<Cause>,
     found: Option<String>,
     opened_by: &'a [String],
+    remembered_by: &'a [String],
 }
 
 impl Serialize for Shown<'_> {
@@ -116,6 +117,7 @@ impl<'a> SecretLine<'a> {
             cause: secret.cause.as_ref().map(NoPasswordCause::cause),
             found: secret.cause.as_ref().map(ToString::to_string),
             opened_by: &secret.opened_by,
+            remembered_by: &secret.remembered_by,
         }
     }
 }
@@ -246,21 +248,24 @@ impl fmt::Display for Reset<'_> {
 
 /// Names who has a key that is not here.
 fn elsewhere(secrets: &Secrets, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut machines = BTreeSet::new();
+    let (mut in_files, mut in_memory) = (BTreeSet::new(), BTreeSet::new());
     for secret in secrets.shut() {
         let key = secret.sealed_with.as_deref().unwrap_or_default();
-        machines.extend(
-            secret
-                .opened_by
-                .iter()
-                .map(|machine| (key, machine.as_str())),
-        );
+        in_files.extend(secret.opened_by.iter().map(|machine| (key, machine)));
+        in_memory.extend(secret.remembered_by.iter().map(|machine| (key, machine)));
     }
-    machines.into_iter().try_for_each(|(key, machine)| {
+    for (key, machine) in &in_files {
         write!(
             f,
             "\nNOT LOST: a watcher that runs on {machine} has key {key}, and serves these routers \
              with it."
+        )?;
+    }
+    in_memory.difference(&in_files).try_for_each(|(key, machine)| {
+        write!(
+            f,
+            "\n{machine} still serves these routers from memory until its watcher ends; no file \
+             there has key {key} any more: have the passwords ready first."
         )
     })
 }

@@ -195,6 +195,7 @@ fn fatal(error: StoreError) -> Result<StoreError, WatchError> {
         | StoreError::Open { .. }
         | StoreError::Key(_) => Err(WatchError::Store(error)),
         StoreError::Unavailable(_)
+        | StoreError::OutcomeUnknown(_)
         | StoreError::Busy
         | StoreError::Corrupt { .. }
         | StoreError::SchemaUnknown(_)

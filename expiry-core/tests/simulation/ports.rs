@@ -177,7 +177,7 @@ impl Link {
         sleep(back.after).await;
         self.gate.pass().await;
         if back.is_lost {
-            return Err(StoreError::Unavailable("the answer was lost".into()));
+            return Err(StoreError::OutcomeUnknown("the answer was lost".into()));
         }
         Ok(())
     }

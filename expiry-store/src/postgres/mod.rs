@@ -15,18 +15,23 @@ mod sql;
 use std::sync::Arc;
 
 use expiry_core::StoreError;
-use sqlx::{Row, error::DatabaseError, postgres::PgArguments, query::QueryScalar};
+use sqlx::{
+    Row,
+    error::DatabaseError,
+    postgres::{PgArguments, PgDatabaseError, PgSeverity},
+    query::QueryScalar,
+};
 
 use self::{
     address::Address,
     pool::{Lease, Pool, Share},
     servers::Servers,
     session::Session,
-    sql::{Tx, schema},
+    sql::{Tx, schema, store::within},
 };
 use crate::{
     StoreConfig,
-    error::{Fault, Result},
+    error::Result,
     mode::{LONG, Mode},
     seal::Sealer,
     version::{Found, Migrated, Upgrade},
@@ -121,18 +126,17 @@ impl Backend {
         let servers = Arc::new(Servers::new(address.clone()));
         let pool = Pool::new(Arc::clone(&servers), config.max_connections);
         prepare(&pool, config, Upgrade::OnlyEmpty).await?;
+        adopt_events(&pool).await?;
         let listen = match &config.listen {
             Some(listen) => Arc::new(Servers::new(listen.clone())),
             None => servers,
         };
-        let backend = Self {
+        Ok(Self {
             pool,
             listen,
             sealer: Sealer::new(config.key_file.clone()),
             clock_ahead: config.clock_ahead.num_microseconds().unwrap_or_default(),
-        };
-        backend.adopt_events().await?;
-        Ok(backend)
+        })
     }
 
     /// Begins a transaction. Its lock is taken by the statement that reads the clock, so every
@@ -148,7 +152,12 @@ impl Backend {
                 Share::Work
             }
         };
-        let mut tx = Tx::on(self.pool.begin(share, begin).await?);
+        let conn = self.pool.begin(share, begin).await?;
+        let mut tx = if mode.writes() {
+            Tx::changing(conn)
+        } else {
+            Tx::on(conn)
+        };
         let clock = match mode {
             Mode::Read | Mode::Glance => sqlx::query_scalar(
                 "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT",
@@ -162,28 +171,6 @@ impl Backend {
         Ok(tx)
     }
 
-    /// Events that a dump brought from another server carry numbers of transactions that are none
-    /// here, yet. They become the oldest, or nobody would read them. A server that takes no writes
-    /// leaves that to the one that does.
-    async fn adopt_events(&self) -> Result<()> {
-        let mut tx = Tx::on(self.pool.begin(Share::Work, "BEGIN").await?);
-        let adopted = sqlx::query(
-            "UPDATE event SET xid = '0'
-             WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
-                       >= pg_snapshot_xmax(pg_current_snapshot())
-               AND id <= (SELECT id FROM event
-                          WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
-                          ORDER BY id DESC LIMIT 1)",
-        )
-        .execute(tx.conn())
-        .await;
-        match adopted {
-            Ok(_) => tx.commit().await,
-            Err(error) if code(&error).as_deref() == Some(READ_ONLY) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn feed(&self) -> Result<feed::Feed> {
         Ok(feed::Feed::open(Arc::clone(&self.listen)).await?)
     }
@@ -191,6 +178,9 @@ impl Backend {
 
 /// A transaction that may not write was told to.
 const READ_ONLY: &str = "25006";
+
+/// What came of a statement is not known.
+const UNKNOWN: &str = "40003";
 
 fn code(error: &sqlx::Error) -> Option<String> {
     let code = error.as_database_error().and_then(DatabaseError::code);
@@ -238,6 +228,17 @@ async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
     Ok(read_only == "off")
 }
 
+/// Tells whether the server said that a COMMIT was not done. One that ends the connection with its words
+/// may have done it, and so may one that a pooler lost.
+fn refuses_commit(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error();
+    let Some(said) = said.and_then(|said| said.try_downcast_ref::<PgDatabaseError>()) else {
+        return false;
+    };
+    let is_open = said.code().starts_with("08") || said.code() == UNKNOWN;
+    said.severity() == PgSeverity::Error && !is_open
+}
+
 /// Wakes all watchers when the transaction commits.
 async fn signal(conn: &mut Conn) -> Result<()> {
     sqlx::query("SELECT pg_notify($1, '')")
@@ -272,13 +273,13 @@ async fn prepare(
             }
         });
     }
-    let prepared = async {
+    within(LONG, async {
         let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?);
         let found = found(tx.conn()).await?;
         schema::check(tx.conn(), found).await?;
         if let Some(done) = schema::up_to_date(found) {
             tx.commit().await?;
-            return Ok::<_, Fault>(done);
+            return Ok(done);
         }
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
@@ -291,12 +292,33 @@ async fn prepare(
         let migrated = schema::bring_up(tx.conn(), from).await?;
         tx.commit().await?;
         Ok(migrated)
-    };
-    match tokio::time::timeout(LONG, prepared).await {
-        Ok(Ok(migrated)) => Ok(migrated),
-        Ok(Err(fault)) => Err(StoreError::from(fault)),
-        Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
-    }
+    })
+    .await
+}
+
+/// Events that a dump brought from another server carry numbers of transactions that are none here, yet.
+/// They become the oldest, or nobody would read them. A server that takes no writes leaves that to the
+/// one that does.
+async fn adopt_events(pool: &Pool) -> std::result::Result<(), StoreError> {
+    within(LONG, async {
+        let mut tx = Tx::on(pool.begin(Share::Work, "BEGIN").await?);
+        let adopted = sqlx::query(
+            "UPDATE event SET xid = '0'
+             WHERE (SELECT xid FROM event ORDER BY xid DESC, id DESC LIMIT 1)
+                       >= pg_snapshot_xmax(pg_current_snapshot())
+               AND id <= (SELECT id FROM event
+                          WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                          ORDER BY id DESC LIMIT 1)",
+        )
+        .execute(tx.conn())
+        .await;
+        match adopted {
+            Ok(_) => tx.commit().await,
+            Err(error) if code(&error).as_deref() == Some(READ_ONLY) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
 }
 
 /// A schema that somebody else made for us needs no right to make one.

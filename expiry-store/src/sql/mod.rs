@@ -24,7 +24,7 @@ mod settle;
 mod share;
 mod state;
 mod status;
-mod store;
+pub(super) mod store;
 mod stray;
 mod subscribers;
 mod summary;
@@ -37,7 +37,7 @@ pub(super) mod work;
 pub(super) use self::transaction::Tx;
 use super::{
     Backend, Conn, Db, EVENTS_AFTER, EVENTS_LATEST, EVENTS_OF, EVENTS_OF_FORMER, LIKE, Lease,
-    SHAPE, SHAPES, STEPS, abandon, close, count_anew, rolls_back, signal,
+    SHAPE, SHAPES, STEPS, abandon, close, count_anew, refuses_commit, rolls_back, signal,
 };
 /// So many rows are written, or asked for, by one statement.
 const CHUNK: usize = 500;

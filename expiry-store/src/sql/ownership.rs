@@ -25,7 +25,8 @@ pub(super) async fn own(tx: &mut Tx, sealer: &Sealer, beat: &Heartbeat) -> Resul
     let gap = watch::gap(tx, beat.kind).await?;
     let keys = sealer.look();
     let ids = keys.ids();
-    note_beat(tx, beat, false, ids.last().copied()).await?;
+    let key = ids.last().map(|id| (*id, keys.are_kept()));
+    note_beat(tx, beat, false, key).await?;
     share::forget_ended(tx).await?;
     if let (_, Some(exceeded)) = share::check(tx).await? {
         share::record(tx, exceeded).await?;
@@ -94,17 +95,24 @@ pub(super) async fn let_go_of(tx: &mut Tx, fence: &Fence) -> Result<()> {
     Ok(())
 }
 
-async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool, key: Option<&str>) -> Result<()> {
+/// Notes the heartbeat, with a key that the watcher has and whether a file holds it.
+async fn note_beat(
+    tx: &mut Tx,
+    beat: &Heartbeat,
+    braked: bool,
+    key: Option<(&str, bool)>,
+) -> Result<()> {
     let now = tx.now;
     let machine = beat.place.as_ref().map(|(machine, _)| machine.name.clone());
     sqlx::query(
         "INSERT INTO watcher (id, heartbeat_at, ttl_us, machine, braked, share_limit, interval_us,
-             kind, key_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             kind, key_id, key_kept)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
              ttl_us = excluded.ttl_us, machine = excluded.machine, braked = excluded.braked,
              share_limit = excluded.share_limit, interval_us = excluded.interval_us,
-             kind = excluded.kind, key_id = COALESCE(excluded.key_id, watcher.key_id)",
+             kind = excluded.kind, key_id = COALESCE(excluded.key_id, watcher.key_id),
+             key_kept = COALESCE(excluded.key_kept, watcher.key_kept)",
     )
     .bind(beat.watcher.to_string())
     .bind(now)
@@ -114,7 +122,8 @@ async fn note_beat(tx: &mut Tx, beat: &Heartbeat, braked: bool, key: Option<&str
     .bind(beat.share_limit.map(i64::from))
     .bind(beat.interval.map(span))
     .bind(beat.kind.as_str())
-    .bind(key)
+    .bind(key.map(|(id, _)| id))
+    .bind(key.map(|(_, kept)| kept))
     .execute(tx.conn())
     .await?;
     sqlx::query("DELETE FROM watcher WHERE heartbeat_at < $1")

@@ -1,6 +1,6 @@
 //! The passwords of routers: with which keys they are sealed, and who has those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
     AuditKind, Conflict, GatewayError, KeyState, NoPassword, NoPasswordCause, RouterId,
@@ -70,13 +70,18 @@ pub(super) async fn list(tx: &mut Tx, sealer: &Sealer) -> Result<Secrets> {
 }
 
 async fn told(tx: &mut Tx, keys: &Keys, rows: &[SecretRow]) -> Result<Secrets> {
-    let holders = holders(tx).await?;
+    let (in_files, in_memory) = holders(tx).await?;
+    let of = |holders: &Holders, row: &SecretRow| {
+        let machines = holders.get(&row.key_id).cloned();
+        machines.unwrap_or_default().into_iter().collect::<Vec<_>>()
+    };
     let secret = |row: &SecretRow| RouterSecret {
         router: RouterId(row.id),
         name: row.name.clone(),
         sealed_with: (!row.key_id.is_empty()).then(|| row.key_id.clone()),
         cause: keys.open_by_file(&row.name, &row.key_id, &row.sealed).err(),
-        opened_by: holders.get(&row.key_id).cloned().unwrap_or_default(),
+        opened_by: of(&in_files, row),
+        remembered_by: of(&in_memory, row),
     };
     Ok(Secrets {
         key_file: keys.file(),
@@ -85,21 +90,29 @@ async fn told(tx: &mut Tx, keys: &Keys, rows: &[SecretRow]) -> Result<Secrets> {
     })
 }
 
-/// Returns the machines of the watchers that are alive, by their keys.
-async fn holders(tx: &mut Tx) -> Result<BTreeMap<String, Vec<String>>> {
-    let alive: Vec<(String, String)> = sqlx::query_as(
-        "SELECT DISTINCT key_id, COALESCE(machine, '') FROM watcher
-         WHERE key_id IS NOT NULL AND heartbeat_at > $1 - ttl_us AND heartbeat_at < $1 + ttl_us
-         ORDER BY 1, 2",
+/// Machines, by keys.
+type Holders = BTreeMap<String, BTreeSet<String>>;
+
+/// Returns the machines of the watchers that are alive, by their keys: where the key file holds it, and
+/// where no file does and it is in memory alone.
+async fn holders(tx: &mut Tx) -> Result<(Holders, Holders)> {
+    let alive: Vec<(String, String, bool)> = sqlx::query_as(
+        "SELECT key_id, COALESCE(machine, ''), COALESCE(key_kept, FALSE) FROM watcher
+         WHERE key_id IS NOT NULL AND heartbeat_at > $1 - ttl_us AND heartbeat_at < $1 + ttl_us",
     )
     .bind(tx.now)
     .fetch_all(tx.conn())
     .await?;
-    let mut holders = BTreeMap::<_, Vec<_>>::new();
-    for (key, machine) in alive {
-        holders.entry(key).or_default().push(machine);
+    let (mut in_files, mut in_memory) = (Holders::new(), Holders::new());
+    for (key, machine, is_kept) in alive {
+        let holders = if is_kept {
+            &mut in_files
+        } else {
+            &mut in_memory
+        };
+        holders.entry(key).or_default().insert(machine);
     }
-    Ok(holders)
+    Ok((in_files, in_memory))
 }
 
 /// Forgets what does not open, and makes a key if there is none. An empty `key_id` stands for a

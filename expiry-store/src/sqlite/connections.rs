@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use chrono::{DateTime, Utc};
 use expiry_core::StoreError;
 use sqlx::{SqlitePool, sqlite::SqlitePoolOptions};
 use tokio::time::Instant;
@@ -164,7 +165,11 @@ impl Connections {
         if theirs.is_none() || Identity::of(&wal).ok() != theirs {
             return Ok(());
         }
-        let aside = beside(&self.file, "-wal.of-replaced");
+        let found = std::fs::metadata(&wal).and_then(|found| found.modified());
+        let written = DateTime::<Utc>::from(found.map_err(|error| self.gone(&error))?);
+        // Each has its own name: it may hold the only copy of what was committed last.
+        let suffix = written.format("-wal.of-replaced-%Y%m%dT%H%M%S%.6fZ");
+        let aside = beside(&self.file, &suffix.to_string());
         std::fs::rename(&wal, &aside).map_err(|error| self.gone(&error))?;
         match std::fs::remove_file(beside(&self.file, "-shm")) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(self.gone(&error)),

@@ -142,11 +142,16 @@ impl Backend {
                 let open = self.connections.current().await?;
                 self.begin_on(&open, mode).await
             }
+            // Another call has given these up meanwhile.
+            Err(Fault::Sql(sqlx::Error::PoolClosed)) => {
+                let open = self.connections.current().await?;
+                self.begin_on(&open, mode).await
+            }
             begun => begun,
         };
         match begun {
             Ok(tx) => {
-                if writes(mode) {
+                if mode.writes() {
                     self.connections.taken();
                 }
                 Ok(tx)
@@ -157,13 +162,18 @@ impl Backend {
     }
 
     async fn begin_on(&self, open: &Open, mode: Mode) -> Result<Tx> {
-        let (pool, statement) = if writes(mode) {
+        let (pool, statement) = if mode.writes() {
             (&open.writer, WRITING)
         } else {
             (&open.readers, "BEGIN")
         };
         let turn = self.turns.of(mode).await?;
-        let mut tx = Tx::on(Lease::new(pool.acquire().await?, turn));
+        let conn = Lease::new(pool.acquire().await?, turn);
+        let mut tx = if mode.writes() {
+            Tx::changing(conn)
+        } else {
+            Tx::on(conn)
+        };
         tx.say(statement).await?;
         let now: i64 = sqlx::query_scalar(
             "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
@@ -191,10 +201,6 @@ pub(crate) async fn migrate(
     prepare(config, file, Upgrade::Any).await
 }
 
-fn writes(mode: Mode) -> bool {
-    !matches!(mode, Mode::Read | Mode::Glance)
-}
-
 /// Gives the place in the pool to a new connection.
 fn close(conn: Lease) {
     conn.close();
@@ -209,6 +215,12 @@ fn abandon(conn: Lease) {
 async fn rolls_back(conn: &mut Conn) -> sqlx::Result<bool> {
     sqlx::raw_sql("ROLLBACK").execute(conn).await?;
     Ok(true)
+}
+
+/// Tells whether SQLite said that a COMMIT was not done. After a failure of the disk the log may hold it
+/// all the same, for whoever reads it after a crash.
+fn refuses_commit(error: &sqlx::Error) -> bool {
+    opening::kind(error).is_some_and(|kind| kind != opening::IO_ERROR)
 }
 
 /// Wakes all watchers when the transaction commits.

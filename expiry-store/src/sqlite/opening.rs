@@ -158,14 +158,14 @@ const PERMISSION: u32 = 3;
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
 const READ_ONLY: u32 = 8;
-const IO_ERROR: u32 = 10;
+pub(super) const IO_ERROR: u32 = 10;
 const DAMAGED: u32 = 11;
 const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
 const NO_DATABASE: u32 = 26;
 
 /// The low byte of a result code is its kind.
-fn kind(error: &sqlx::Error) -> Option<u32> {
+pub(super) fn kind(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error().and_then(DatabaseError::code)?;
     Some(code.parse::<u32>().ok()? & 0xff)
 }

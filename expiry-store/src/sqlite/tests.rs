@@ -1,7 +1,9 @@
 use std::{collections::BTreeSet, fs};
 
 use chrono::TimeDelta;
-use expiry_core::{Access, Directory, EnforcementStore, NewSubscriber, Service, StatusStore};
+use expiry_core::{
+    Access, Directory, EnforcementStore, NewSubscriber, PasswordStore, Service, StatusStore,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::{file::beside, opening::reading, *};
@@ -204,7 +206,7 @@ async fn add_at_last(store: &Backend, number: usize, tries: usize) -> Vec<String
             Err(error) => {
                 assert!(error.is_transient(), "{error:?}");
                 let StoreError::Unavailable(why) = error else {
-                    unreachable!("it is transient")
+                    unreachable!("nothing was done")
                 };
                 refusals.push(why.to_string());
             }
@@ -246,7 +248,78 @@ async fn r2_a_file_that_was_replaced_is_opened_without_what_was_written_to_the_o
         status.live_subscribers, 2,
         "what was in the backup, and the new one"
     );
-    assert!(beside(&file, "-wal.of-replaced").exists());
+    assert_eq!(put_aside(directory.path()), 1);
+
+    // What is put aside next does not take the place of what was.
+    let other = tempfile::tempdir().expect("directory");
+    drop(opened(other.path()).await);
+    fs::rename(other.path().join("a.db"), &file).expect("replaced");
+    add_at_last(&store, 4, 50).await;
+    assert_eq!(put_aside(directory.path()), 2);
+}
+
+/// Counts the logs of files that were replaced.
+fn put_aside(directory: &Path) -> usize {
+    let files = fs::read_dir(directory).expect("read");
+    let names = files.map(|file| file.expect("read").file_name());
+    let aside = |name: &std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("a.db-wal.of-replaced-") && name.ends_with('Z')
+    };
+    names.filter(aside).count()
+}
+
+#[tokio::test]
+async fn r2_who_waits_while_another_gives_the_connections_up_is_served_by_the_next() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = opened(directory.path()).await;
+    let held = store.begin(Mode::Order).await.expect("begun");
+    let mut waits = Box::pin(add(&store, 1));
+    assert!(futures::poll!(&mut waits).is_pending());
+    let open = store.connections.current().await.expect("there");
+    store.connections.give_up(&open);
+    while !open.writer.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    held.commit().await.expect("ended");
+
+    waits.await.expect("taken");
+}
+
+#[tokio::test]
+async fn r3_a_commit_that_sqlite_refused_was_not_done_and_one_without_its_word_may_be() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = opened(directory.path()).await;
+    let mut tx = store.begin(Mode::Order).await.expect("begun");
+    let wrong = "CREATE TABLE a (id INTEGER PRIMARY KEY);
+         CREATE TABLE b (a INTEGER REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO b VALUES (9);";
+    let done = sqlx::raw_sql(wrong).execute(tx.conn()).await;
+    done.expect("only the end looks at it");
+    let refused = tx.commit().await.expect_err("it refers to nothing");
+    assert!(matches!(refused, Fault::Sql(_)), "{refused:?}");
+
+    assert!(!refuses_commit(&sqlx::Error::WorkerCrashed));
+}
+
+#[tokio::test]
+async fn r3_a_commit_that_outlasts_the_limit_may_have_been_done() {
+    let limit = Duration::from_millis(10);
+    let directory = tempfile::tempdir().expect("directory");
+    let store = opened(directory.path()).await;
+    for mode in [Mode::Read, Mode::Order] {
+        let tx = store.begin(mode).await.expect("begun");
+        let call = async {
+            tx.commit().await?;
+            std::future::pending::<Result<()>>().await
+        };
+
+        let ended = sql::store::within(limit, call).await;
+
+        let error = ended.expect_err("it never ends");
+        let is_open = matches!(error, StoreError::OutcomeUnknown(_));
+        assert_eq!(is_open, mode == Mode::Order, "{error:?}");
+    }
 }
 
 #[tokio::test]
@@ -312,4 +385,17 @@ async fn r2_a_file_that_becomes_writable_again_is_written_at_the_next_call() {
     store.try_writing().await.expect("written");
     add(&store, 2).await.expect("taken");
     add(&store, 3).await.expect("taken");
+}
+
+#[tokio::test]
+async fn r5_the_reset_of_passwords_stands_back_as_every_order_does() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = opened(directory.path()).await;
+    let seen = store.secrets().await.expect("told");
+    let _ahead = store.turns.of(Mode::Order).await.expect("a turn");
+    tokio::time::pause();
+
+    let refused = store.reset_secrets(&seen).await;
+
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
 }

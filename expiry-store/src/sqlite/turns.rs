@@ -173,7 +173,7 @@ mod tests {
         };
         tokio::select! {
             () = watch => {}
-            _ = async { for _ in 0..20 { one.of_order().await.expect("a turn"); } } => {}
+            () = async { for _ in 0..20 { one.of_order().await.expect("a turn"); } } => {}
         }
     }
 

@@ -5,6 +5,7 @@ mod conformance;
 mod connections;
 mod contention;
 mod cost;
+mod lost_answers;
 mod opening;
 mod restarts;
 mod seals;

@@ -199,6 +199,20 @@ async fn whoever_has_the_key_serves(home: Home) {
     assert_eq!(there.own(&without).await.expect("beaten").len(), 0);
     let secrets = there.secrets().await.expect("told");
     assert_eq!(secrets.routers[0].opened_by.len(), 1, "{secrets:?}");
+    assert_eq!(secrets.routers[0].remembered_by.len(), 0, "{secrets:?}");
+
+    // The file is lost, and who has read it goes on.
+    let aside = home.path("aside.key");
+    fs::rename(&home.config.key_file, &aside).expect("moved");
+    assert_eq!(here.own(&with_key).await.expect("owned").len(), 1);
+    assert_eq!(there.own(&without).await.expect("beaten").len(), 0);
+    let secrets = there.secrets().await.expect("told");
+    assert_eq!(secrets.routers[0].opened_by.len(), 0, "{secrets:?}");
+    assert_eq!(secrets.routers[0].remembered_by.len(), 1, "{secrets:?}");
+    fs::rename(&aside, &home.config.key_file).expect("put back");
+    assert_eq!(here.own(&with_key).await.expect("owned").len(), 1);
+    let secrets = there.secrets().await.expect("told");
+    assert_eq!(secrets.routers[0].opened_by.len(), 1, "{secrets:?}");
 
     // The password is given anew, there.
     there

@@ -162,6 +162,7 @@ mod tests {
                 sealed_with: Some("abcd".into()),
                 cause,
                 opened_by: Vec::new(),
+                remembered_by: Vec::new(),
             }],
         }
     }

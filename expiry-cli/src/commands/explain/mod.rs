@@ -39,7 +39,7 @@ pub(super) async fn run(
         return Err(CliError::NobodyOfThatName {
             username: who.username.clone(),
             tenant: who.tenant.clone(),
-            hint: super::nearest::hint(directory, id, &who.username).await?,
+            hint: super::nearest::hint(directory, id, &who.username).await,
         });
     }
     Ok(out.show(&View::new(explanation, who.tenant.as_deref(), retry))?)

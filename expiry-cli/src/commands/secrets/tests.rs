@@ -10,6 +10,7 @@ fn secret(name: &str, cause: Option<NoPasswordCause>) -> RouterSecret {
         sealed_with: (!is_forgotten).then(|| "abcd".into()),
         cause,
         opened_by: Vec::new(),
+        remembered_by: Vec::new(),
     }
 }
 
@@ -114,4 +115,18 @@ fn r11_who_has_the_key_elsewhere_is_named_before_anything_is_forgotten() {
         "{asked}"
     );
     assert!(asked.contains("copy it to /a.key instead"), "{asked}");
+}
+
+#[test]
+fn r11_a_key_that_is_in_memory_alone_is_not_said_to_be_in_a_file() {
+    let mut shut = secret("r1", Some(missing()));
+    shut.remembered_by = vec!["vps1".into()];
+    let before = secrets(KeyState::Missing, vec![shut]);
+    let asked = Reset::of(&before, &before, false).to_string();
+    assert!(!asked.contains("NOT LOST"), "{asked}");
+    assert!(
+        asked.contains("vps1 still serves these routers from memory until its watcher ends"),
+        "{asked}"
+    );
+    assert!(asked.contains("have the passwords ready first"), "{asked}");
 }

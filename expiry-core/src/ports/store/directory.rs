@@ -10,13 +10,15 @@ use crate::{
 
 /// Tenants, routers and subscribers, for frontends.
 ///
-/// Each call is one transaction: it happened whole, or an error says why nothing did. Each change
+/// Each call is one transaction: it happened whole, or an error says why nothing did, or that it is not
+/// known which. Each change
 /// of access or devices bumps the subscriber's revision, wakes the watchers, owes the restores
 /// that the access now explains, and voids the cuts that it ends. Dropping a future leaves the
 /// transaction either done or not begun.
 ///
 /// # Errors
 /// Every method: [`StoreError::Unavailable`] when the database cannot be reached,
+/// [`StoreError::OutcomeUnknown`] when it was lost while it committed a change,
 /// [`StoreError::Corrupt`] when it holds what it must not. Others as each method says.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]

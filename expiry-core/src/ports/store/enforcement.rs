@@ -20,8 +20,8 @@ use crate::{
 /// the router has another owner or epoch or is disabled.
 ///
 /// # Errors
-/// Every method as for [`Directory`](super::Directory). An [`StoreError::Unavailable`] leaves open whether the
-/// transaction happened; each call may be repeated.
+/// Every method as for [`Directory`](super::Directory). After a [`StoreError::OutcomeUnknown`], too, each
+/// call may be repeated.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EnforcementStore: Send + Sync {

@@ -6,9 +6,15 @@ use crate::{MacAddr, NoPassword, RouterId, RowRefusal, Username};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The database cannot be reached or gave up in the middle; it may come back.
+    /// The database cannot be reached or gave up in the middle; it may come back. Nothing happened.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer to the end of a transaction was lost: what was to be changed may be changed, or not.
+    #[error(
+        "the answer of the database was lost, so it is not known whether this was done: look \
+         before you order it again"
+    )]
+    OutcomeUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Too many orders wait already, and watchers go first. Nothing happened.
     #[error("the database is busy: cuts go first, and too many orders wait; try again in a moment")]
     Busy,
@@ -89,9 +95,13 @@ impl From<NoPassword> for StoreError {
 }
 
 impl StoreError {
-    /// Tells whether trying again later can help.
+    /// Tells whether trying again later can help. After an [`OutcomeUnknown`](Self::OutcomeUnknown) only
+    /// what may be done twice is to be tried again.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy)
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Busy
+        )
     }
 }
 

@@ -12,7 +12,7 @@ pub enum Fault {
     None,
     /// [`StoreError::Unavailable`], and nothing happened.
     Before,
-    /// [`StoreError::Unavailable`], but the transaction happened: only its answer is lost.
+    /// [`StoreError::OutcomeUnknown`], and the transaction happened: only its answer is lost.
     After,
 }
 
@@ -38,4 +38,8 @@ struct MadeToFail(&'static str);
 
 pub(super) fn fault_error(call: &'static str) -> StoreError {
     StoreError::Unavailable(Box::new(MadeToFail(call)))
+}
+
+pub(super) fn answer_lost(call: &'static str) -> StoreError {
+    StoreError::OutcomeUnknown(Box::new(MadeToFail(call)))
 }

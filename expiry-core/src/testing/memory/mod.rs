@@ -31,7 +31,7 @@ use std::{
 use chrono::{DateTime, SubsecRound, Utc};
 
 use self::{
-    faults::{Faults, fault_error},
+    faults::{Faults, answer_lost, fault_error},
     feed::Changes,
     tables::Tables,
 };
@@ -136,7 +136,7 @@ impl MemoryStore {
             self.shared.changes.announce();
         }
         match fault {
-            Fault::After => Err(fault_error(call)),
+            Fault::After => Err(answer_lost(call)),
             Fault::None | Fault::Before => result,
         }
     }

@@ -22,6 +22,7 @@ impl Tables {
                 sealed_with: (!is_forgotten).then(|| KEY.into()),
                 cause,
                 opened_by: Vec::new(),
+                remembered_by: Vec::new(),
             }
         };
         let mut routers: Vec<_> = self.routers.values().map(secret).collect();

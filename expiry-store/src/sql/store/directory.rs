@@ -253,7 +253,7 @@ impl PasswordStore for Backend {
 
     async fn reset_secrets(&self, seen: &Secrets) -> Result<Secrets> {
         within(LONG, async {
-            let mut tx = self.begin(Mode::Plan).await?;
+            let mut tx = self.begin(Mode::Order).await?;
             let secrets = secrets::reset(&mut tx, &self.sealer, seen).await?;
             tx.commit().await?;
             Ok(secrets)
