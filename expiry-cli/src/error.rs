@@ -46,12 +46,12 @@ pub(crate) enum CliError {
     OneRouter(#[source] StoreError),
     #[error("cannot write to {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("no tenant `{0}`: `expiry tenant list` shows those there are")]
+    #[error("no tenant `{0}`: `expiryctl tenant list` shows those there are")]
     UnknownTenant(String),
-    #[error("no router `{0}`: `expiry router list` shows those there are")]
+    #[error("no router `{0}`: `expiryctl router list` shows those there are")]
     UnknownRouter(String),
     #[error(
-        "no subscriber `{username}` {}, {hint}; `expiry subscriber list` shows those there are",
+        "no subscriber `{username}` {}, {hint}; `expiryctl subscriber list` shows those there are",
         of(tenant.as_deref())
     )]
     UnknownSubscriber {
@@ -67,7 +67,7 @@ pub(crate) enum CliError {
         /// Who may have been meant.
         hint: String,
     },
-    #[error("{at} is not ahead: use `expiry subscriber revoke` to end access")]
+    #[error("{at} is not ahead: use `expiryctl subscriber revoke` to end access")]
     NotAhead { at: DateTime<Utc> },
     #[error(
         "`{username}` has access {}, and {at} is before that: nothing was changed; to take time away, \
@@ -82,8 +82,8 @@ pub(crate) enum CliError {
     #[error("nothing to extend by: give --for or --until")]
     NothingToExtend,
     #[error(
-        "router `{router}` does not serve tenant `{tenant}`; to hand it over, `expiry router remove` \
-         and `expiry router add` it"
+        "router `{router}` does not serve tenant `{tenant}`; to hand it over, `expiryctl router \
+         remove` and `expiryctl router add` it"
     )]
     OtherTenant { router: String, tenant: String },
     #[error("nothing to change: give --host, --port, --username or --password-file")]
@@ -114,11 +114,11 @@ pub(crate) enum CliError {
         "router `{router}` has open work ({open}): wait for it, or leave it as it is with --force"
     )]
     RouterBusy { router: String, open: String },
-    #[error("{0} still owed: `expiry status` says why")]
+    #[error("{0} still owed: `expiryctl status` says why")]
     StillOwed(u64),
     #[error("router `{router}` is {seen}: nothing is done on it until one of them is removed")]
     Waiting { router: String, seen: String },
-    #[error("no cut was made, and {owed} still owed: {brake}; `expiry brake` says what to do")]
+    #[error("no cut was made, and {owed} still owed: {brake}; `expiryctl brake` says what to do")]
     Braked { owed: u64, brake: String },
     #[error("cannot read all routers: {0}")]
     NotRead(String),

@@ -1,4 +1,4 @@
-//! The command `expiry`: the watcher, its administration, the demo and the router simulator.
+//! The command `expiryctl`: the watcher, its administration, the demo and the router simulator.
 //!
 //! What it shares with other programs of this project (settings and where they come from, log lines,
 //! signals, the service manager, the wiring of store, gateway and watcher) is [`host`].

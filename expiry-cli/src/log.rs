@@ -84,7 +84,7 @@ impl EventSink for EventLog {
     fn record(&self, event: &Event) {
         match event {
             Event::Braked { brake } => {
-                tracing::error!(%brake, "BRAKED: no cuts; `expiry brake` says what to do");
+                tracing::error!(%brake, "BRAKED: no cuts; `expiryctl brake` says what to do");
             }
             Event::BrakeEnded { brake } => tracing::info!(%brake, "the brake ended"),
             Event::Owned { router, name } => {
@@ -234,7 +234,12 @@ fn strays(router: &str, new: &[Presence], all: usize) {
     }
     if new.len() > STRAYS {
         let more = new.len() - STRAYS;
-        tracing::info!(router, more, all, "more strays: see `expiry router strays`");
+        tracing::info!(
+            router,
+            more,
+            all,
+            "more strays: see `expiryctl router strays`"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! `expiry`: the watcher, its administration, the demo and the router simulator.
+//! `expiryctl`: the watcher, its administration, the demo and the router simulator.
 
 use std::process::ExitCode;
 

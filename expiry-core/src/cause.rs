@@ -178,7 +178,7 @@ impl Cause {
                 Step::NameLookup,
                 "the name of the host cannot be found",
                 "check the name and this machine's DNS, or give an IP address: \
-                 `expiry router set {router} --host ADDRESS`",
+                 `expiryctl router set {router} --host ADDRESS`",
             ),
             Self::ConnectionRefused => row(
                 "connection_refused",
@@ -220,7 +220,7 @@ impl Cause {
                 "whatever listens there waited for our login and hung up on it: it is probably not \
                  the service `api`",
                 "give the port of the service `api` (`/ip service print` on the router): \
-                 `expiry router set {router} --port 8728`",
+                 `expiryctl router set {router} --port 8728`",
             ),
             Self::LoginSilent => row(
                 "login_silent",
@@ -235,54 +235,54 @@ impl Cause {
                 Step::Talk,
                 "the port speaks TLS, like the service `api-ssl`, which is not supported",
                 "reach the router through a VPN by the plain service `api`: \
-                 `expiry router set {router} --port 8728`",
+                 `expiryctl router set {router} --port 8728`",
             ),
             Self::SshPort => row(
                 "ssh_port",
                 Step::Talk,
                 "an SSH server answers at this port",
-                "give the port of the service `api`: `expiry router set {router} --port 8728`",
+                "give the port of the service `api`: `expiryctl router set {router} --port 8728`",
             ),
             Self::HttpPort => row(
                 "http_port",
                 Step::Talk,
                 "a web server answers at this port",
-                "give the port of the service `api`: `expiry router set {router} --port 8728`",
+                "give the port of the service `api`: `expiryctl router set {router} --port 8728`",
             ),
             Self::GreetingPort => row(
                 "greeting_port",
                 Step::Talk,
                 "an FTP or mail server answers at this port",
-                "give the port of the service `api`: `expiry router set {router} --port 8728`",
+                "give the port of the service `api`: `expiryctl router set {router} --port 8728`",
             ),
             Self::OtherProtocol => row(
                 "other_protocol",
                 Step::Talk,
                 "what answers at this port does not speak the RouterOS API",
                 "give the port of the service `api` (`/ip service print` on the router): \
-                 `expiry router set {router} --port 8728`",
+                 `expiryctl router set {router} --port 8728`",
             ),
             Self::NoPassword => row(
                 "no_password",
                 Step::Login,
                 "the password of the account is not to be had",
-                "give it again: `expiry router set {router} --password-file FILE`",
+                "give it again: `expiryctl router set {router} --password-file FILE`",
             ),
             Self::OtherKey => row(
                 "other_key",
                 Step::Login,
                 "the password of the account was sealed with another key than the one here",
                 "copy the key file from the machine or backup that has the right one, or give the \
-                 password again: `expiry router set {router} --password-file FILE`; if the key is \
-                 lost, `expiry secrets reset` forgets all that it sealed",
+                 password again: `expiryctl router set {router} --password-file FILE`; if the key \
+                 is lost, `expiryctl secrets reset` forgets all that it sealed",
             ),
             Self::KeyMissing => row(
                 "key_missing",
                 Step::Login,
                 "the key file that opens the password of the account is missing",
-                "copy it there from the machine or backup that has it; if it is lost, `expiry \
+                "copy it there from the machine or backup that has it; if it is lost, `expiryctl \
                  secrets reset` makes a new one and forgets the passwords, then \
-                 `expiry router set {router} --password-file FILE`",
+                 `expiryctl router set {router} --password-file FILE`",
             ),
             Self::KeyUnusable => row(
                 "key_unusable",
@@ -295,9 +295,9 @@ impl Cause {
                 "login_refused",
                 Step::Login,
                 "the router does not take this account with this password",
-                "set them with `expiry router set {router} --username NAME --password-file FILE`; \
-                 `/user print` on the router shows its accounts, and from which addresses they may \
-                 come",
+                "set them with `expiryctl router set {router} --username NAME --password-file \
+                 FILE`; `/user print` on the router shows its accounts, and from which addresses \
+                 they may come",
             ),
             Self::NoApiPolicy => row(
                 "no_api_policy",
@@ -316,21 +316,21 @@ impl Cause {
                 "other_box",
                 Step::Recognise,
                 "another box answers than the one on record, and nothing is done on it",
-                "if the box was replaced: `expiry router accept {router}`; if the address is wrong: \
-                 `expiry router set {router} --host ADDRESS`",
+                "if the box was replaced: `expiryctl router accept {router}`; if the address is \
+                 wrong: `expiryctl router set {router} --host ADDRESS`",
             ),
             Self::SameBox => row(
                 "same_box",
                 Step::Recognise,
                 "it is the same box as a router that is on record already, and is served as that one",
-                "remove the one that is too much: `expiry router remove {router}`, with `--force` \
-                 if something is owed there: those cuts are made through the other one",
+                "remove the one that is too much: `expiryctl router remove {router}`, with \
+                 `--force` if something is owed there: those cuts are made through the other one",
             ),
             Self::SameSystemId => row(
                 "same_system_id",
                 Step::Recognise,
                 "it is one virtual router under two addresses, or both were cloned from one image",
-                "if it is one: `expiry router remove {router}`; if they are two: \
+                "if it is one: `expiryctl router remove {router}`; if they are two: \
                  `/system license generate-new-id` on one of them",
             ),
             Self::ConnectionLost => row(
@@ -546,7 +546,7 @@ mod tests {
                 );
                 assert!(!text.contains("  ") && !text.ends_with('.'), "{text}");
             }
-            if way_out.contains("expiry router") {
+            if way_out.contains("expiryctl router") {
                 assert!(way_out.contains(" hill"), "{way_out}");
             }
         }

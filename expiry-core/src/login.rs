@@ -46,7 +46,7 @@ pub enum NoPasswordCause {
     #[error("what is stored was damaged")]
     Damaged,
     /// It was forgotten when the key was lost.
-    #[error("it was forgotten by `expiry secrets reset`")]
+    #[error("it was forgotten by `expiryctl secrets reset`")]
     Forgotten,
     /// The key file holds another key than the one that sealed it.
     #[error("it is sealed with key {sealed_with}, and key file {file} holds key {found}")]

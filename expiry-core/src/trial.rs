@@ -22,7 +22,7 @@ const NO_ROW: &str = "*FFFFFFFF";
 const REMOVE: &str = "/ip/hotspot/active/remove";
 
 /// A name that nobody has.
-const NOBODY: &str = "expiry doctor";
+const NOBODY: &str = "expiryctl doctor";
 
 /// A router's clock that is off by more than this is worth a word.
 const CLOCK: TimeDelta = TimeDelta::minutes(1);

@@ -145,8 +145,8 @@ impl Problem {
                 Self::new(
                     StatusCode::GATEWAY_TIMEOUT,
                     "outcome_unknown",
-                    "the answer of the database was lost, so it is not known whether this was done: \
-                     look before you order it again",
+                    "the answer of the database was lost, so it is not known whether this was \
+                     done: look before you order it again",
                 )
             }
             // It says what to do, on the machine of the service.

@@ -60,8 +60,8 @@ impl Sealer {
             (Err(NoKey::Missing), None) => self.make(),
             (Err(NoKey::Missing), Some(other)) => Err(StoreError::Key(format!(
                 "router passwords are sealed with key {other}, and key file {} does not exist: copy \
-                 it there from the machine or backup that has it; if it is lost, `expiry secrets \
-                 reset` makes a new one and forgets those passwords",
+                 it there from the machine or backup that has it; if it is lost, `expiryctl \
+                 secrets reset` makes a new one and forgets those passwords",
                 self.file.display()
             ))),
             (Err(NoKey::Unusable(fault)), _) => Err(StoreError::Key(fault)),
@@ -76,8 +76,8 @@ impl Sealer {
             Some(other) if !used.iter().any(|used| used == key.id()) => {
                 Err(StoreError::Key(format!(
                     "router passwords are sealed with key {other}, but key file {} holds key {}: copy \
-                     the right key file there; if it is lost, `expiry secrets reset` forgets those \
-                     passwords",
+                     the right key file there; if it is lost, `expiryctl secrets reset` forgets \
+                     those passwords",
                     self.file.display(),
                     key.id()
                 )))

@@ -1,4 +1,4 @@
-//! The `expiry` binary as a user runs it.
+//! The `expiryctl` binary as a user runs it.
 
 use std::{
     env,
@@ -294,7 +294,7 @@ fn code(status: ExitStatus) -> i32 {
 /// If it cannot be built.
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("expiry-cli", "expiry"))
+    BUILT.get_or_init(|| build("expiry-cli", "expiryctl"))
 }
 
 /// Builds the admin service once, beside the tests, and returns where it is.

@@ -52,7 +52,7 @@ async fn a_jump_is_seen_shown_and_released(world: &World) {
     let jumped = brake["jumped_ms"].as_i64().expect("a number");
     assert!((jumped - 3_600_000).abs() < 5_000, "{shown}");
     let text = world.expiry.ok(&["brake"]).await;
-    assert!(text.contains("expiry brake release"), "{text}");
+    assert!(text.contains("expiryctl brake release"), "{text}");
     let status = world.expiry.ok(&["status"]).await;
     assert!(status.starts_with("BRAKED since "), "{status}");
     assert_eq!(

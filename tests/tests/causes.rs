@@ -105,7 +105,7 @@ async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     let waits = "waits for you: 1 on twin, the same box as router `tower`";
     assert!(once.stdout.contains(waits), "{once:?}");
     assert!(
-        once.stdout.contains("`expiry router remove twin`"),
+        once.stdout.contains("`expiryctl router remove twin`"),
         "{once:?}"
     );
     for command in [&["router", "test", "twin"][..], &["doctor"]] {

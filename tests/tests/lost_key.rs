@@ -79,7 +79,7 @@ async fn every_command_works(world: &World, cause: &str) {
     assert_eq!(test.code, 1, "{test:?}");
     let way_out = match cause {
         "key_unusable" => "mend the key file",
-        _ => "`expiry router set tower --password-file FILE`",
+        _ => "`expiryctl router set tower --password-file FILE`",
     };
     assert!(test.stderr.contains(way_out), "{test:?}");
     assert!(test.stderr.contains("expiry.key"), "{test:?}");
@@ -115,8 +115,8 @@ async fn reset(world: &World) {
     assert_eq!(
         commands,
         [
-            "expiry router set hill --password-file FILE",
-            "expiry router set tower --password-file FILE"
+            "expiryctl router set hill --password-file FILE",
+            "expiryctl router set tower --password-file FILE"
         ],
         "{report}"
     );
@@ -127,7 +127,7 @@ async fn reset(world: &World) {
     assert_eq!(status["owed_cuts"], 2, "what is owed stays owed: {status}");
     let again = world.expiry.ok(&["secrets", "reset"]).await;
     assert!(again.starts_with("nothing to forget"), "{again}");
-    assert!(again.contains("expiry router set tower"), "{again}");
+    assert!(again.contains("expiryctl router set tower"), "{again}");
 }
 
 async fn the_key_is_gone(database: Option<&str>) {
@@ -135,7 +135,7 @@ async fn the_key_is_gone(database: Option<&str>) {
     every_command_works(&world, "key_missing").await;
     let refused = set_password(&world, "tower").await;
     assert_eq!(refused.code, 2, "{refused:?}");
-    for told in ["expiry.key", "copy it there", "`expiry secrets reset`"] {
+    for told in ["expiry.key", "copy it there", "`expiryctl secrets reset`"] {
         assert!(refused.stderr.contains(told), "{refused:?}");
     }
     assert!(!world.path("expiry.key").exists());

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use expiry_core::MacAddr;
 use expiry_tests::{
     pg::Cluster,
-    process::binary,
+    process::{binary, service_binary},
     world::{World, until},
 };
 use tokio::{net::UnixDatagram, time::timeout};
@@ -143,7 +143,13 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         let unit = unit.expect("a unit");
         let text = fs::read_to_string(unit.path()).expect("text");
         // It looks whether the program is there.
-        let text = text.replace("/usr/local/bin/expiry", &binary().display().to_string());
+        let text = [binary(), service_binary()]
+            .iter()
+            .fold(text, |text, built| {
+                let name = built.file_name().expect("a name").display();
+                let installed = format!("/usr/local/bin/{name}");
+                text.replace(&installed, &built.display().to_string())
+            });
         let copy = copies.path().join(unit.file_name());
         fs::write(&copy, text).expect("written");
         files.push(copy);

@@ -21,7 +21,7 @@ pub(crate) use values::{host, instant};
 
 /// Takes Wi-Fi subscribers off MikroTik routers the moment their access ends.
 #[derive(Debug, Parser)]
-#[command(name = "expiry", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
+#[command(name = "expiryctl", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -168,7 +168,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Stop all cuts when changes (revoked, removed or imported, not time passing) ended the
-    /// access of more than this share of the subscribers within an hour, until `expiry brake
+    /// access of more than this share of the subscribers within an hour, until `expiryctl brake
     /// release` [env: `EXPIRY_WATCHER_SHARE_LIMIT`] [default: 100, no limit].
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(1..=100))]
     pub(crate) share_limit: Option<u8>,

@@ -41,7 +41,7 @@ fn one_line(text: &str) -> String {
 
 /// Names the help of the deepest command that the words reach.
 fn help_of(words: &[OsString]) -> String {
-    let mut path = String::from("expiry");
+    let mut path = String::from("expiryctl");
     let mut command = Cli::command();
     for word in words.iter().filter_map(|word| word.to_str()) {
         if let Some(next) = command.find_subcommand(word) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn refusal(words: &[&str]) -> String {
-        let words = std::iter::once("expiry").chain(words.iter().copied());
+        let words = std::iter::once("expiryctl").chain(words.iter().copied());
         let refused = Cli::try_parse_from(words).expect_err("refused");
         one_line(&refused.render().to_string())
     }
@@ -103,6 +103,6 @@ mod tests {
     #[test]
     fn help_is_named_for_the_command_that_was_meant() {
         let words = ["--json", "subscriber", "add", "joe"].map(OsString::from);
-        assert_eq!(help_of(&words), "expiry subscriber add --help");
+        assert_eq!(help_of(&words), "expiryctl subscriber add --help");
     }
 }

@@ -93,9 +93,9 @@ impl fmt::Display for Line<'_> {
 
 fn advice(brake: &Brake) -> String {
     match brake {
-        Brake::Share { .. } => "Check who was revoked, removed or imported (`expiry status` lists \
-                                them), give back what was a mistake, then `expiry brake release`: \
-                                it has everybody cut who is still owed"
+        Brake::Share { .. } => "Check who was revoked, removed or imported (`expiryctl status` \
+                                lists them), give back what was a mistake, then `expiryctl brake \
+                                release`: it has everybody cut who is still owed"
             .into(),
         Brake::Clock {
             jumped_ms,
@@ -110,7 +110,7 @@ fn advice(brake: &Brake) -> String {
             };
             format!(
                 "Set the clocks right (`timedatectl`): the brake ends by itself when {end}. \
-                 If they are right as they are, `expiry brake release`"
+                 If they are right as they are, `expiryctl brake release`"
             )
         }
         Brake::Clock {
@@ -127,7 +127,7 @@ fn advice(brake: &Brake) -> String {
                 (Some(_), _) => "Check the time of the machine (`timedatectl`): the brake ends by \
                                  itself a minute after the jump, once the system reports a \
                                  synchronised clock. If the time is right and nothing \
-                                 synchronises it, `expiry brake release`"
+                                 synchronises it, `expiryctl brake release`"
                     .into(),
             }
         }
@@ -180,7 +180,7 @@ mod tests {
             (
                 share(),
                 "changes ended the access of 700 while there are 1000 subscribers, more than 20 %",
-                "`expiry brake release`",
+                "`expiryctl brake release`",
             ),
         ];
         for (brake, what, advice) in cases {

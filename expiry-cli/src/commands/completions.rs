@@ -8,6 +8,6 @@ use crate::{args::Cli, error::CliError};
 pub(super) fn run(shell: Shell) -> Result<(), CliError> {
     // The generator panics where it cannot write, so it writes to memory.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "expiry", &mut script);
+    clap_complete::generate(shell, &mut Cli::command(), "expiryctl", &mut script);
     Ok(io::stdout().write_all(&script)?)
 }

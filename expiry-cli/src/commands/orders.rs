@@ -306,7 +306,7 @@ impl Stage {
             "LIST" | "PASSWORD" => self.files.path().join(word),
             word => word.into(),
         });
-        let words = std::iter::once("expiry".into()).chain(words);
+        let words = std::iter::once("expiryctl".into()).chain(words);
         let parsed = Cli::try_parse_from(words.map(PathBuf::into_os_string));
         parsed.expect("a command").command
     }

@@ -163,7 +163,7 @@ mod tests {
             text.contains("waits for you: 4 on r2, the same box as router `r1`"),
             "{text}"
         );
-        assert!(text.contains("`expiry router remove r2`"), "{text}");
+        assert!(text.contains("`expiryctl router remove r2`"), "{text}");
         assert_eq!(
             result.expect_err("a decision").exit_code(),
             crate::error::FAILED

@@ -264,8 +264,8 @@ fn elsewhere(secrets: &Secrets, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     in_memory.difference(&in_files).try_for_each(|(key, machine)| {
         write!(
             f,
-            "\n{machine} still serves these routers from memory until its watcher ends; no file there \
-             has key {key} any more: have the passwords ready first."
+            "\n{machine} still serves these routers from memory until its watcher ends; no file \
+             there has key {key} any more: have the passwords ready first."
         )
     })
 }
@@ -285,7 +285,7 @@ fn command(router: &str) -> String {
     } else {
         format!("'{}'", router.replace('\'', r"'\''"))
     };
-    format!("expiry router set {name} --password-file FILE")
+    format!("expiryctl router set {name} --password-file FILE")
 }
 
 #[cfg(test)]

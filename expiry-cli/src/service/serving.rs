@@ -60,7 +60,7 @@ impl fmt::Display for Serving {
         if !brakes.is_empty() {
             let why: Vec<_> = brakes.iter().map(ToString::to_string).collect();
             let why = why.join("; ");
-            return write!(f, "BRAKED: {why}; `expiry brake` says what to do");
+            return write!(f, "BRAKED: {why}; `expiryctl brake` says what to do");
         }
         if routers.is_empty() {
             return f.write_str("serving no router: none is enabled, or another watcher has them");
@@ -139,7 +139,7 @@ mod tests {
         });
         serving.record(&Event::Disowned { router, name });
         let expected = "BRAKED: the clocks of vps1 and of the database differ by 7.2 s; \
-                        `expiry brake` says what to do";
+                        `expiryctl brake` says what to do";
         assert_eq!(serving.to_string(), expected);
         serving.record(&Event::BrakeEnded {
             brake: clock(2, Some(5)),

@@ -9,7 +9,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../../docs/expiry.toml");
 
 fn cli(arguments: &[&str]) -> Cli {
-    let words = ["expiry"].iter().chain(arguments);
+    let words = ["expiryctl"].iter().chain(arguments);
     Cli::try_parse_from(words).expect("a command line")
 }
 
@@ -285,7 +285,7 @@ fn a_flag_takes_what_its_key_takes() {
             (86_401, false),
         ] {
             let (word, time) = (seconds.to_string(), format!("{seconds}s"));
-            let by_flag = Cli::try_parse_from(["expiry", "run", flag, &word]);
+            let by_flag = Cli::try_parse_from(["expiryctl", "run", flag, &word]);
             let by_variable = faults(&["run"], &[(&variable, &time)]);
             assert_eq!(by_flag.is_ok(), fits, "{flag} {word}");
             assert_eq!(by_variable.is_empty(), fits, "{variable}={time}");

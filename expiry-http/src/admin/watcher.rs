@@ -291,7 +291,7 @@ pub(crate) async fn trigger(State(app): State<Arc<Inner>>) -> Result<Json<Trigge
 pub(super) fn braked(report: &OnceReport) -> String {
     let why: Vec<_> = report.brakes.iter().map(ToString::to_string).collect();
     format!(
-        "nothing is cut: {}; `expiry brake` says what to do",
+        "nothing is cut: {}; `expiryctl brake` says what to do",
         why.join("; ")
     )
 }

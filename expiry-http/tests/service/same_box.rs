@@ -64,7 +64,7 @@ fn is_same_box(json: &Value) {
         error.contains("`tower`") && error.contains("HF1"),
         "{error}"
     );
-    assert!(error.contains("expiry router remove"), "{error}");
+    assert!(error.contains("expiryctl router remove"), "{error}");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ fn r11_a_lost_key_is_not_replaced_while_something_is_sealed() {
     for seal in [Sealer::key_to_seal, Sealer::key_to_begin] {
         let error = message(seal(&sealer, &["0011".into()]));
         assert!(error.contains("a.key does not exist: copy it"), "{error}");
-        assert!(error.contains("`expiry secrets reset`"), "{error}");
+        assert!(error.contains("`expiryctl secrets reset`"), "{error}");
         assert!(!file.exists());
     }
 }

@@ -70,7 +70,7 @@ pub(super) async fn open(
 fn advice(config: &StoreConfig, error: &StoreError) -> String {
     match error {
         StoreError::SchemaTooOld { .. } => {
-            "stop the watchers, make a backup, and run `expiry migrate`".into()
+            "stop the watchers, make a backup, and run `expiryctl migrate`".into()
         }
         StoreError::SchemaTooNew { .. } => {
             "install the version of expiry that the other machines have".into()
@@ -141,7 +141,7 @@ fn key_check(secrets: &Secrets) -> Check {
 }
 
 const LOST: &str = "copy the right key file there from the machine or backup that has it; if it is \
-                    lost, `expiry secrets reset`";
+                    lost, `expiryctl secrets reset`";
 
 #[cfg(test)]
 mod tests {

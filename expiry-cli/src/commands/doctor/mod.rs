@@ -70,7 +70,8 @@ async fn enabled(store: &dyn Store) -> Result<Vec<Router>, Check> {
     let enabled: Vec<_> = routers.into_iter().filter(|r| r.enabled).collect();
     if enabled.is_empty() {
         let found = "none is enabled: nobody can be cut";
-        let advice = "add one with `expiry router add`, or enable it with `expiry router enable`";
+        let advice = "add one with `expiryctl router add`, or enable it with `expiryctl router \
+                      enable`";
         return Err(Check::warning("routers", found, advice));
     }
     Ok(enabled)

@@ -31,7 +31,7 @@ fn watcher(status: &Status) -> Check {
     if alive > 0 {
         return Check::ok(NAME, format!("{} alive", count(alive, "watcher")));
     }
-    let advice = "start the service, or `expiry run`; with cron this is so between two runs";
+    let advice = "start the service, or `expiryctl run`; with cron this is so between two runs";
     match status.watchers.iter().map(|w| w.heartbeat_at).max() {
         Some(last) => {
             let found = format!("none alive, last heartbeat {}", time(last));
@@ -47,7 +47,7 @@ fn brake(status: &Status) -> Check {
         None => Check::ok(NAME, "none holds"),
         Some(brake) => {
             let found = format!("since {}: {brake}", time(brake.since()));
-            Check::failed(NAME, found, "`expiry brake` says what to do")
+            Check::failed(NAME, found, "`expiryctl brake` says what to do")
         }
     }
 }
@@ -60,7 +60,7 @@ fn unreached(status: &Status) -> Check {
     if found.is_empty() {
         return Check::ok(NAME, "every router in service answers the watcher");
     }
-    let advice = "`expiry router test` says which step fails";
+    let advice = "`expiryctl router test` says which step fails";
     Check::warning(NAME, found.join("; "), advice)
 }
 
@@ -79,7 +79,7 @@ fn owed(status: &Status) -> Check {
         return Check::warning(
             NAME,
             found,
-            "they are being taken off; `expiry status` says how far",
+            "they are being taken off; `expiryctl status` says how far",
         );
     }
     let age = status.now - oldest.since;
@@ -89,7 +89,7 @@ fn owed(status: &Status) -> Check {
         "{cuts}, {restores}, the oldest since {}",
         time(oldest.since)
     );
-    let advice = "`expiry status` says why";
+    let advice = "`expiryctl status` says why";
     if all == 0 || age <= NOTABLE {
         Check::ok(NAME, found)
     } else if age <= MOST {

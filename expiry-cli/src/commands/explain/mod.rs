@@ -239,8 +239,8 @@ impl Case<'_> {
         if !left.is_empty() {
             let tried = match self.watch {
                 Watch::Goes => "goes on until a reading of the router shows nothing left",
-                Watch::Braked(_) => "waits until the brake ends (`expiry brake` says how)",
-                Watch::Nobody => "waits for a watcher: start one with `expiry run`",
+                Watch::Braked(_) => "waits until the brake ends (`expiryctl brake` says how)",
+                Watch::Nobody => "waits for a watcher: start one with `expiryctl run`",
             };
             let cut = if self.is_live() {
                 "the cut of what was removed"
@@ -255,8 +255,8 @@ impl Case<'_> {
                 listed(&owed),
                 match self.watch {
                     Watch::Goes => "",
-                    Watch::Braked(_) => " once the brake ends (`expiry brake` says how)",
-                    Watch::Nobody => " once a watcher runs: start one with `expiry run`",
+                    Watch::Braked(_) => " once the brake ends (`expiryctl brake` says how)",
+                    Watch::Nobody => " once a watcher runs: start one with `expiryctl run`",
                 }
             );
         }
@@ -270,10 +270,10 @@ impl Case<'_> {
                     Watch::Goes => "",
                     Watch::Braked(_) => {
                         "; but all watchers are braked: the cut waits until the brake ends \
-                         (`expiry brake` says how)"
+                         (`expiryctl brake` says how)"
                     }
                     Watch::Nobody => {
-                        ", if a watcher runs by then: none does now, start one with `expiry run`"
+                        ", if a watcher runs by then: none does now, start one with `expiryctl run`"
                     }
                 }
             ),

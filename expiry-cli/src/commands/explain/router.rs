@@ -191,7 +191,7 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
             )];
         }
         Watch::Nobody => {
-            let nobody = "no watcher is alive, so nobody does it: start one with `expiry run`";
+            let nobody = "no watcher is alive, so nobody does it: start one with `expiryctl run`";
             return lacking.into_iter().chain([nobody.into()]).collect();
         }
     }
@@ -271,7 +271,7 @@ fn enable_first(case: &Case<'_>, on: &ExplainedRouter) -> String {
         ""
     };
     format!(
-        "nothing is done there until `expiry router enable {}`{then}",
+        "nothing is done there until `expiryctl router enable {}`{then}",
         on.name
     )
 }

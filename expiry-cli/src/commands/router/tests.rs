@@ -327,7 +327,7 @@ async fn r1_a_box_that_is_on_record_is_not_added_again_and_a_test_names_it() {
     let (_, result) = output(RouterCommand::Test { name }, &directory, &gateway, false).await;
     let told = error::chain(&result.expect_err("twice"));
     assert!(told.contains("the same box as router `r1`"), "{told}");
-    assert!(told.contains("`expiry router remove r2`"), "{told}");
+    assert!(told.contains("`expiryctl router remove r2`"), "{told}");
 
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), format!("{PASSWORD}\n")).expect("written");

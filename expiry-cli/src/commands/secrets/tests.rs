@@ -69,8 +69,8 @@ async fn r11_a_reset_tells_what_is_to_be_typed_for_each_router() {
         "2 router passwords forgotten; what is owed stays owed\n\
          key file /a.key made, with key ef01: put a copy in the backup\n\
          these routers want their password again:\n  \
-         expiry router set r1 --password-file FILE\n  \
-         expiry router set 'it'\\''s far' --password-file FILE\n"
+         expiryctl router set r1 --password-file FILE\n  \
+         expiryctl router set 'it'\\''s far' --password-file FILE\n"
     );
 }
 
@@ -85,7 +85,7 @@ async fn r11_nobody_is_asked_when_nothing_is_to_be_forgotten() {
     assert_eq!(code, None);
     assert!(text.starts_with("nothing to forget"), "{text}");
     assert!(
-        text.contains("expiry router set r2 --password-file FILE"),
+        text.contains("expiryctl router set r2 --password-file FILE"),
         "{text}"
     );
     assert!(!text.contains("set r1"), "{text}");

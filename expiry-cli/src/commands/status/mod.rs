@@ -90,7 +90,10 @@ struct Page {
 fn more(f: &mut fmt::Formatter<'_>, all: u64, shown: usize) -> fmt::Result {
     match all.saturating_sub(shown as u64) {
         0 => Ok(()),
-        hidden => write!(f, "\n  and {hidden} more: `expiry status --all` lists them"),
+        hidden => write!(
+            f,
+            "\n  and {hidden} more: `expiryctl status --all` lists them"
+        ),
     }
 }
 
@@ -545,7 +548,7 @@ mod tests {
     fn what_is_not_listed_is_counted() {
         let text = page(report(status())).to_string();
         assert!(
-            text.contains("\n  and 2 more: `expiry status --all`"),
+            text.contains("\n  and 2 more: `expiryctl status --all`"),
             "{text}"
         );
     }
@@ -570,7 +573,7 @@ mod tests {
         });
         let told = page(told).to_string();
         let way_out = "\n    the router does not take this account with this password; set them \
-                       with `expiry router set r1 ";
+                       with `expiryctl router set r1 ";
         assert!(told.contains(way_out), "{told}");
     }
 

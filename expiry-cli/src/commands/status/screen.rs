@@ -67,7 +67,7 @@ fn header(report: &Report, trouble: Option<&str>, size: Size) -> Vec<Row> {
         Health::NeedsAttention => Style::Warning,
         Health::Critical => Style::Bad,
     };
-    let clock = Row::new(Style::Bold, "expiry ").and(Style::Plain, &utc(status.now));
+    let clock = Row::new(Style::Bold, "expiryctl ").and(Style::Plain, &utc(status.now));
     let gap = size
         .width
         .saturating_sub(clock.width() + label.len())

@@ -11,8 +11,8 @@ pub enum StoreError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer to the end of a transaction was lost: what was to be changed may be changed, or not.
     #[error(
-        "the answer of the database was lost, so it is not known whether this was done: look before \
-         you order it again"
+        "the answer of the database was lost, so it is not known whether this was done: look \
+         before you order it again"
     )]
     OutcomeUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Too many orders wait already, and watchers go first. Nothing happened.
@@ -41,7 +41,8 @@ pub enum StoreError {
     },
     /// The database has an older schema, and was not asked to be brought up.
     #[error(
-        "the database has schema version {found}, this program needs {needed}: run `expiry migrate`"
+        "the database has schema version {found}, this program needs {needed}: run `expiryctl \
+         migrate`"
     )]
     SchemaTooOld {
         /// Version found.

@@ -102,7 +102,7 @@ async fn each_step_that_fails_is_named_with_what_to_do() {
                 message: "invalid user name or password (6)".into(),
             },
             "logging in failed",
-            "expiry router set r1",
+            "expiryctl router set r1",
         ),
         (
             GatewayError::WrongRouter {
@@ -110,7 +110,7 @@ async fn each_step_that_fails_is_named_with_what_to_do() {
                 found: "b".into(),
             },
             "recognising the box failed",
-            "expiry router accept r1",
+            "expiryctl router accept r1",
         ),
     ];
     for (failure, step, advice) in failures {
@@ -138,7 +138,7 @@ async fn a_password_that_does_not_open_is_a_fault_of_its_router_alone() {
         (checks[0].state, checks[1].state),
         (State::Ok, State::Failed)
     );
-    let cure = "expiry router set r9 --password-file";
+    let cure = "expiryctl router set r9 --password-file";
     let advice = checks[1].advice.as_deref().unwrap_or_default();
     assert!(advice.contains(cure), "{}", checks[1]);
 }

@@ -14,7 +14,7 @@ fn r9_the_next_cut_is_not_promised_while_nobody_can_make_it() {
     assert_eq!(
         unwatched[3],
         "Next: access ends in 2 hours, and is then cut on hill and tower, if a watcher runs by \
-         then: none does now, start one with `expiry run`."
+         then: none does now, start one with `expiryctl run`."
     );
     let mut braked = explanation(vec![live()], true);
     braked.brakes = vec![Brake::Share {
@@ -147,8 +147,8 @@ fn r9_without_a_watcher_it_says_so_and_how_to_start_one() {
         [
             "Router tower: the cut is owed since 2027-01-15 07:57:00 UTC, 3 minutes ago; no \
              watcher has taken it up yet. No watcher is alive, so nobody does it: start one with \
-             `expiry run`.",
-            "Next: the cut on tower waits for a watcher: start one with `expiry run`.",
+             `expiryctl run`.",
+            "Next: the cut on tower waits for a watcher: start one with `expiryctl run`.",
         ]
     );
     tower.targets.push(target(Want::Restore));
@@ -173,8 +173,8 @@ fn a_router_out_of_service_says_how_to_bring_it_back() {
     let plain = told(Access::Until(ended()), vec![hill.clone(), router("tower")]);
     assert_eq!(
         plain[1],
-        "Router hill: out of service; nothing is done there until `expiry router enable hill`; the \
-         cut is made there then."
+        "Router hill: out of service; nothing is done there until `expiryctl router enable hill`; \
+         the cut is made there then."
     );
     assert!(
         plain[3].starts_with("Next: the cut on tower goes on"),
@@ -221,7 +221,7 @@ fn r10_a_brake_says_why_nothing_is_cut() {
     let why =
         "Nothing is done there, since all watchers are braked: changes ended the access of 600";
     assert!(text.contains(why), "{text}");
-    let next = "Next: the cut on tower waits until the brake ends (`expiry brake` says how).";
+    let next = "Next: the cut on tower waits until the brake ends (`expiryctl brake` says how).";
     assert!(text.contains(next), "{text}");
 
     // The clock of another machine keeps nobody from cutting.

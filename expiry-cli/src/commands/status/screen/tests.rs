@@ -109,7 +109,7 @@ fn text(report: &Report, width: usize, height: usize) -> Vec<String> {
 fn everything_stands_on_a_usual_screen() {
     let text = text(&report(2, 3, 2), 80, 24);
     assert_eq!(text[0].len(), 80);
-    assert!(text[0].starts_with("expiry 2027-01-15 08:00:00 UTC"));
+    assert!(text[0].starts_with("expiryctl 2027-01-15 08:00:00 UTC"));
     assert!(text[0].ends_with(" NEEDS ATTENTION"));
     assert_eq!(
         text[1..],

@@ -32,7 +32,9 @@ impl Places {
         Err(
             match nearest(slug, self.tenants.keys().map(String::as_str)) {
                 Some(nearest) => format!("no tenant `{slug}`; the nearest is `{nearest}`"),
-                None => format!("no tenant `{slug}`, nor any other: `expiry tenant add` makes one"),
+                None => {
+                    format!("no tenant `{slug}`, nor any other: `expiryctl tenant add` makes one")
+                }
             },
         )
     }
