@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
-    Access, Brake, LagKind, MacAddr, Outcome, Progress, Revision, RouterId, State, Subscriber,
-    SubscriberId, TenantId, UndoItem, Username, Waited, Want, WatcherId, WayIn, millis,
+    Access, Brake, LagKind, MacAddr, Note, Outcome, Progress, Reference, Revision, RouterId, State,
+    Subscriber, SubscriberId, TenantId, UndoItem, Username, Waited, Want, WatcherId, WayIn, millis,
 };
 
 /// One event, as it was recorded.
@@ -147,6 +147,15 @@ pub enum AuditKind {
         from: Access,
         /// The access after.
         to: Access,
+        /// The revision after.
+        revision: Revision,
+    },
+    /// A payment was taken; what it changed is told by itself.
+    PaymentTaken {
+        /// Its reference.
+        reference: Reference,
+        /// What whoever took it has noted.
+        note: Option<Note>,
         /// The revision after.
         revision: Revision,
     },

@@ -17,6 +17,7 @@ mod login;
 mod mac;
 mod millis;
 mod nearest;
+mod payment;
 mod ports;
 mod presence;
 pub mod put;
@@ -52,6 +53,7 @@ pub use lateness::{
 pub use login::{NoPassword, NoPasswordCause, Ownership, RouterLogin};
 pub use mac::{MacAddr, MacError};
 pub use nearest::nearest;
+pub use payment::{Buys, LabelError, Note, Paid, Payment, Pending, Receipt, Reference};
 pub use ports::*;
 pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,

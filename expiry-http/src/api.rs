@@ -57,6 +57,7 @@ pub(crate) fn v1() -> OpenApiRouter<App> {
         .routes(routes!(v1::subscribers::show))
         .routes(routes!(v1::subscribers::extend))
         .routes(routes!(v1::subscribers::revoke))
+        .routes(routes!(v1::payments::pay))
         .routes(routes!(v1::explain::explain))
         .routes(routes!(v1::lists::upcoming))
         .routes(routes!(v1::lists::owed))

@@ -127,6 +127,12 @@ impl Problem {
                         "router_address_taken"
                     }
                     Conflict::RouterTenant(_) => "other_tenant",
+                    Conflict::Elsewhere { .. } => "tenant_missing",
+                    Conflict::Reference(_) => "reference_reused",
+                    Conflict::GoesBeyond { .. } => "access_goes_beyond",
+                    Conflict::EndPassed { .. } => {
+                        return Self::body(format!("until: {conflict}"));
+                    }
                     Conflict::Tenant(_)
                     | Conflict::TenantInUse
                     | Conflict::RouterBusy

@@ -1,6 +1,6 @@
 //! A client of the admin service, as plain as can be.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -88,25 +88,52 @@ pub async fn call(address: &str, method: &str, path: &str) -> Answer {
 /// # Panics
 /// If there is no answer.
 pub async fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let sent = send(address, method, path, headers, "").await;
+    sent.expect("it answers")
+}
+
+/// Sends a request with the token and a body.
+///
+/// # Errors
+/// If there is no whole answer.
+pub async fn post(address: &str, path: &str, body: &Value) -> io::Result<Answer> {
+    let headers = [
+        ("x-admin-token", TOKEN),
+        ("content-type", "application/json"),
+    ];
+    send(address, "POST", path, &headers, &body.to_string()).await
+}
+
+async fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Answer> {
     let headers = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"));
     let headers: String = headers.collect();
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("content-length: {length}\r\n"),
+    };
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}connection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}{length}connection: close\r\n\r\n{body}"
     );
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
     let mut text = String::new();
-    let read = timeout(PATIENCE, stream.read_to_string(&mut text)).await;
-    read.expect("it answers").expect("text");
-    let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+    timeout(PATIENCE, stream.read_to_string(&mut text)).await??;
+    let parts = text.split_once("\r\n\r\n");
+    let (head, body) = parts.ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    Answer {
-        status: status.expect("a status"),
+    Ok(Answer {
+        status: status.ok_or(io::ErrorKind::InvalidData)?,
         body: body.into(),
-    }
+    })
 }

@@ -31,6 +31,7 @@ async fn an_answer_that_cannot_be_printed_is_a_warning_and_no_failure() {
         "migrate",
         "subscriber add alice --for 1h",
         "subscriber extend alice --for 1h",
+        "subscriber pay alice --reference 7 --for 1h",
         "subscriber device add alice 02:00:00:00:00:01",
         "subscriber revoke alice",
         "subscriber remove alice",

@@ -14,7 +14,7 @@ use expiry_core::{MacAddr, watcher::WatcherConfig};
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
 pub(crate) use subscriber::{
-    AddSubscriber, DeviceCommand, End, ExportArgs, Extension, ImportArgs, SheetFormat,
+    AddSubscriber, DeviceCommand, End, ExportArgs, Extension, ImportArgs, PayArgs, SheetFormat,
     SubscriberCommand, Who,
 };
 pub(crate) use values::{host, instant};

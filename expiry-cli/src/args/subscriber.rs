@@ -2,7 +2,7 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
-use expiry_core::{MacAddr, Service, Username};
+use expiry_core::{MacAddr, Note, Reference, Service, Username};
 
 use super::values;
 
@@ -17,6 +17,8 @@ pub(crate) enum SubscriberCommand {
         #[command(flatten)]
         until: Extension,
     },
+    /// Take a payment: it adds its time once, however often its reference comes.
+    Pay(PayArgs),
     /// End access now.
     Revoke(Who),
     /// Show one subscriber.
@@ -80,6 +82,35 @@ pub(crate) struct AddSubscriber {
     /// How the subscriber comes online.
     #[arg(long, default_value_t = Service::Hotspot)]
     pub(crate) service: Service,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  expiryctl subscriber pay 255700000001 --reference QK7ABC --for 24h
+  expiryctl subscriber pay alice --reference 2026-114 --until 2026-12-31T23:59:59+03:00 --create")]
+pub(crate) struct PayArgs {
+    #[command(flatten)]
+    pub(crate) who: Who,
+    /// What tells this payment from every other to the same tenant, such as the number of a receipt.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reference: Reference,
+    /// How much was bought, such as 90s, 2h or 7d: added to the end that is still ahead, else to now.
+    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(required_unless_present = "until", conflicts_with = "until")]
+    pub(crate) length: Option<Duration>,
+    /// The end that was bought, RFC 3339 with an offset. One before today's is refused.
+    #[arg(long, value_name = "TIME", value_parser = values::instant)]
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// Make the subscriber if nobody has the name.
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// MAC address of a device that the subscriber has from now on; may be repeated.
+    #[arg(long = "device", value_name = "MAC")]
+    pub(crate) devices: Vec<MacAddr>,
+    /// Anything worth keeping; `explain` and the audit show it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<Note>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,6 +1,6 @@
 //! From the names people write to what the store keeps.
 
-use expiry_core::{Directory, Router, Subscriber, Tenant};
+use expiry_core::{Directory, Router, Subscriber, Tenant, TenantId};
 
 use super::nearest;
 use crate::{args::Who, error::CliError};
@@ -32,10 +32,19 @@ pub(super) async fn subscriber(
     let tenant = tenant.map(|tenant| tenant.id);
     match directory.subscriber(tenant, &who.username).await? {
         Some(found) => Ok(found),
-        None => Err(CliError::UnknownSubscriber {
-            username: who.username.clone(),
-            tenant: who.tenant.clone(),
-            hint: nearest::hint(directory, tenant, &who.username).await,
-        }),
+        None => Err(unknown(directory, tenant, who).await),
+    }
+}
+
+/// Says that the tenant has nobody of that name, and who may have been meant.
+pub(super) async fn unknown(
+    directory: &dyn Directory,
+    tenant: Option<TenantId>,
+    who: &Who,
+) -> CliError {
+    CliError::UnknownSubscriber {
+        username: who.username.clone(),
+        tenant: who.tenant.clone(),
+        hint: nearest::hint(directory, tenant, &who.username).await,
     }
 }

@@ -104,6 +104,13 @@ const COMMANDS: &[(&str, Does)] = &[
     ),
     ("subscriber import", Order(&["subscriber import LIST"])),
     ("subscriber list", Read("subscriber list")),
+    (
+        "subscriber pay",
+        Order(&[
+            "subscriber pay known --reference 1 --for 9s",
+            "subscriber pay new --reference 1 --until 2100-01-01T00:00:00Z --create",
+        ]),
+    ),
     ("subscriber remove", Order(&["subscriber remove known"])),
     ("subscriber revoke", Order(&["subscriber revoke known"])),
     ("subscriber show", Read("subscriber show known")),

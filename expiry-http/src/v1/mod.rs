@@ -5,6 +5,7 @@ pub(crate) mod explain;
 pub(crate) mod lag;
 pub(crate) mod lists;
 pub(crate) mod overview;
+pub(crate) mod payments;
 pub(crate) mod routers;
 pub(crate) mod stream;
 pub(crate) mod subscribers;

@@ -1,9 +1,13 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Datelike, Utc};
 use expiry_core::{
-    Access, AccessChange, Directory, Missing, NewSubscriber, RouterId, Service, Standing,
+    Access, AccessChange, Directory, MacAddr, Missing, NewSubscriber, RouterId, Service, Standing,
     StoreError, Subscriber, SubscriberFilter, SubscriberId, Tenant, Username,
 };
 use serde::{Deserialize, Serialize};
@@ -289,15 +293,7 @@ pub(crate) async fn create(
         .username
         .parse()
         .map_err(|error| Problem::body(format!("username: {error}")))?;
-    let mut devices = std::collections::BTreeSet::new();
-    for device in &new.devices {
-        let mac = device
-            .parse()
-            .map_err(|error| Problem::body(format!("devices: {error}")))?;
-        if !devices.insert(mac) {
-            return Err(Problem::body(format!("devices: {mac} is given twice")));
-        }
-    }
+    let devices = devices(&new.devices)?;
     let tenant = tenant(directory, new.tenant.as_deref()).await?;
     let new = NewSubscriber {
         tenant: tenant.map(|tenant| tenant.id),
@@ -314,7 +310,21 @@ pub(crate) async fn create(
     Ok(created(at, names.view(&made)))
 }
 
-fn positive(field: &str, seconds: u64) -> Result<u64, Problem> {
+/// Reads MACs in any spelling, each given once.
+pub(super) fn devices(given: &[String]) -> Result<BTreeSet<MacAddr>, Problem> {
+    let mut devices = BTreeSet::new();
+    for device in given {
+        let mac = device
+            .parse()
+            .map_err(|error| Problem::body(format!("devices: {error}")))?;
+        if !devices.insert(mac) {
+            return Err(Problem::body(format!("devices: {mac} is given twice")));
+        }
+    }
+    Ok(devices)
+}
+
+pub(super) fn positive(field: &str, seconds: u64) -> Result<u64, Problem> {
     match seconds {
         1..=3_155_760_000 => Ok(seconds),
         _ => Err(Problem::body(format!(
@@ -323,7 +333,7 @@ fn positive(field: &str, seconds: u64) -> Result<u64, Problem> {
     }
 }
 
-fn writable(field: &str, at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
+pub(super) fn writable(field: &str, at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
     if (1..=9999).contains(&at.year()) {
         Ok(at)
     } else {

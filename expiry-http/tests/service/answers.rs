@@ -28,11 +28,16 @@ use Does::{Check, Nothing, Order};
 fn endpoints() -> Vec<(&'static str, Does)> {
     let router = json!({"name": "hill", "host": "192.0.2.2", "username": "u", "password": "p"});
     let subscriber = json!({"username": "255700000002", "for_seconds": 60});
+    let payment = json!({"reference": "1", "username": "255700000001", "seconds": 60});
     let until = || json!("until");
     vec![
         ("POST /api/admin/cleanup-expired/", Check),
         ("POST /api/admin/expiry-watcher/", Check),
         ("POST /api/admin/mikrotik/test-connection/", Nothing),
+        (
+            "POST /api/v1/payments",
+            Order(payment, "/access/kind", until()),
+        ),
         (
             "POST /api/v1/routers",
             Order(router, "/enabled", json!(true)),

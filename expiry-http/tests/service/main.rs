@@ -3,6 +3,7 @@
 mod admin;
 mod answers;
 mod description;
+mod payments;
 mod same_box;
 mod security;
 mod streams;

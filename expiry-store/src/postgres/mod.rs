@@ -47,6 +47,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_known_late.sql"),
     include_str!("../../migrations/postgres/0005_booted.sql"),
     include_str!("../../migrations/postgres/0006_key.sql"),
+    include_str!("../../migrations/postgres/0007_payment.sql"),
 ];
 
 /// What each step leaves behind.
@@ -57,6 +58,7 @@ const SHAPES: &[&str] = &[
     include_str!("../../migrations/postgres/0004_known_late.shape"),
     include_str!("../../migrations/postgres/0005_booted.shape"),
     include_str!("../../migrations/postgres/0006_key.shape"),
+    include_str!("../../migrations/postgres/0007_payment.shape"),
 ];
 
 /// Each column with its type and whether each row has to fill it, and each unique index.

@@ -10,6 +10,7 @@ mod intend;
 mod keys;
 pub(super) mod outlook;
 mod ownership;
+mod payments;
 pub(super) mod planning;
 pub(super) mod prune;
 mod put;

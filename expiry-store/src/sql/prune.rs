@@ -27,37 +27,71 @@ pub(crate) const OLD_UNDO: &str = "SELECT id FROM undo
                          AND e.confirmed_at <= undo.undone_at)
      ORDER BY undone_at, id LIMIT $2";
 
+/// Old payments, oldest first, with the number of the tenant.
+pub(crate) const OLD_PAYMENTS: &str =
+    "SELECT tenant_id, reference FROM payment WHERE at < $1 ORDER BY at LIMIT $2";
+
 /// So many rows are deleted at once.
 const CHUNK: usize = 1000;
 
 pub(super) async fn prune(backend: &Backend, keep: Duration, limit: u32) -> Result<Pruned> {
     let mut tx = backend.begin(Mode::Read).await?;
-    let (events, undo) = old(&mut tx, keep, 1).await?;
+    let found = Old::read(&mut tx, keep, 1).await?;
     tx.commit().await?;
-    if events.is_empty() && undo.is_empty() {
+    if found.is_empty() {
         return Ok(Pruned::default());
     }
     let mut tx = backend.begin(Mode::Plan).await?;
-    let (events, undo) = old(&mut tx, keep, limit).await?;
+    let old = Old::read(&mut tx, keep, limit).await?;
     let pruned = Pruned {
-        events: delete(&mut tx, "DELETE FROM event WHERE id IN ", &events).await?,
-        undo: delete(&mut tx, "DELETE FROM undo WHERE id IN ", &undo).await?,
+        events: delete(&mut tx, "DELETE FROM event WHERE id IN ", &old.events).await?,
+        undo: delete(&mut tx, "DELETE FROM undo WHERE id IN ", &old.undo).await?,
+        payments: delete_payments(&mut tx, &old.payments).await?,
     };
     tx.commit().await?;
     Ok(pruned)
 }
 
-async fn old(tx: &mut Tx, keep: Duration, limit: u32) -> Result<(Vec<i64>, Vec<i64>)> {
-    let before = tx.now.saturating_sub(span(keep));
-    let mut found = [Vec::new(), Vec::new()];
-    for (ids, statement) in found.iter_mut().zip([OLD_EVENTS, OLD_UNDO]) {
-        *ids = sqlx::query_scalar(statement)
-            .bind(before)
-            .bind(i64::from(limit))
-            .fetch_all(tx.conn())
-            .await?;
+/// The keys of rows that may go.
+struct Old {
+    events: Vec<i64>,
+    undo: Vec<i64>,
+    payments: Vec<(i64, String)>,
+}
+
+impl Old {
+    async fn read(tx: &mut Tx, keep: Duration, limit: u32) -> Result<Self> {
+        let (before, limit) = (tx.now.saturating_sub(span(keep)), i64::from(limit));
+        let events = sqlx::query_scalar(OLD_EVENTS).bind(before).bind(limit);
+        let events = events.fetch_all(tx.conn()).await?;
+        let undo = sqlx::query_scalar(OLD_UNDO).bind(before).bind(limit);
+        let undo = undo.fetch_all(tx.conn()).await?;
+        let payments = sqlx::query_as(OLD_PAYMENTS).bind(before).bind(limit);
+        let payments = payments.fetch_all(tx.conn()).await?;
+        Ok(Self {
+            events,
+            undo,
+            payments,
+        })
     }
-    Ok(found.into())
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.undo.is_empty() && self.payments.is_empty()
+    }
+}
+
+async fn delete_payments(tx: &mut Tx, keys: &[(i64, String)]) -> Result<u64> {
+    let mut deleted = 0;
+    for keys in keys.chunks(CHUNK) {
+        let mut query =
+            QueryBuilder::<Db>::new("DELETE FROM payment WHERE (tenant_id, reference) IN (");
+        query.push_values(keys, |mut row, (tenant, reference)| {
+            row.push_bind(*tenant).push_bind(reference.clone());
+        });
+        query.push(")");
+        deleted += query.build().execute(tx.conn()).await?.rows_affected();
+    }
+    Ok(deleted)
 }
 
 async fn delete(tx: &mut Tx, statement: &str, ids: &[i64]) -> Result<u64> {

@@ -30,6 +30,13 @@ fn what(kind: &AuditKind) -> String {
         AuditKind::AccessChanged { from, to, .. } => {
             format!("access changed from {} to {}", words(*from), words(*to))
         }
+        AuditKind::PaymentTaken {
+            reference, note, ..
+        } => {
+            let note = note.as_ref();
+            let note = note.map_or(String::new(), |note| format!(": {}", note.as_str()));
+            format!("payment {reference}{note}")
+        }
         AuditKind::Bound { to: Some(_), .. } => "bound to one router".into(),
         AuditKind::Bound { to: None, .. } => "may use every router".into(),
         AuditKind::DeviceAdded { .. } => "device added:".into(),

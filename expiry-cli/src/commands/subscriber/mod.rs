@@ -1,5 +1,6 @@
 mod export;
 mod import;
+mod pay;
 mod sheet;
 mod view;
 
@@ -44,6 +45,7 @@ pub(super) async fn run(
             takes_nothing(&extended, change)?;
             (extended, shown)
         }
+        SubscriberCommand::Pay(args) => return pay::run(args, directory, out).await,
         SubscriberCommand::Revoke(who) => {
             let mut shown = Shown::read(directory, clock, who.tenant.as_deref()).await?;
             let subscriber = find::subscriber(directory, &who).await?;

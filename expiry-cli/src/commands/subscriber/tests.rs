@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use clap::Parser;
 use expiry_core::{
     Conflict, MacAddr, MockDirectory, MockEnforcementStore, Revision, Service, StoreError, Tenant,
     TenantId, Username,
@@ -247,6 +248,45 @@ async fn extending_takes_nothing_away_unless_told_to() {
         assert!(done.is_ok());
         assert_eq!(access, in_an_hour);
     }
+}
+
+/// Pays for somebody who has a minute left.
+async fn paid(store: &MemoryStore, args: &[&str]) -> Result<String, CliError> {
+    let words = ["expiryctl", "subscriber", "pay", "255700000001"];
+    let words = words.iter().chain(args);
+    let cli = crate::args::Cli::try_parse_from(words).expect("well-formed");
+    let crate::args::Command::Subscriber(command) = cli.command else {
+        panic!("not of subscribers");
+    };
+    let mut printed = Vec::new();
+    let out = &mut Output::new(&mut printed, false);
+    run(command, store, store, out).await?;
+    Ok(String::from_utf8(printed).expect("text"))
+}
+
+#[tokio::test]
+async fn r3_a_payment_adds_its_time_once_and_says_which_answer_is_an_old_one() {
+    let store = MemoryStore::new(Arc::new(TestClock::starting_at(now())));
+    let hour = ["--reference", "QK7", "--for", "1h"];
+    let unknown = paid(&store, &hour).await.expect_err("nobody is known");
+    assert!(
+        matches!(unknown, CliError::UnknownSubscriber { .. }),
+        "{unknown}"
+    );
+
+    let create = [&hour[..], &["--create"]].concat();
+    let first = paid(&store, &create).await.expect("taken");
+    assert!(first.contains("by payment QK7, new"), "{first}");
+    let again = paid(&store, &create).await.expect("known");
+    assert!(again.contains("nothing was added"), "{again}");
+    let found = store.subscriber(None, &name()).await.expect("read");
+    let end = found.and_then(|found| found.access.end()).expect("an end");
+    assert!(end - now() < TimeDelta::hours(2), "{end}");
+
+    let other = paid(&store, &["--reference", "QK7", "--for", "2h"]).await;
+    let error = other.expect_err("refused");
+    assert_eq!(error.exit_code(), error::USAGE);
+    assert!(error.to_string().contains("`QK7`"), "{error}");
 }
 
 #[tokio::test]

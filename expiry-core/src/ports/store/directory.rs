@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::StoreError;
 use crate::{
-    AccessChange, MacAddr, NewSubscriber, PutReport, PutSubscriber, Router, RouterAddress,
-    RouterId, Strays, Subscriber, SubscriberId, Tenant, TenantId, Username,
+    AccessChange, MacAddr, NewSubscriber, Paid, Payment, PutReport, PutSubscriber, Router,
+    RouterAddress, RouterId, Strays, Subscriber, SubscriberId, Tenant, TenantId, Username,
 };
 
 /// Tenants, routers and subscribers, for frontends.
@@ -145,6 +145,17 @@ pub trait Directory: Send + Sync {
         subscriber: SubscriberId,
         change: AccessChange,
     ) -> Result<Subscriber, StoreError>;
+
+    /// Takes a payment: adds what it buys, and its devices, once for its tenant and reference for as
+    /// long as events are kept. The same again adds nothing and returns the same receipt, whatever
+    /// became of the subscriber since.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the tenant is unknown, or the subscriber and it is not to be made;
+    /// [`StoreError::Conflict`] if another payment has the reference, if what it buys is over or less
+    /// than there is, if a device is taken within the tenant, or if who would be made without a tenant
+    /// is known in one. Nothing was written then.
+    async fn pay(&self, payment: &Payment) -> Result<Paid, StoreError>;
 
     /// Adds a device.
     ///

@@ -225,6 +225,8 @@ pub struct Pruned {
     pub events: u64,
     /// Undo rows.
     pub undo: u64,
+    /// Payments.
+    pub payments: u64,
 }
 
 /// What the owner found out about a router's health.

@@ -1,6 +1,7 @@
+use chrono::{DateTime, SecondsFormat, Utc};
 use thiserror::Error;
 
-use crate::{MacAddr, NoPassword, RouterId, RowRefusal, Username};
+use crate::{MacAddr, NoPassword, Reference, RouterId, RowRefusal, Username};
 
 /// What a store could not do.
 #[derive(Debug, Error)]
@@ -170,6 +171,44 @@ pub enum Conflict {
          is for those who never had any"
     )]
     HasAccess(Username),
+    /// Nobody without a tenant has the name, and who has it in a tenant may have been meant.
+    #[error(
+        "`{username}` is known in tenant `{}`: name the tenant; nobody was made",
+        .tenants.join("`, `")
+    )]
+    Elsewhere {
+        /// The name.
+        username: Username,
+        /// The slugs of tenants that know it, a few of them.
+        tenants: Vec<String>,
+    },
+    /// What was bought is over.
+    #[error(
+        "access until {} was bought, and that has passed: nothing was added",
+        written(*.end)
+    )]
+    EndPassed {
+        /// The end that was bought.
+        end: DateTime<Utc>,
+    },
+    /// Less was bought than there is.
+    #[error(
+        "access until {} was bought, and it goes on {} already: nothing was added or taken away",
+        written(*.end),
+        .until.map_or_else(|| "without end".to_owned(), |until| format!("until {}", written(until)))
+    )]
+    GoesBeyond {
+        /// The end that was bought.
+        end: DateTime<Utc>,
+        /// The end that there is; none if access has no end.
+        until: Option<DateTime<Utc>>,
+    },
+    /// Another payment has the reference.
+    #[error(
+        "a payment `{0}` was taken already, and it was another one: for another name, time, device \
+         or note; nothing was added"
+    )]
+    Reference(Reference),
     /// The MAC is taken.
     #[error("device {mac} belongs to subscriber `{owner}` already")]
     Device {
@@ -178,4 +217,8 @@ pub enum Conflict {
         /// Who has it.
         owner: Username,
     },
+}
+
+fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -284,6 +284,11 @@ impl Tables {
             pruned.undo += u64::from(drop);
             !drop
         });
+        self.payments.retain(|_, (_, receipt)| {
+            let drop = receipt.at < before && pruned.payments < limit;
+            pruned.payments += u64::from(drop);
+            !drop
+        });
         pruned
     }
 }

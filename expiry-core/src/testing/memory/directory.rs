@@ -2,9 +2,10 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
-    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets, StoreError, Strays,
-    Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey, Username,
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Paid, PasswordStore,
+    Payment, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets,
+    StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey,
+    Username,
 };
 
 #[async_trait]
@@ -148,6 +149,10 @@ impl Directory for MemoryStore {
         self.transaction("change_access", |tables, now| {
             tables.change_access(subscriber, change, now)
         })
+    }
+
+    async fn pay(&self, payment: &Payment) -> Result<Paid, StoreError> {
+        self.transaction("pay", |tables, now| tables.pay(payment, now))
     }
 
     async fn add_device(

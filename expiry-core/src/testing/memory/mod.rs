@@ -8,6 +8,7 @@ mod directory;
 mod enforcement;
 mod faults;
 mod feed;
+mod payments;
 mod planning;
 mod put;
 mod reconcile;

@@ -168,7 +168,7 @@ impl Tables {
         }
     }
 
-    fn known(&mut self, id: SubscriberId) -> Result<&mut Subscriber, StoreError> {
+    pub(super) fn known(&mut self, id: SubscriberId) -> Result<&mut Subscriber, StoreError> {
         self.subscribers
             .get_mut(&id)
             .filter(|row| !row.is_removed())
@@ -176,7 +176,11 @@ impl Tables {
             .ok_or(StoreError::Missing(Missing::Subscriber))
     }
 
-    fn check_device(&self, tenant: Option<TenantId>, mac: MacAddr) -> Result<(), StoreError> {
+    pub(super) fn check_device(
+        &self,
+        tenant: Option<TenantId>,
+        mac: MacAddr,
+    ) -> Result<(), StoreError> {
         let owner = self.owners.get(&(tenant, UndoKey::Mac(mac)));
         match owner.and_then(|id| self.subscribers.get(id)) {
             None => Ok(()),

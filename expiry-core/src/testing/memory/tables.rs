@@ -9,9 +9,9 @@ use secrecy::SecretString;
 use super::{brake::MachineRow, watch::Watch};
 use crate::{
     AuditEntry, AuditEvent, AuditId, AuditKind, Brake, CutResult, Epoch, Histogram, Lags, Lateness,
-    MacAddr, NoPassword, NoPasswordCause, Owing, Progress, Revision, Router, RouterId, RouterSaid,
-    State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant, TenantId, Trace, Undo,
-    UndoKey, Username, Want, WatcherId, WatcherKind, known_late, undo_keys,
+    MacAddr, NoPassword, NoPasswordCause, Owing, Payment, Progress, Receipt, Reference, Revision,
+    Router, RouterId, RouterSaid, State, Stray, Subscriber, SubscriberId, TaskId, TaskRef, Tenant,
+    TenantId, Trace, Undo, UndoKey, Username, Want, WatcherId, WatcherKind, known_late, undo_keys,
 };
 
 /// Whose access a row enforces.
@@ -274,6 +274,8 @@ pub(super) struct Tables {
     pub(super) share: Option<Brake>,
     /// Whose access was ended by a change, and when.
     pub(super) ended_by_change: BTreeMap<SubscriberId, DateTime<Utc>>,
+    /// Payments, and what came of them.
+    pub(super) payments: BTreeMap<(Option<TenantId>, Reference), (Payment, Receipt)>,
     pub(super) events: Vec<AuditEvent>,
     pub(super) strays: BTreeMap<RouterId, Vec<Stray>>,
     pub(super) lags: BTreeMap<RouterId, Lags>,

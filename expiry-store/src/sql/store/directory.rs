@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use expiry_core::{
-    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, PasswordStore, PutReport,
-    PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets, Strays, Subscriber,
-    SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
+    AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Paid, PasswordStore,
+    Payment, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets,
+    Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
 };
 
-use super::super::{Backend, put, routers, secrets, stray, subscribers, tenants};
+use super::super::{Backend, payments, put, routers, secrets, stray, subscribers, tenants};
 use super::{Result, within};
 use crate::mode::{LONG, Mode, SHORT};
 
@@ -195,6 +195,16 @@ impl Directory for Backend {
             let subscriber = subscribers::change_access(&mut tx, subscriber, change).await?;
             tx.commit().await?;
             Ok(subscriber)
+        })
+        .await
+    }
+
+    async fn pay(&self, payment: &Payment) -> Result<Paid> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Order).await?;
+            let paid = payments::pay(&mut tx, payment).await?;
+            tx.commit().await?;
+            Ok(paid)
         })
         .await
     }

@@ -26,6 +26,7 @@ pub mod planning;
 pub mod prune;
 pub mod put;
 pub mod reconcile;
+pub mod references;
 pub mod results;
 pub mod routers;
 pub mod secrets;
@@ -293,6 +294,18 @@ macro_rules! store_conformance {
                 r8_an_old_epoch_records_no_reading
                 the_next_deadline_of_a_router_is_the_first_that_is_near_in_its_scope
             }
+            references {
+                r3_a_payment_adds_its_time_once_however_often_it_comes
+                r3_payments_that_come_at_once_add_their_time_once
+                r3_a_receipt_stays_whatever_becomes_of_the_subscriber
+                r3_another_payment_under_a_reference_is_refused
+                r1_who_is_unknown_is_made_only_when_told_to
+                r1_nobody_is_made_without_a_tenant_who_is_known_in_one
+                r1_a_payment_that_is_refused_leaves_nothing_behind
+                r3_a_payment_says_where_it_has_not_arrived
+                r9_a_payment_is_told_with_its_reference_and_note
+                r3_a_reference_is_kept_for_as_long_as_events_are
+            }
             results {
                 r2_where_a_cut_saw_its_target_is_kept_until_it_is_confirmed
                 r2_a_confirmed_cut_is_owed_no_more_and_has_a_lag
@@ -468,6 +481,7 @@ mod tests {
             include_str!("prune.rs"),
             include_str!("put.rs"),
             include_str!("reconcile.rs"),
+            include_str!("references.rs"),
             include_str!("results.rs"),
             include_str!("routers.rs"),
             include_str!("share.rs"),

@@ -1,0 +1,145 @@
+use chrono::{DateTime, Utc};
+
+use super::tables::Tables;
+use crate::{
+    Access, AuditKind, Conflict, Missing, NewSubscriber, Paid, Payment, Pending, Receipt, Service,
+    StoreError, Subscriber, SubscriberId, Tenant, UndoKey, Want,
+};
+
+/// How many tenants are named that know a name.
+const NAMED: usize = 3;
+
+impl Tables {
+    pub(super) fn pay(
+        &mut self,
+        payment: &Payment,
+        now: DateTime<Utc>,
+    ) -> Result<Paid, StoreError> {
+        let key = (payment.tenant, payment.reference.clone());
+        if let Some((taken, receipt)) = self.payments.get(&key) {
+            if taken != payment {
+                let reference = payment.reference.clone();
+                return Err(StoreError::Conflict(Conflict::Reference(reference)));
+            }
+            return Ok(Paid {
+                receipt: receipt.clone(),
+                repeated: true,
+                pending: self.pending(receipt.subscriber),
+            });
+        }
+        self.check_tenant(payment.tenant)?;
+        let name = UndoKey::Name(payment.username.clone());
+        let (from, paid) = match self.owners.get(&(payment.tenant, name)).copied() {
+            Some(id) => self.pay_known(id, payment, now)?,
+            None if payment.create => (Access::None, self.pay_new(payment, now)?),
+            None => return Err(StoreError::Missing(Missing::Subscriber)),
+        };
+        let kind = AuditKind::PaymentTaken {
+            reference: payment.reference.clone(),
+            note: payment.note.clone(),
+            revision: paid.revision,
+        };
+        self.note_of(paid.id, kind, now);
+        let receipt = Receipt {
+            at: now,
+            subscriber: paid.id,
+            made: paid.revision.0 == 1,
+            from,
+            to: paid.access,
+            revision: paid.revision,
+        };
+        self.payments
+            .insert(key, (payment.clone(), receipt.clone()));
+        Ok(Paid {
+            pending: self.pending(paid.id),
+            receipt,
+            repeated: false,
+        })
+    }
+
+    /// Nothing is changed before all is checked.
+    fn pay_known(
+        &mut self,
+        id: SubscriberId,
+        payment: &Payment,
+        now: DateTime<Utc>,
+    ) -> Result<(Access, Subscriber), StoreError> {
+        let known = self.known(id)?.clone();
+        let change = payment.change(known.access, now);
+        let change = change.map_err(StoreError::Conflict)?;
+        let new: Vec<_> = payment
+            .devices
+            .difference(&known.devices)
+            .copied()
+            .collect();
+        for mac in &new {
+            self.check_device(known.tenant, *mac)?;
+        }
+        let mut paid = self.change_access(id, change, now)?;
+        for mac in new {
+            paid = self.add_device(id, mac, now)?;
+        }
+        Ok((known.access, paid))
+    }
+
+    fn pay_new(&mut self, payment: &Payment, now: DateTime<Utc>) -> Result<Subscriber, StoreError> {
+        let tenants = self.elsewhere(payment);
+        if !tenants.is_empty() {
+            let username = payment.username.clone();
+            return Err(StoreError::Conflict(Conflict::Elsewhere {
+                username,
+                tenants,
+            }));
+        }
+        let change = payment.change(Access::None, now);
+        let change = change.map_err(StoreError::Conflict)?;
+        let new = NewSubscriber {
+            tenant: payment.tenant,
+            username: payment.username.clone(),
+            service: Service::Hotspot,
+            access: Access::None.changed(change, now),
+            router: None,
+            devices: payment.devices.clone(),
+        };
+        self.add_subscriber(&new, now)
+    }
+
+    fn elsewhere(&self, payment: &Payment) -> Vec<String> {
+        let key = UndoKey::Name(payment.username.clone());
+        let knows = |tenant: &&Tenant| self.owners.contains_key(&(Some(tenant.id), key.clone()));
+        let tenants = self.tenants.values().filter(knows);
+        let mut slugs: Vec<_> = tenants.map(|tenant| tenant.slug.clone()).collect();
+        slugs.sort();
+        slugs.truncate(NAMED);
+        if payment.tenant.is_some() {
+            slugs.clear();
+        }
+        slugs
+    }
+
+    fn pending(&self, id: SubscriberId) -> Vec<Pending> {
+        let owner = self.subscribers.get(&id).filter(|row| !row.is_removed());
+        let Some(owner) = owner else {
+            return Vec::new();
+        };
+        let in_scope = self
+            .routers
+            .values()
+            .filter(|row| owner.has_in_scope(&row.router));
+        let all = in_scope.map(|row| {
+            let mut rows = self.rows().filter(|task| task.router == row.router.id);
+            Pending {
+                router: row.router.name.clone(),
+                restore_owed: rows.any(|task| {
+                    task.target.subscriber == id && task.want == Want::Restore && task.is_owed()
+                }),
+                down_since: row.down_since,
+            }
+        });
+        let mut pending: Vec<_> = all
+            .filter(|one| one.restore_owed || one.down_since.is_some())
+            .collect();
+        pending.sort_by(|a, b| a.router.cmp(&b.router));
+        pending
+    }
+}
