@@ -17,8 +17,23 @@ use crate::{
 
 /// Opens the database, and prepares it if it is empty.
 pub(crate) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, CliError> {
-    let (config, origin) = store_config(settings)?;
+    let (config, origin) = store_config(settings, Purpose::Begin)?;
     open(&config, origin).await
+}
+
+/// Opens the database; what is not there is not made.
+pub(crate) async fn store_that_is_there(settings: &Settings) -> Result<Arc<dyn Store>, CliError> {
+    let (config, origin) = store_config(settings, Purpose::Use)?;
+    open(&config, origin).await
+}
+
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For what is in it.
+    Use,
+    /// To put something into it, also if it is not there yet.
+    Begin,
 }
 
 /// Opens an embedded database of its own, in a directory that exists.
@@ -30,7 +45,7 @@ pub(crate) async fn store_in(directory: &Path) -> Result<Arc<dyn Store>, CliErro
 
 /// Brings the database up to this program.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Migrated, CliError> {
-    let (config, origin) = store_config(settings)?;
+    let (config, origin) = store_config(settings, Purpose::Begin)?;
     expiry_store::migrate(&config)
         .await
         .map_err(|source| CliError::Database { origin, source })
@@ -84,12 +99,18 @@ async fn open(config: &StoreConfig, origin: Place) -> Result<Arc<dyn Store>, Cli
     opened.map_err(|source| CliError::Database { origin, source })
 }
 
-/// Says which database is meant, and who said so. Its directory is made if it is this user's own.
-pub(crate) fn store_config(settings: &Settings) -> Result<(StoreConfig, Place), CliError> {
+/// Says which database is meant, and who said so. Its directory is made if it is this user's own, and
+/// something is to be written.
+pub(crate) fn store_config(
+    settings: &Settings,
+    purpose: Purpose,
+) -> Result<(StoreConfig, Place), CliError> {
     let (url, origin) = match &settings.database {
         Database::Url { url, from } => (url.clone(), from.clone()),
         Database::Own(path) => {
-            if let Some(directory) = path.parent() {
+            if let Some(directory) = path.parent()
+                && purpose == Purpose::Begin
+            {
                 make_private(directory)?;
             }
             (own(path), Place::Default)
@@ -97,6 +118,7 @@ pub(crate) fn store_config(settings: &Settings) -> Result<(StoreConfig, Place), 
         Database::Nowhere => return Err(CliError::NoDataDirectory),
     };
     let mut config = parse(&url, &origin)?;
+    config.make = purpose == Purpose::Begin;
     config.allow_server_connections(settings.max_connections);
     if let Some(listen) = &settings.database_listen {
         let listening = config.listen_at(listen);

@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, fmt, path::PathBuf};
 use chrono::TimeDelta;
 use expiry_core::StoreError;
 
-use crate::postgres::address::Address;
+use crate::{postgres::address::Address, version::Upgrade};
 
 /// What is needed to open a store.
 #[derive(Clone)]
@@ -14,6 +14,9 @@ pub struct StoreConfig {
     pub key_file: PathBuf,
     /// Most connections to the database that are open at once, not counting those of feeds.
     pub max_connections: u32,
+    /// Whether a SQLite file that is not there is made, and an empty database prepared; by default it is.
+    /// A directory is never made.
+    pub make: bool,
     /// Added to the database's clock, for tests of what a wrong clock leaves behind.
     #[doc(hidden)]
     pub clock_ahead: TimeDelta,
@@ -55,6 +58,15 @@ impl StoreConfig {
         }
     }
 
+    /// What opening may do to a database that is not up to date.
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        if self.make {
+            Upgrade::OnlyEmpty
+        } else {
+            Upgrade::Nothing
+        }
+    }
+
     fn sqlite(path: &str) -> Result<Self, StoreError> {
         if path.is_empty() || path == ":memory:" {
             return Err(StoreError::Open {
@@ -66,6 +78,7 @@ impl StoreConfig {
         Ok(Self {
             key_file: format!("{path}.key").into(),
             max_connections: 4,
+            make: true,
             clock_ahead: TimeDelta::zero(),
             database: Database::Sqlite(path.into()),
             listen: None,
@@ -79,6 +92,7 @@ impl StoreConfig {
         Ok(Self {
             key_file: data.join("expiry/expiry.key"),
             max_connections: Self::SERVER_CONNECTIONS,
+            make: true,
             clock_ahead: TimeDelta::zero(),
             database: Database::Postgres(Box::new(address)),
             listen: None,

@@ -16,8 +16,10 @@
 mod audit_row;
 mod config;
 mod error;
+mod hex;
 mod mode;
 mod postgres;
+mod private;
 mod row;
 mod seal;
 mod sqlite;
@@ -31,13 +33,14 @@ pub use version::Migrated;
 
 use crate::config::Database;
 
-/// Opens a store. An empty database is prepared; processes that open it at the same time do not
+/// Opens a store. A database that is empty, or a file that is not there, is prepared unless
+/// [`StoreConfig::make`] says otherwise; processes that open it at the same time do not
 /// get in each other's way. The store outlasts restarts of the database server.
 ///
 /// # Errors
 /// [`StoreError::SchemaTooOld`] and [`StoreError::SchemaTooNew`] if another version of this
-/// program prepared it; [`StoreError::Open`] if it cannot be used, or holds tables of something
-/// else; [`StoreError::Unavailable`] if nobody answers. The key file is not needed before a
+/// program prepared it; [`StoreError::Open`] if it cannot be used, holds tables of something
+/// else, or is not there and is not to be made; [`StoreError::Unavailable`] if nobody answers. The key file is not needed before a
 /// password is.
 pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.database {

@@ -27,11 +27,17 @@ pub(crate) enum Found {
 /// What may be done to a database that is not up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upgrade {
+    /// Leave it as it is.
+    Nothing,
     /// Prepare it if it is empty.
     OnlyEmpty,
     /// Bring it up from any older version.
     Any,
 }
+
+/// What is said where a database is only to be read.
+pub(crate) const NOTHING_THERE: &str = "nothing is there yet: the first command that adds something \
+     makes it, such as `expiryctl router add`; if there should be something, correct the name";
 
 /// Decides which version to start from, for a program that needs `needed`.
 pub(crate) fn start(
@@ -41,6 +47,10 @@ pub(crate) fn start(
     url: &str,
 ) -> Result<i64, StoreError> {
     match (found, upgrade) {
+        (Found::Empty, Upgrade::Nothing) => Err(StoreError::Open {
+            url: url.into(),
+            reason: NOTHING_THERE.into(),
+        }),
         (Found::Empty, _) => Ok(0),
         (Found::Foreign, _) => Err(StoreError::Open {
             url: url.into(),
@@ -50,7 +60,7 @@ pub(crate) fn start(
             found,
             supported: needed,
         }),
-        (Found::Version(found), Upgrade::OnlyEmpty) if found < needed => {
+        (Found::Version(found), Upgrade::Nothing | Upgrade::OnlyEmpty) if found < needed => {
             Err(StoreError::SchemaTooOld { found, needed })
         }
         (Found::Version(found), _) => Ok(found),

@@ -56,7 +56,7 @@ pub struct CommonArgs {
     /// there].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Database: `sqlite://PATH` (made if absent) or `postgres://…` [env: `EXPIRY_DATABASE`, else
+    /// Database: `sqlite://PATH` (made by the first command that adds something) or `postgres://…` [env: `EXPIRY_DATABASE`, else
     /// `DATABASE_URL`] [default: expiry/expiry.db in `XDG_DATA_HOME` or ~/.local/share].
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database: Option<String>,

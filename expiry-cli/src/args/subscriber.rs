@@ -40,6 +40,24 @@ pub(crate) enum SubscriberCommand {
     Device(DeviceCommand),
 }
 
+impl SubscriberCommand {
+    /// Tells whether it can do something in a database where nobody is.
+    pub(crate) fn begins(&self) -> bool {
+        match self {
+            Self::Add(_) => true,
+            Self::Pay(args) => args.create,
+            Self::Import(args) => !args.dry_run,
+            Self::Extend { .. }
+            | Self::Revoke(_)
+            | Self::Show(_)
+            | Self::Remove(_)
+            | Self::List { .. }
+            | Self::Export(_)
+            | Self::Device(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
     /// Add a device.

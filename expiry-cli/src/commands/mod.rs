@@ -22,7 +22,9 @@ mod status;
 mod subscriber;
 mod tenant;
 
-use std::io;
+use std::{io, sync::Arc};
+
+use expiry_core::Store;
 
 pub(crate) use demo::Summary;
 pub(crate) use explain::{explained, told};
@@ -30,10 +32,10 @@ pub(crate) use one_router::register;
 pub(crate) use subscriber::Faults;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, RouterCommand, TenantCommand},
     error::CliError,
     output::Output,
-    settings::Loaded,
+    settings::{Loaded, Settings},
     wiring,
 };
 
@@ -55,32 +57,34 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
     let settings = &loaded.settings()?;
     match cli.command {
         Command::Run(args) => {
-            run::run(&args, settings, wiring::store(settings).await?, &mut out).await
+            let store = opened(settings, !args.dry_run).await?;
+            run::run(&args, settings, store, &mut out).await
         }
-        Command::Status(args) => status::run(&args, wiring::store(settings).await?, &mut out).await,
+        Command::Status(args) => status::run(&args, opened(settings, false).await?, &mut out).await,
         Command::Explain(who) => {
-            let store = wiring::store(settings).await?;
+            let store = opened(settings, false).await?;
             explain::run(&who, &settings.watcher.retry, &*store, &*store, &mut out).await
         }
         Command::Brake { command } => {
-            let store = wiring::store(settings).await?;
+            let store = opened(settings, false).await?;
             brake::run(command.as_ref(), &*store, &*store, &mut out).await
         }
         Command::Secrets { command } => {
-            let store = wiring::store(settings).await?;
+            let store = opened(settings, false).await?;
             secrets::run(command.as_ref(), &*store, &mut out).await
         }
         Command::Subscriber(command) => {
-            let store = wiring::store(settings).await?;
+            let store = opened(settings, command.begins()).await?;
             subscriber::run(command, &*store, &*store, &mut out).await
         }
         Command::Router(command) => {
-            let store = wiring::store(settings).await?;
+            let store = opened(settings, matches!(command, RouterCommand::Add(_))).await?;
             let gateway = wiring::gateway(&settings.gateway);
             router::run(command, &*store, &*store, &*gateway, &mut out).await
         }
         Command::Tenant(command) => {
-            tenant::run(command, &*wiring::store(settings).await?, &mut out).await
+            let store = opened(settings, matches!(command, TenantCommand::Add { .. })).await?;
+            tenant::run(command, &*store, &mut out).await
         }
         Command::Migrate => {
             migrate::tell(wiring::migrate(settings).await?, &mut out);
@@ -92,5 +96,15 @@ pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
         | Command::Man { .. }
         | Command::CheckConfig
         | Command::Doctor => Ok(()),
+    }
+}
+
+/// Opens the database. One that is not there is made only by what has something to do in an empty one:
+/// a path that was mistyped makes nothing.
+async fn opened(settings: &Settings, begins: bool) -> Result<Arc<dyn Store>, CliError> {
+    if begins {
+        wiring::store(settings).await
+    } else {
+        wiring::store_that_is_there(settings).await
     }
 }

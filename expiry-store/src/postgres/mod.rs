@@ -127,7 +127,7 @@ impl Backend {
     ) -> std::result::Result<Self, StoreError> {
         let servers = Arc::new(Servers::new(address.clone()));
         let pool = Pool::new(Arc::clone(&servers), config.max_connections);
-        prepare(&pool, config, Upgrade::OnlyEmpty).await?;
+        prepare(&pool, config, config.upgrade()).await?;
         adopt_events(&pool).await?;
         let listen = match &config.listen {
             Some(listen) => Arc::new(Servers::new(listen.clone())),

@@ -1,15 +1,16 @@
 //! The file that holds the key.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
-use chacha20poly1305::{Key, XNonce, aead::Generate};
+use chacha20poly1305::{Key, aead::Generate};
 
 use super::key::SealingKey;
+use crate::{hex, private};
 
 /// More than this is no key.
 const MOST: u64 = 1_024;
@@ -57,43 +58,16 @@ pub(super) fn read(file: &Path) -> Result<SealingKey, NoKey> {
         })
 }
 
-/// Writes a fresh key aside and links it into place, so that the file is never seen half written,
-/// and a key that somebody else made meanwhile stays.
+/// Makes a fresh key, unless somebody else has made one meanwhile.
 pub(super) fn make(file: &Path) -> io::Result<()> {
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory)?;
+    fs::create_dir_all(private::directory(file))?;
     let key = Key::try_generate().map_err(io::Error::other)?;
-    let nonce = XNonce::try_generate().map_err(io::Error::other)?;
-    let mut aside = file.as_os_str().to_owned();
-    aside.push(".");
-    aside.push(to_hex(&nonce));
-    let written = write_private(aside.as_ref(), &key).and_then(|()| fs::hard_link(&aside, file));
-    let removed = fs::remove_file(&aside);
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => removed.and_then(|()| File::open(directory)?.sync_all()),
-    }
+    private::place(file, &text(&key))
 }
 
-pub(super) fn write_private(file: &Path, key: &Key) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    writeln!(file, "{}", to_hex(key))?;
-    file.sync_all()
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(hex_pair).collect()
-}
-
-pub(super) fn hex_pair(byte: u8) -> String {
-    format!("{byte:02x}")
+/// What the file of a key holds.
+pub(super) fn text(key: &Key) -> String {
+    format!("{}\n", hex::written(key))
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

@@ -5,7 +5,7 @@ use chacha20poly1305::{
 use expiry_core::{NoPasswordCause, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::file::hex_pair;
+use crate::hex;
 
 const NONCE: usize = 24;
 
@@ -30,7 +30,8 @@ impl SealingKey {
         let tagged = cipher
             .encrypt(&XNonce::default(), b"expiry key id".as_slice())
             .ok()?;
-        let id = tagged.iter().rev().take(8).copied().map(hex_pair).collect();
+        let id: Vec<u8> = tagged.iter().rev().take(8).copied().collect();
+        let id = hex::written(&id);
         Some(Self { cipher, id })
     }
 

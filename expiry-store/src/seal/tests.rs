@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::{Sealer, SealingKey, file};
+use crate::private;
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("directory");
@@ -31,7 +32,7 @@ fn fault(file: &Path) -> String {
 
 fn replace(file: &Path, byte: u8) {
     let _ = fs::remove_file(file);
-    file::write_private(file, &Key::from([byte; 32])).expect("written");
+    private::place(file, &file::text(&Key::from([byte; 32]))).expect("written");
 }
 
 #[test]

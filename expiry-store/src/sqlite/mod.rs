@@ -123,7 +123,7 @@ impl Backend {
         config: &StoreConfig,
         file: &Path,
     ) -> std::result::Result<Self, StoreError> {
-        prepare(config, file, Upgrade::OnlyEmpty).await?;
+        prepare(config, file, config.upgrade()).await?;
         Ok(Self {
             connections: Connections::new(file, config.max_connections)?,
             turns: Turns::new(file),

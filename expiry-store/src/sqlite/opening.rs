@@ -1,6 +1,6 @@
 //! Opening and preparing a file, and what its failures mean.
 
-use std::{io, path::Path};
+use std::{fs, io, path::Path};
 
 use expiry_core::StoreError;
 use sqlx::{
@@ -14,7 +14,8 @@ use super::{Conn, PATIENCE, file::obstacle, schema};
 use crate::{
     StoreConfig,
     error::{Fault, Result},
-    version::{Found, Migrated, Upgrade},
+    private,
+    version::{Found, Migrated, NOTHING_THERE, Upgrade},
 };
 
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
@@ -38,18 +39,13 @@ pub(super) async fn prepare(
         url: config.shown_url(),
         reason,
     };
-    if let Some(directory) = file.parent()
-        && let Err(error) = std::fs::create_dir_all(directory)
-    {
-        let reason = format!("cannot make {}: {error}", directory.display());
-        return Err(if is_no_place(&error) {
-            unusable(reason)
-        } else {
-            StoreError::Unavailable(reason.into())
-        });
+    match make(file, upgrade) {
+        Ok(()) => {}
+        Err(Obstacle::Lasting(reason)) => return Err(unusable(reason)),
+        Err(Obstacle::Passing(reason)) => return Err(StoreError::Unavailable(reason.into())),
     }
     let prepared = async {
-        let mut conn = options(file).create_if_missing(true).connect().await?;
+        let mut conn = options(file).connect().await?;
         let found = found(&mut conn).await?;
         schema::check(&mut conn, found).await?;
         if let Some(done) = schema::up_to_date(found) {
@@ -73,6 +69,49 @@ pub(super) async fn prepare(
             None => Fault::Sql(e).into(),
         },
         fault @ (Fault::Sql(_) | Fault::Store(_)) => fault.into(),
+    })
+}
+
+/// What keeps a file from being made.
+enum Obstacle {
+    Lasting(String),
+    /// Time may mend it, as when a disk is mounted late.
+    Passing(String),
+}
+
+/// Makes the file if it is not there, but for a path that is only to be read; a directory never.
+fn make(file: &Path, upgrade: Upgrade) -> std::result::Result<(), Obstacle> {
+    match fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_place(&error) => {}
+        // Opening it tells what is wrong.
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let directory = private::directory(file);
+    let shown = directory.display();
+    if upgrade == Upgrade::Nothing {
+        let reason = if directory.exists() {
+            NOTHING_THERE.into()
+        } else {
+            format!("there is no directory {shown}: correct the path")
+        };
+        return Err(Obstacle::Lasting(reason));
+    }
+    match fs::metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let reason = format!("there is no directory {shown}: make it, or correct the path");
+            return Err(Obstacle::Passing(reason));
+        }
+        Ok(found) if found.is_dir() => {}
+        Err(error) if !is_no_place(&error) => {}
+        Ok(_) | Err(_) => return Err(Obstacle::Lasting(format!("{shown} is no directory"))),
+    }
+    private::place(file, "").map_err(|error| {
+        let reason = obstacle(file).unwrap_or_else(|| format!("cannot make it: {error}"));
+        if is_no_place(&error) {
+            Obstacle::Lasting(reason)
+        } else {
+            Obstacle::Passing(reason)
+        }
     })
 }
 

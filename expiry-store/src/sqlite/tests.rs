@@ -72,6 +72,7 @@ async fn r7_what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         sql::work::NEXT_AT,
         sql::prune::OLD_EVENTS,
         sql::prune::OLD_UNDO,
+        sql::prune::OLD_PAYMENTS,
         EVENTS_AFTER,
         EVENTS_OF,
         EVENTS_OF_FORMER,

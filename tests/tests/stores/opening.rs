@@ -1,4 +1,11 @@
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+    sync::Arc,
+};
 
 use expiry_core::{StoreError, SubscriberId, Username};
 use expiry_store::{Migrated, StoreConfig};
@@ -32,6 +39,17 @@ async fn run_text(home: &Home, statements: String) {
         conn.execute(statement).await.expect("done");
         conn.close().await.expect("closed");
     }
+}
+
+/// Returns what an error says, with its causes.
+fn chain(error: &StoreError) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }
 
 async fn refusal(home: &Home) -> StoreError {
@@ -252,13 +270,13 @@ async fn each_column_stands_in_the_shape_of_the_last_step() {
     .expect("listed");
     let shape = format!("postgres/{:04}_", needed());
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../expiry-store/migrations");
-    let last = std::fs::read_dir(migrations.join("postgres"))
+    let last = fs::read_dir(migrations.join("postgres"))
         .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
         .find(|path| {
             path.to_string_lossy().contains(&shape) && path.extension() == Some("shape".as_ref())
         });
-    let text = std::fs::read_to_string(last.expect("a shape")).expect("read");
+    let text = fs::read_to_string(last.expect("a shape")).expect("read");
     let listed: BTreeSet<String> = text
         .lines()
         .filter(|line| !line.starts_with("unique "))
@@ -331,13 +349,17 @@ async fn an_empty_database_is_prepared_by_migrating_too() {
 #[tokio::test]
 async fn what_cannot_be_opened_says_which_and_why() {
     let home = sqlite();
-    std::fs::write(home.path("notes.txt"), "this is no database, only a text").expect("written");
+    fs::write(home.path("notes.txt"), "this is no database, only a text").expect("written");
     let notes = home.path("notes.txt").display().to_string();
     let folder = home.path("").display().to_string();
     let missing = postgres().await.url.replace("/test", "/absent");
     for (url, place, reason) in [
         (format!("sqlite://{notes}"), "notes.txt", "not a database"),
-        (format!("sqlite://{notes}/a.db"), "notes.txt", "cannot make"),
+        (
+            format!("sqlite://{notes}/a.db"),
+            "notes.txt",
+            "is no directory",
+        ),
         (
             format!("sqlite://{folder}"),
             folder.as_str(),
@@ -361,21 +383,75 @@ async fn a_file_that_nothing_forbids_to_open_may_be_waited_for() {
     for other in ["-wal", "-shm"] {
         let beside = home.path(&format!("expiry.db{other}"));
         if beside.exists() {
-            std::fs::remove_file(&beside).expect("removed");
+            fs::remove_file(&beside).expect("removed");
         }
-        std::fs::create_dir(&beside).expect("made");
+        fs::create_dir(&beside).expect("made");
     }
     let error = refusal(&home).await;
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_sqlite_directory_is_made() {
+async fn a_path_that_was_mistyped_makes_nothing() {
     let mut home = sqlite();
-    let file = home.path("new/deep/expiry.db");
-    home.config = StoreConfig::parse(&format!("sqlite:{}", file.display())).expect("valid");
+    for (path, make, words) in [
+        ("new/deep/expiry.db", true, "there is no directory"),
+        ("new/deep/expiry.db", false, "there is no directory"),
+        ("other.db", false, "nothing is there yet"),
+    ] {
+        let file = home.path(path);
+        home.config = StoreConfig::parse(&format!("sqlite:{}", file.display())).expect("valid");
+        home.config.make = make;
+        let error = expiry_store::open(&home.config)
+            .await
+            .err()
+            .expect("refused");
+        let (is_transient, told) = (error.is_transient(), chain(&error));
+        assert!(told.contains(words), "{path}: {told}");
+        // A disk may be mounted late, and whoever serves waits for it.
+        assert_eq!(is_transient, make, "{path}: {told}");
+        assert!(!file.exists() && !home.path("new").exists());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_server_database_is_not_prepared_by_who_only_reads() {
+    let mut home = postgres().await;
+    home.config.make = false;
+    let error = expiry_store::open(&home.config)
+        .await
+        .err()
+        .expect("refused");
+    assert!(chain(&error).contains("nothing is there yet"), "{error:?}");
+    home.config.make = true;
     home.open().await;
-    assert!(file.exists());
+    home.config.make = false;
+    home.open().await;
+}
+
+#[tokio::test]
+async fn r11_a_database_that_is_made_is_its_owners_alone() {
+    let home = sqlite();
+    home.open().await;
+    let made = fs::metadata(home.path("expiry.db")).expect("it is there");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn what_root_makes_belongs_to_whom_the_directory_belongs_to() {
+    // Nobody else may give files away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = sqlite();
+    let directory = home.path("");
+    chown(&directory, Some(4711), Some(4712)).expect("changed");
+    let store = home.open().await;
+    add_router(&*store, "a").await;
+    for name in ["expiry.db", "expiry.db-wal", "expiry.db-shm", "test.key"] {
+        let made = fs::metadata(home.path(name)).expect(name);
+        assert_eq!((made.uid(), made.gid()), (4711, 4712), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(super) async fn open(
     settings: &Settings,
     findings: &mut Findings<'_, '_>,
 ) -> Result<Option<Arc<dyn Store>>, CliError> {
-    let config = match wiring::store_config(settings) {
+    let config = match wiring::store_config(settings, wiring::Purpose::Use) {
         Ok((config, _)) => config,
         Err(error) => {
             let advice = "name a database with --database, EXPIRY_DATABASE or in the file";

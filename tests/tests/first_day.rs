@@ -1,0 +1,57 @@
+//! What somebody meets who begins: nothing is made by accident, and what is missing is named.
+
+use std::fs;
+
+use expiry_tests::process::Expiry;
+
+#[tokio::test]
+async fn what_only_asks_makes_no_database_and_says_that_there_is_none() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let typo = format!("sqlite://{}/typo/expiry.db", home.path().display());
+    let absent = format!("sqlite://{}/expiry.db", home.path().display());
+    for (database, says) in [(typo, "no directory"), (absent, "nothing is there yet")] {
+        let expiry = Expiry::new(database, home.path());
+        for words in [
+            "status",
+            "explain 255700000001",
+            "brake",
+            "brake release",
+            "secrets",
+            "run --once --dry-run",
+            "subscriber list",
+            "subscriber show 255700000001",
+            "subscriber extend 255700000001 --for 1h",
+            "subscriber pay 255700000001 --reference 1 --for 1h",
+            "subscriber export",
+            "router list",
+            "router strays tower",
+            "router remove tower",
+            "tenant list",
+        ] {
+            let words: Vec<_> = words.split(' ').collect();
+            let ended = expiry.ended(&words).await;
+            assert_eq!(ended.code, 2, "{words:?}: {ended:?}");
+            assert!(ended.stderr.contains(says), "{words:?}: {ended:?}");
+            assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {ended:?}");
+        }
+        let doctor = expiry.ended(&["doctor"]).await;
+        assert!(doctor.stdout.contains(says), "{doctor:?}");
+        let left = fs::read_dir(home.path()).expect("a directory");
+        let left: Vec<_> = left.map(|entry| entry.expect("read").file_name()).collect();
+        assert_eq!(left, ["empty.toml"]);
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    // An empty variable is none.
+    let expiry = Expiry::new("", home.path());
+    let refused = expiry.ended(&["status"]).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let add = ["subscriber", "add", "255700000001", "--for", "1h"];
+    expiry.ok(&add).await;
+    expiry.ok(&["status"]).await;
+    let made = home.path().join("data/expiry/expiry.db");
+    assert!(made.exists());
+}
