@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
-    Conflict, MacAddr, StoreError, Trouble, Username,
+    Conflict, Health, MacAddr, StoreError, Trouble, Username,
     config::{Fault, Place},
     text::one_line,
     watcher::WatchError,
@@ -27,6 +27,9 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Cuts are still owed.
 pub(crate) const OWED: u8 = 3;
+
+/// `status --exit-code` found that nobody makes cuts, or many are owed.
+pub(crate) const CRITICAL: u8 = 4;
 
 #[derive(Debug, ThisError)]
 pub(crate) enum CliError {
@@ -162,6 +165,8 @@ pub(crate) enum CliError {
     },
     #[error("the watcher ended by itself")]
     WatcherEnded,
+    #[error("health is {0}")]
+    Unhealthy(Health),
     #[error("the watcher panicked")]
     Panic(#[source] tokio::task::JoinError),
 }
@@ -205,6 +210,8 @@ impl CliError {
             }
             Self::Program { code, .. } => *code,
             Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
+            Self::Unhealthy(Health::Critical) => CRITICAL,
+            Self::Unhealthy(Health::NeedsAttention | Health::Healthy) => OWED,
             Self::Braked { owed, .. } if *owed > 0 => OWED,
             Self::Braked { .. }
             | Self::NotRead(_)

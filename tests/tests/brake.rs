@@ -26,7 +26,7 @@ async fn a_jump_is_seen_shown_and_released(world: &World) {
     let device = online(world, 1).await;
     world.expiry.ok(&["run", "--once"]).await;
     let free = world.expiry.ok(&["brake"]).await;
-    assert_eq!(free, "no brake holds: cuts are made\n");
+    assert!(free.starts_with("no brake holds; no watcher"), "{free}");
     let shown = world.expiry.json(&["brake"]).await;
     assert_eq!(shown["brakes"].as_array().map(Vec::len), Some(0), "{shown}");
 

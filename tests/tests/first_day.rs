@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use expiry_tests::process::Expiry;
+use expiry_tests::{process::Expiry, world::World};
 
 #[tokio::test]
 async fn what_only_asks_makes_no_database_and_says_that_there_is_none() {
@@ -54,4 +54,24 @@ async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it()
     expiry.ok(&["status"]).await;
     let made = home.path().join("data/expiry/expiry.db");
     assert!(made.exists());
+}
+
+#[tokio::test]
+async fn health_is_told_by_the_exit_code_when_asked_for() {
+    let world = World::new(None).await;
+    let ask = ["status", "--exit-code"];
+    let ended = world.expiry.ended(&ask).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.stdout.contains("health: critical"), "{ended:?}");
+    assert_eq!(world.expiry.ended(&["status"]).await.code, 0);
+    let brake = world.expiry.ok(&["brake"]).await;
+    assert!(brake.contains("cuts wait"), "{brake}");
+
+    let mut watcher = world.expiry.service(&["run"]);
+    watcher.line("router reached").await;
+    let ended = world.expiry.ended(&ask).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let brake = world.expiry.ok(&["brake"]).await;
+    assert!(brake.contains("cuts are made"), "{brake}");
+    assert_eq!(watcher.terminate().await, 0);
 }

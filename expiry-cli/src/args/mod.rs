@@ -34,7 +34,8 @@ Exit codes:
   0  done
   1  failed; for `run --once` also: braked, with nothing owed
   2  the command line, the configuration or a value is wrong
-  3  cuts or restores are still owed
+  3  cuts or restores are still owed; `status --exit-code`: health needs attention
+  4  `status --exit-code`: health is critical
 Once something was changed in the database, that its answer cannot be printed (a full disk, a closed
 pipe) is a warning on stderr, and the exit code is 0.";
 
@@ -148,6 +149,9 @@ pub(crate) struct StatusArgs {
     /// is owed.
     #[arg(long, conflicts_with = "watch")]
     pub(crate) all: bool,
+    /// Let the exit code tell the health: 0 healthy, 3 needs attention, 4 critical.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
-use expiry_core::{Brake, BrakeStore, StatusStore, brake::AGREED_FOR};
+use expiry_core::{Brake, BrakeStore, StatusStore, WatcherKind, WatcherStatus, brake::AGREED_FOR};
 use serde::Serialize;
 
 use crate::{
@@ -19,8 +19,15 @@ pub(super) async fn run(
     match command {
         None => {
             let status = status.status(0).await?;
+            let is_cutting =
+                |watcher: &WatcherStatus| watcher.alive && watcher.kind == WatcherKind::Watcher;
+            let watched = status.watchers.iter().any(is_cutting);
             let (now, brakes) = (status.now, status.brakes);
-            Ok(out.show(&Shown { now, brakes })?)
+            Ok(out.show(&Shown {
+                now,
+                brakes,
+                watched,
+            })?)
         }
         Some(BrakeCommand::Release) => {
             let released = brakes.release_brakes().await?;
@@ -34,12 +41,21 @@ pub(super) async fn run(
 struct Shown {
     now: DateTime<Utc>,
     brakes: Vec<Brake>,
+    /// Somebody is there to make cuts.
+    watched: bool,
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.brakes.is_empty() {
-            return write!(f, "no brake holds: cuts are made");
+            return if self.watched {
+                write!(f, "no brake holds: cuts are made")
+            } else {
+                write!(
+                    f,
+                    "no brake holds; no watcher is alive now: cuts wait for the next `expiryctl run`"
+                )
+            };
         }
         lines(&self.brakes, f)
     }
@@ -214,8 +230,16 @@ mod tests {
 
     #[test]
     fn no_brake_is_said_too() {
-        let (now, brakes) = (DateTime::UNIX_EPOCH, Vec::new());
-        let shown = Shown { now, brakes }.to_string();
-        assert_eq!(shown, "no brake holds: cuts are made");
+        let told = |watched| {
+            let (now, brakes) = (DateTime::UNIX_EPOCH, Vec::new());
+            let shown = Shown {
+                now,
+                brakes,
+                watched,
+            };
+            shown.to_string()
+        };
+        assert_eq!(told(true), "no brake holds: cuts are made");
+        assert!(told(false).contains("cuts wait"), "{}", told(false));
     }
 }

@@ -6,8 +6,8 @@ mod watch;
 use std::{fmt, sync::Arc};
 
 use expiry_core::{
-    AuditStore, Cause, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus, Status,
-    StatusStore, Store, StoreError, Upcoming, WatcherKind, WayIn,
+    AuditStore, Cause, Health, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus,
+    Status, StatusStore, Store, StoreError, Upcoming, WatcherKind, WayIn,
 };
 use serde::Serialize;
 
@@ -39,7 +39,14 @@ pub(super) async fn run(
     let limit = if args.all { u32::MAX } else { LIMIT };
     let report = Report::read(&*store, &*store, limit).await?;
     let listed = if args.all { usize::MAX } else { LISTED };
-    Ok(out.show(&Page { report, listed })?)
+    let health = report.health.health;
+    out.show(&Page { report, listed })?;
+    match health {
+        Health::NeedsAttention | Health::Critical if args.exit_code => {
+            Err(CliError::Unhealthy(health))
+        }
+        Health::Healthy | Health::NeedsAttention | Health::Critical => Ok(()),
+    }
 }
 
 /// A status as people read it, and what belongs to it.
