@@ -5,8 +5,9 @@ use super::{
     turn::{Touched, Turn, TurnError},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
-    LeaseRow, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError,
+    HolderRow, Intent, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task,
+    TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
@@ -142,7 +143,7 @@ pub(super) async fn run(
     let looked = seen;
     let (order, mut seen, mut refusals) = block(turn, &mut cuts).await?;
     turn.answered(asked, &first, touched);
-    let leases = looked.leases.clone();
+    let holders = looked.holders.clone();
     keep_unblocked(&mut seen, looked, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
@@ -168,7 +169,7 @@ pub(super) async fn run(
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, &leases, removals, refusals, touched).await
+    read_back(turn, cuts, &holders, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -248,12 +249,12 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// Adds the bindings that were read first and are not switched off, and the leases: they say who
-/// passes and who has which address, and the flight that blocks does not read them.
+/// Adds the bindings that were read first and are not switched off, and who has which address:
+/// they say who passes, and the flight that blocks does not read them.
 fn keep_unblocked(seen: &mut Sighting, looked: Sighting, order: &BlockOrder) {
     seen.bindings = looked.bindings;
-    seen.leases = looked.leases;
-    let is_unread = |answer: &BrokenOff| matches!(answer.kind, RowKind::Binding | RowKind::Lease);
+    seen.holders = looked.holders;
+    let is_unread = |answer: &BrokenOff| matches!(answer.kind, RowKind::Binding | RowKind::Holder);
     seen.break_off(looked.broken_off.into_iter().filter(is_unread));
     seen.bindings
         .retain(|row| !order.bindings.contains(&row.id));
@@ -300,7 +301,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
-    leases: &[LeaseRow],
+    holders: &[HolderRow],
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -323,7 +324,7 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
-        back.leases = leases.to_vec();
+        back.holders = holders.to_vec();
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {

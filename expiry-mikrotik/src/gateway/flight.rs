@@ -163,12 +163,12 @@ impl Flight<'_> {
     }
 }
 
-/// Without the menu nothing is tracked, and nothing can skip the hotspot. Leases only say more of
-/// what other rows say.
+/// Without the menu nothing is tracked, and nothing can skip the hotspot. Leases and ARP entries only
+/// say more of what other rows say.
 fn is_dispensable(table: Table, trap: &Trap) -> bool {
     match table {
         Table::Connections => trap.is_missing_menu(),
-        Table::Leases => true,
+        Table::Leases | Table::Arp => true,
         Table::Users | Table::Actives | Table::Hosts | Table::Cookies | Table::Bindings => false,
     }
 }
