@@ -239,10 +239,19 @@ impl Sighting {
     }
 
     /// Says which answers broke off; `None` if all came to their end. Only then may the absence of
-    /// a row count for anything.
+    /// a row count for anything. Who has which address only helps, and is left out.
     pub fn gap(&self) -> Option<String> {
-        let answers = self.broken_off.iter().map(ToString::to_string);
-        let answers: BTreeSet<_> = answers.collect();
+        self.gap_in(|answer| answer.kind != RowKind::Holder)
+    }
+
+    /// The same, with who has which address.
+    pub fn gap_with_holders(&self) -> Option<String> {
+        self.gap_in(|_| true)
+    }
+
+    fn gap_in(&self, counts: impl Fn(&BrokenOff) -> bool) -> Option<String> {
+        let answers = self.broken_off.iter().filter(|answer| counts(answer));
+        let answers: BTreeSet<_> = answers.map(ToString::to_string).collect();
         let all: Vec<_> = answers.into_iter().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
@@ -254,7 +263,7 @@ impl Sighting {
         } = self.broken_off.first()?;
         Some(Trouble {
             cause: Cause::of_trap(Step::Read, command, message),
-            seen: self.gap()?,
+            seen: self.gap_with_holders()?,
         })
     }
 }
