@@ -226,8 +226,8 @@ impl Progress {
 /// connections were the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Addresses of its sessions and hosts, and those that its bindings, its leases and earlier
-    /// readings of the router name.
+    /// Addresses of its sessions and hosts, and those that its bindings, leases, ARP entries and
+    /// earlier readings of the router name.
     pub addresses: BTreeSet<IpAddr>,
     /// Devices under its sessions and bindings.
     pub stations: BTreeSet<MacAddr>,

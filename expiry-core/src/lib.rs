@@ -63,7 +63,7 @@ pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use secrets::{KeyState, RouterSecret, Secrets};
 pub use sighting::{
-    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HostRow, LeaseRow,
+    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HolderRow, HostRow,
     Query, RowId, RowKind, Sighting, UserRow,
 };
 pub use subscriber::{

@@ -45,8 +45,8 @@ pub enum RowKind {
     Binding,
     /// A tracked connection.
     Connection,
-    /// A DHCP lease.
-    Lease,
+    /// A DHCP lease or an ARP entry.
+    Holder,
 }
 
 /// A row of `/ip/hotspot/user`: a local account.
@@ -178,10 +178,10 @@ pub struct ConnectionRow {
     pub fasttrack: bool,
 }
 
-/// A row of `/ip/dhcp-server/lease`: the address that a device gets, or has.
+/// A row of `/ip/dhcp-server/lease` or `/ip/arp`: which device gets, or has, an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseRow {
-    /// The device; a client may show another identity instead.
+pub struct HolderRow {
+    /// The device; a DHCP client may show another identity instead.
     pub mac: Option<MacAddr>,
     /// Its address.
     pub address: IpAddr,
@@ -202,8 +202,8 @@ pub struct Sighting {
     pub bindings: Vec<BindingRow>,
     /// Tracked connections.
     pub connections: Vec<ConnectionRow>,
-    /// DHCP leases that are in force.
-    pub leases: Vec<LeaseRow>,
+    /// DHCP leases and ARP entries that are in force.
+    pub holders: Vec<HolderRow>,
     /// The answers that broke off: rows of these kinds may be missing.
     pub broken_off: Vec<BrokenOff>,
 }
@@ -239,10 +239,19 @@ impl Sighting {
     }
 
     /// Says which answers broke off; `None` if all came to their end. Only then may the absence of
-    /// a row count for anything.
+    /// a row count for anything. Who has which address only helps, and is left out.
     pub fn gap(&self) -> Option<String> {
-        let answers = self.broken_off.iter().map(ToString::to_string);
-        let answers: BTreeSet<_> = answers.collect();
+        self.gap_in(|answer| answer.kind != RowKind::Holder)
+    }
+
+    /// The same, with who has which address.
+    pub fn gap_with_holders(&self) -> Option<String> {
+        self.gap_in(|_| true)
+    }
+
+    fn gap_in(&self, counts: impl Fn(&BrokenOff) -> bool) -> Option<String> {
+        let answers = self.broken_off.iter().filter(|answer| counts(answer));
+        let answers: BTreeSet<_> = answers.map(ToString::to_string).collect();
         let all: Vec<_> = answers.into_iter().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
@@ -254,7 +263,7 @@ impl Sighting {
         } = self.broken_off.first()?;
         Some(Trouble {
             cause: Cause::of_trap(Step::Read, command, message),
-            seen: self.gap()?,
+            seen: self.gap_with_holders()?,
         })
     }
 }
@@ -297,7 +306,7 @@ pub struct Query {
     pub macs: BTreeSet<MacAddr>,
     /// Sessions, hosts and bindings on these devices.
     pub stations: BTreeSet<MacAddr>,
-    /// Sessions, hosts, bindings and (if asked) leases and connections on these addresses.
+    /// Sessions, hosts, bindings and (if asked) holders and connections on these addresses.
     /// Connections of addresses that hosts and sessions of the same answer show are included.
     pub addresses: BTreeSet<IpAddr>,
     /// Also bindings whose comment equals one of `names`.
@@ -307,7 +316,7 @@ pub struct Query {
     /// Whether to read all bypass bindings without a MAC, disabled or not: whose they are, their
     /// address tells.
     pub bypasses: bool,
-    /// Whether to read the DHCP leases of `macs` and on `addresses`. A router without a DHCP server
-    /// has none.
-    pub leases: bool,
+    /// Whether to read the DHCP leases and ARP entries of `macs` and on `addresses`. A router that
+    /// has no such menu, or does not show it, has none.
+    pub holders: bool,
 }

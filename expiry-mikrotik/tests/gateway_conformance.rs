@@ -76,6 +76,17 @@ impl Bench {
             port: 8728,
         }
     }
+
+    fn give(&self, menu: &str, mac: MacAddr, address: IpAddr) {
+        let words = [
+            format!("{menu}/add"),
+            format!("=mac-address={mac}"),
+            format!("=address={address}"),
+        ];
+        self.sim
+            .with(|sim| sim.operate(words))
+            .expect("valid values");
+    }
 }
 
 fn config() -> SimConfig {
@@ -157,14 +168,11 @@ impl GatewayBench for Bench {
     }
 
     fn add_lease(&self, mac: MacAddr, address: IpAddr) {
-        let words = [
-            "/ip/dhcp-server/lease/add".into(),
-            format!("=mac-address={mac}"),
-            format!("=address={address}"),
-        ];
-        self.sim
-            .with(|sim| sim.operate(words))
-            .expect("valid values");
+        self.give("/ip/dhcp-server/lease", mac, address);
+    }
+
+    fn add_neighbour(&self, mac: MacAddr, address: IpAddr) {
+        self.give("/ip/arp", mac, address);
     }
 
     fn add_device(&self, device: Device<'_>) -> IpAddr {

@@ -8,9 +8,9 @@ use crate::{BindingRow, Sighting, Task};
 
 impl Claim<'_> {
     /// Returns the addresses that only the target uses: those of its sessions and hosts, those that
-    /// its bindings and DHCP leases name, and those in `known` from earlier readings. Who has a
-    /// session or host on an address now owns it; a lease, or a binding of a MAC, that gives it to
-    /// somebody else takes it from a target that is not there.
+    /// its bindings, leases and ARP entries name, and those in `known` from earlier readings. Who has
+    /// a session or host on an address now owns it; a lease, an ARP entry, or a binding of a MAC, that
+    /// gives it to somebody else takes it from a target that is not there.
     pub fn addresses(&self, seen: &Sighting, known: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let (mut here, mut others_here) = (BTreeSet::new(), BTreeSet::new());
         for row in &seen.actives {
@@ -30,7 +30,7 @@ impl Claim<'_> {
             side.extend(row.address.into_iter().chain(row.to_address));
         }
         let (mut away, mut others) = (known.clone(), BTreeSet::new());
-        for row in &seen.leases {
+        for row in &seen.holders {
             let side = if self.has_device(row.mac) {
                 &mut away
             } else {
@@ -62,9 +62,9 @@ pub fn addresses_to_ask_for<'a>(
 ) -> BTreeSet<IpAddr> {
     let macs: BTreeSet<_> = tasks.into_iter().flat_map(|task| &task.macs).collect();
     let of_devices = |mac| macs.contains(&mac);
-    let leased = seen.leases.iter();
-    let leased = leased.filter(|row| row.mac.is_some_and(of_devices));
-    let mut named: BTreeSet<_> = leased.map(|row| row.address).collect();
+    let held = seen.holders.iter();
+    let held = held.filter(|row| row.mac.is_some_and(of_devices));
+    let mut named: BTreeSet<_> = held.map(|row| row.address).collect();
     let bound = seen.bindings.iter();
     let bound = bound.filter(|row| row.mac.is_some_and(of_devices));
     named.extend(bound.flat_map(BindingRow::named_addresses));

@@ -136,14 +136,14 @@ impl<'a> Claim<'a> {
         mac.is_some_and(|mac| self.macs.contains(&mac))
     }
 
-    /// Returns the claimed device that has an address, by its host or its lease.
+    /// Returns the claimed device that has an address, by its host, its lease or its ARP entry.
     pub(super) fn device_at(&self, address: IpAddr, seen: &Sighting) -> Option<MacAddr> {
         let hosts = seen.hosts.iter();
         let at_it =
             |row: &&HostRow| row.address == Some(address) || row.to_address == Some(address);
         let hosts = hosts.filter(at_it).map(|row| row.mac);
-        let leases = seen.leases.iter().filter(|row| row.address == address);
-        let mut macs = hosts.chain(leases.map(|row| row.mac));
+        let holders = seen.holders.iter().filter(|row| row.address == address);
+        let mut macs = hosts.chain(holders.map(|row| row.mac));
         macs.find(|mac| self.has_device(*mac)).flatten()
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
-    LeaseRow, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
@@ -68,6 +68,20 @@ impl Cut {
         let before = self.task.trace.clone();
         self.task.trace.add(&self.left.trace());
         self.task.trace != before
+    }
+
+    /// Says what of a reading is missing. Who has which address matters only for a device that was
+    /// let through and of which nothing shows the address: its flows are found by nothing else.
+    fn gap(&self, seen: &Sighting) -> Option<String> {
+        let Trace {
+            addresses,
+            stations,
+        } = &self.task.trace;
+        if addresses.is_empty() && !stations.is_empty() {
+            seen.gap_with_holders()
+        } else {
+            seen.gap()
+        }
     }
 
     /// Notes what is about to be dropped.
@@ -142,7 +156,7 @@ pub(super) async fn run(
     let looked = seen;
     let (order, mut seen, mut refusals) = block(turn, &mut cuts).await?;
     turn.answered(asked, &first, touched);
-    let leases = looked.leases.clone();
+    let holders = held(&looked);
     keep_unblocked(&mut seen, looked, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
@@ -168,7 +182,7 @@ pub(super) async fn run(
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, &leases, removals, refusals, touched).await
+    read_back(turn, cuts, &holders, removals, refusals, touched).await
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.
@@ -248,12 +262,12 @@ fn wide_query(turn: &Turn<'_>, cuts: &[Cut]) -> Query {
     query
 }
 
-/// Adds the bindings that were read first and are not switched off, and the leases: they say who
-/// passes and who has which address, and the flight that blocks does not read them.
+/// Adds the bindings that were read first and are not switched off, and who has which address:
+/// they say who passes, and the flight that blocks does not read them.
 fn keep_unblocked(seen: &mut Sighting, looked: Sighting, order: &BlockOrder) {
     seen.bindings = looked.bindings;
-    seen.leases = looked.leases;
-    let is_unread = |answer: &BrokenOff| matches!(answer.kind, RowKind::Binding | RowKind::Lease);
+    seen.holders = looked.holders;
+    let is_unread = |answer: &BrokenOff| matches!(answer.kind, RowKind::Binding | RowKind::Holder);
     seen.break_off(looked.broken_off.into_iter().filter(is_unread));
     seen.bindings
         .retain(|row| !order.bindings.contains(&row.id));
@@ -285,6 +299,17 @@ async fn block(
     }
 }
 
+/// Returns who has which address, which is read but once.
+fn held(looked: &Sighting) -> Sighting {
+    let broken_off = looked.broken_off.iter();
+    let broken_off = broken_off.filter(|answer| answer.kind == RowKind::Holder);
+    Sighting {
+        holders: looked.holders.clone(),
+        broken_off: broken_off.cloned().collect(),
+        ..Sighting::default()
+    }
+}
+
 async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, TurnError> {
     if *order == DropOrder::default() {
         return Ok(Vec::new());
@@ -300,7 +325,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
-    leases: &[LeaseRow],
+    holders: &Sighting,
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -323,7 +348,8 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
-        back.leases = leases.to_vec();
+        back.holders.clone_from(&holders.holders);
+        back.broken_off.extend(holders.broken_off.iter().cloned());
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
@@ -335,8 +361,10 @@ async fn read_back(
                 done.push(cut);
             }
         }
-        let gap = back.gap();
-        let outcome = |cut: &Cut| verdict(turn, cut, &removals, &refusals, gap.as_ref());
+        let outcome = |cut: &Cut| {
+            let gap = cut.gap(&back);
+            verdict(turn, cut, &removals, &refusals, gap.as_ref())
+        };
         let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;

@@ -252,7 +252,7 @@ impl Eyes {
         tasks: &[Task],
     ) -> Result<Result<Vec<RowsPreview>, GatewayError>, StoreError> {
         let mut query = turn::query(tasks, self.comments);
-        query.leases = tasks.iter().any(|task| task.want == Want::Cut);
+        query.holders = tasks.iter().any(|task| task.want == Want::Cut);
         let seen = match self.gateway.look(login, &query).await {
             Ok(seen) => seen,
             Err(error) => return Ok(Err(error)),

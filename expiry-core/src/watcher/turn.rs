@@ -149,7 +149,7 @@ impl<'a> Turn<'a> {
         let mut query = self.query(tasks);
         let owed = |task: &&Task| task.want == Want::Cut && task.progress.state == State::Owed;
         let owed: Vec<_> = tasks.iter().filter(owed).collect();
-        query.leases = !owed.is_empty();
+        query.holders = !owed.is_empty();
         for Trace {
             addresses,
             stations,

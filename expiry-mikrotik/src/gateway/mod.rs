@@ -6,6 +6,7 @@ mod flight;
 mod line;
 mod listen;
 mod race;
+mod silence;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -71,10 +72,11 @@ impl MikrotikGateway {
     async fn read(
         &self,
         login: &RouterLogin,
-        flight: Flight<'_>,
+        mut flight: Flight<'_>,
     ) -> Result<Sighting, GatewayError> {
         let slot = self.slot(login.router.id);
         let mut slot = slot.lock().await;
+        flight.spare(|table| slot.is_silent(table));
         let (seen, _) = slot.fly_or_dial(&self.config, login, &flight).await?;
         Ok(seen)
     }
@@ -97,6 +99,7 @@ impl RouterGateway for MikrotikGateway {
             writes: Vec::new(),
             reads: hotspot::matching(query),
             addresses: &query.addresses,
+            unasked: BTreeSet::new(),
         };
         self.read(login, flight).await
     }
@@ -111,6 +114,7 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::block(order),
             reads: hotspot::matching_sessions(query),
             addresses: &query.addresses,
+            unasked: BTreeSet::new(),
         };
         self.write(router, flight).await
     }
@@ -124,6 +128,7 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::drop_rows(order),
             reads: Vec::new(),
             addresses: &BTreeSet::new(),
+            unasked: BTreeSet::new(),
         };
         let (_, refusals) = self.write(router, flight).await?;
         Ok(refusals)
@@ -138,6 +143,7 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::unblock(order),
             reads: Vec::new(),
             addresses: &BTreeSet::new(),
+            unasked: BTreeSet::new(),
         };
         let (_, refusals) = self.write(router, flight).await?;
         Ok(refusals)
@@ -148,6 +154,7 @@ impl RouterGateway for MikrotikGateway {
             writes: Vec::new(),
             reads: hotspot::all_sessions(),
             addresses: &BTreeSet::new(),
+            unasked: BTreeSet::new(),
         };
         self.read(login, flight).await
     }

@@ -15,7 +15,7 @@ const PASSING_BINDINGS: &str =
     ".id,mac-address,address,to-address,type,comment,disabled,bypassed,blocked";
 
 /// A table that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     Users,
     Actives,
@@ -24,6 +24,7 @@ pub(crate) enum Table {
     Bindings,
     Connections,
     Leases,
+    Arp,
 }
 
 impl Table {
@@ -40,6 +41,7 @@ impl Table {
             Self::Bindings => "/ip/hotspot/ip-binding/print",
             Self::Connections => "/ip/firewall/connection/print",
             Self::Leases => "/ip/dhcp-server/lease/print",
+            Self::Arp => "/ip/arp/print",
         }
     }
 
@@ -51,8 +53,13 @@ impl Table {
             Self::Cookies => RowKind::Cookie,
             Self::Bindings => RowKind::Binding,
             Self::Connections => RowKind::Connection,
-            Self::Leases => RowKind::Lease,
+            Self::Leases | Self::Arp => RowKind::Holder,
         }
+    }
+
+    /// Tells whether its rows only say more of what others say.
+    pub(crate) fn is_helper(self) -> bool {
+        matches!(self, Self::Leases | Self::Arp)
     }
 
     fn columns(self) -> &'static str {
@@ -68,6 +75,7 @@ impl Table {
                 ".id,src-address,dst-address,reply-src-address,reply-dst-address,fasttrack,hw-offload"
             }
             Self::Leases => ".id,mac-address,active-mac-address,address,active-address,disabled",
+            Self::Arp => ".id,mac-address,address,disabled,invalid",
         }
     }
 }
@@ -87,8 +95,9 @@ pub(crate) fn matching(query: &Query) -> Vec<Read> {
     if query.bypasses {
         reads.push(bypasses_by_address());
     }
-    if query.leases {
+    if query.holders {
         reads.extend(select(Table::Leases, &leases(query)));
+        reads.extend(select(Table::Arp, &neighbours(query)));
     }
     reads.extend(matching_sessions(query));
     reads
@@ -216,6 +225,12 @@ fn leases(query: &Query) -> BTreeSet<Term> {
     terms
 }
 
+fn neighbours(query: &Query) -> BTreeSet<Term> {
+    let mut terms: BTreeSet<_> = devices(&query.macs).collect();
+    terms.extend(query.addresses.iter().map(|ip| at("address", *ip)));
+    terms
+}
+
 /// The names of sessions and cookies: the asked ones, and those that MAC logins and trials get.
 fn logins(query: &Query) -> BTreeSet<Term> {
     let of_mac = |mac: &MacAddr| mac.spellings().chain([format!("T-{mac}")]);
@@ -255,7 +270,7 @@ mod tests {
             comments: false,
             connections: false,
             bypasses: false,
-            leases: false,
+            holders: false,
         }
     }
 
@@ -316,8 +331,9 @@ mod tests {
         ];
         assert_eq!(terms(&reads, Table::Bindings), bindings);
         assert!(terms(&reads, Table::Leases).is_empty());
+        assert!(terms(&reads, Table::Arp).is_empty());
         let reads = matching(&Query {
-            leases: true,
+            holders: true,
             ..query()
         });
         let leases = [
@@ -327,6 +343,8 @@ mod tests {
             "mac-address=AA:BB:CC:DD:EE:0F",
         ];
         assert_eq!(terms(&reads, Table::Leases), leases);
+        let entries = ["address=10.5.50.7", "mac-address=AA:BB:CC:DD:EE:0F"];
+        assert_eq!(terms(&reads, Table::Arp), entries);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
 };
 
 use expiry_core::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, RowId,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HolderRow, HostRow, RowId,
     Sighting, UserRow,
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct Collector {
     cookies: Rows<CookieRow>,
     bindings: Rows<BindingRow>,
     connections: Vec<TrackedConnection>,
-    leases: Vec<LeaseRow>,
+    holders: Vec<HolderRow>,
 }
 
 impl Collector {
@@ -36,7 +36,8 @@ impl Collector {
             Table::Cookies => self.cookies.put(id.clone(), cookie(id, row)),
             Table::Bindings => self.bindings.put(id.clone(), binding(id, row)),
             Table::Connections => self.connections.push(TrackedConnection::read(id, row)),
-            Table::Leases => self.leases.extend(leases(row)),
+            Table::Leases => self.holders.extend(leases(row)),
+            Table::Arp => self.holders.extend(neighbour(row)),
         }
     }
 
@@ -48,7 +49,7 @@ impl Collector {
         self.cookies.absorb(later.cookies);
         self.bindings.absorb(later.bindings);
         self.connections.extend(later.connections);
-        self.leases.extend(later.leases);
+        self.holders.extend(later.holders);
     }
 
     /// Returns all rows, of the connections only those with one of `addresses` in them or an
@@ -77,7 +78,7 @@ impl Collector {
             bindings: self.bindings.rows,
             connections: connections.rows,
             broken_off: Vec::new(),
-            leases: self.leases,
+            holders: self.holders,
         }
     }
 }
@@ -210,7 +211,7 @@ fn binding(id: RowId, row: &Sentence) -> BindingRow {
 
 /// Returns the address that a lease holds, and the one that is in use: a lease may hold a pool. One
 /// that is disabled holds nothing.
-fn leases(row: &Sentence) -> Vec<LeaseRow> {
+fn leases(row: &Sentence) -> Vec<HolderRow> {
     if fields::flag(row, "disabled") {
         return Vec::new();
     }
@@ -218,7 +219,21 @@ fn leases(row: &Sentence) -> Vec<LeaseRow> {
     let held = fields::address(row, "address");
     let used = fields::address(row, "active-address").filter(|used| Some(*used) != held);
     let addresses = held.into_iter().chain(used);
-    addresses.map(|address| LeaseRow { mac, address }).collect()
+    addresses
+        .map(|address| HolderRow { mac, address })
+        .collect()
+}
+
+/// Returns what an entry says of who has its address. Without a MAC nobody answered for it; one that
+/// is disabled, or whose interface is gone, is not used.
+fn neighbour(row: &Sentence) -> Option<HolderRow> {
+    if fields::flag(row, "disabled") || fields::flag(row, "invalid") {
+        return None;
+    }
+    Some(HolderRow {
+        mac: Some(fields::mac(row, "mac-address")?),
+        address: fields::address(row, "address")?,
+    })
 }
 
 /// The kind stands in `type`, or in flags where `type` is not printed.
@@ -351,6 +366,31 @@ mod tests {
         let addresses: Vec<_> = found.iter().map(|row| row.address.to_string()).collect();
         assert_eq!(addresses, expected);
         assert!(found.iter().all(|row| row.mac.is_some()));
+    }
+
+    #[rstest]
+    #[case(&[], true)]
+    #[case(&[("complete", "true"), ("dynamic", "true"), ("published", "false")], true)]
+    #[case(&[("disabled", "true")], false)]
+    #[case(&[("invalid", "true")], false)]
+    #[case(&[("mac-address", "")], false)]
+    #[case(&[("mac-address", "00:00:00:00:00:00")], false)]
+    #[case(&[("address", "")], false)]
+    fn r1_an_arp_entry_that_is_in_use_names_the_device_of_its_address(
+        #[case] fields: &[(&str, &str)],
+        #[case] is_used: bool,
+    ) {
+        // The first of two attributes of a name counts.
+        let whole = [
+            ("mac-address", "02:00:00:00:00:01"),
+            ("address", "10.5.50.7"),
+        ];
+        let found = neighbour(&row(&[fields, &whole].concat()));
+        let expected = HolderRow {
+            mac: "02:00:00:00:00:01".parse().ok(),
+            address: "10.5.50.7".parse().expect("an address"),
+        };
+        assert_eq!(found, is_used.then_some(expected));
     }
 
     #[rstest]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use expiry_core::{Directory, Event, StatusStore, WayIn};
+use expiry_core::{BindingKind, Directory, Event, StatusStore, WayIn};
 use expiry_mikrotik::sim::{Access, ClientConfig, ClientId};
 use rstest::rstest;
 use tokio::time::sleep;
@@ -34,8 +34,16 @@ fn bind(site: &Site, addresses: &str) {
 }
 
 fn lease(site: &Site, number: u16, address: Ipv4Addr) {
+    give(site, "/ip/dhcp-server/lease", number, address);
+}
+
+fn arp(site: &Site, number: u16, address: Ipv4Addr) {
+    give(site, "/ip/arp", number, address);
+}
+
+fn give(site: &Site, menu: &str, number: u16, address: Ipv4Addr) {
     let words = [
-        "/ip/dhcp-server/lease/add".into(),
+        format!("{menu}/add"),
         format!("=mac-address={}", mac(number)),
         format!("=address={address}"),
     ];
@@ -162,12 +170,14 @@ async fn r1_the_binding_of_an_address_that_somebody_with_access_has_now_stays() 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Lease,
+    Arp,
     Binding,
     EarlierReading,
 }
 
 #[rstest]
 #[case(Known::Lease)]
+#[case(Known::Arp)]
 #[case(Known::Binding)]
 #[case(Known::EarlierReading)]
 #[tokio::test(start_paused = true)]
@@ -196,7 +206,7 @@ async fn r6_the_flows_of_a_device_whose_host_is_forgotten_are_purged(#[case] kno
             ];
             site.with(|sim| sim.operate(words)).expect("valid values");
         }
-        Known::EarlierReading => {}
+        Known::Arp | Known::EarlierReading => {}
     }
     world.subscribe(&site, &name(1), &[mac(1)], sleeps).await;
     let early = known == Known::EarlierReading;
@@ -205,6 +215,9 @@ async fn r6_the_flows_of_a_device_whose_host_is_forgotten_are_purged(#[case] kno
     site.with(|sim| sim.set_client_on(sleeper, false));
     world.reach(149 * SECOND).await;
     assert!(site.with(|sim| sim.table("/ip/hotspot/host").is_empty()));
+    if known == Known::Arp {
+        arp(&site, 1, ADDRESS);
+    }
     let flows = |site: &Site| site.with(|sim| sim.table("/ip/firewall/connection").len());
     assert_eq!(flows(&site), 3);
     let running = running.take().unwrap_or_else(|| world.start());
@@ -218,6 +231,41 @@ async fn r6_the_flows_of_a_device_whose_host_is_forgotten_are_purged(#[case] kno
     site.with(|sim| sim.set_client_on(sleeper, true));
     sleep(SECOND).await;
     assert!(!moves(&site, sleeper));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_the_flows_of_an_address_that_the_router_knows_of_another_device_stay() {
+    let world = World::new();
+    let site = world.site("hill").await;
+    let payer = site.with(|sim| {
+        let payer = sim.add_client(ClientConfig {
+            address: Some(ADDRESS),
+            ..client(2, Way::BypassFasttrack)
+        });
+        sim.set_client_on(payer, false);
+        sim.add_binding(mac(1), BindingKind::Bypassed, "paid");
+        payer
+    });
+    for number in [1, 2] {
+        let ends = DEADLINE * u32::from(number) * 15;
+        let devices = [mac(number)];
+        world.subscribe(&site, &name(number), &devices, ends).await;
+    }
+    world.reach(149 * SECOND).await;
+    assert!(site.with(|sim| sim.table("/ip/hotspot/host").is_empty()));
+    lease(&site, 1, ADDRESS);
+    arp(&site, 2, ADDRESS);
+    let running = world.start();
+    world
+        .events
+        .wait_for_cuts(40 * SECOND, 1, is_cut_on(site.router.id))
+        .await;
+    assert_eq!(bindings_off(&site), [false, true]);
+    let flows = site.with(|sim| sim.table("/ip/firewall/connection").len());
+    assert_eq!(flows, 3);
+    site.with(|sim| sim.set_client_on(payer, true));
+    assert!(moves(&site, payer));
     running.stop().await;
 }
 

@@ -9,10 +9,10 @@ use crate::{
     world::{DEADLINE, SECOND, SHORTLY_BEFORE, Site, WAYS, Way, World, client, config, mac, name},
 };
 
-/// A look: accounts, cookies, bindings, bindings without a MAC, sessions, hosts; the first one leases,
-/// too. The flight of the block reads sessions and hosts again. Connection tables and removals of
+/// A look: accounts, cookies, bindings, bindings without a MAC, sessions, hosts; the first one leases
+/// and ARP entries, too. The flight of the block reads sessions and hosts again. Connection tables and removals of
 /// connections are counted apart.
-const READS: u64 = 7 + 2 + 6;
+const READS: u64 = 8 + 2 + 6;
 
 #[rstest]
 // Account, two cookies; session, host.

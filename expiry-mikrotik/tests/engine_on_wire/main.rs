@@ -13,6 +13,7 @@ mod payments;
 mod reconcile;
 mod restarts;
 mod returns;
+mod silence;
 mod slowness;
 mod unregistered;
 mod world;

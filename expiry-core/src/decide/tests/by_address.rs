@@ -19,8 +19,8 @@ fn passing(n: usize, mac: MacAddr, address: IpAddr) -> HostRow {
     }
 }
 
-fn lease(mac: MacAddr, address: IpAddr) -> LeaseRow {
-    LeaseRow {
+fn holder(mac: MacAddr, address: IpAddr) -> HolderRow {
+    HolderRow {
         mac: Some(mac),
         address,
     }
@@ -51,8 +51,8 @@ fn r6_the_binding_of_the_targets_own_address_is_the_targets() {
         actives: vec![active(1, "a", mac(5), ip(7))],
         ..with_binding("10.5.50.7/32")
     };
-    let by_lease = Sighting {
-        leases: vec![lease(mac(1), ip(7))],
+    let by_holder = Sighting {
+        holders: vec![holder(mac(1), ip(7))],
         ..with_binding("10.5.50.7-10.5.50.7")
     };
     let mut by_binding = with_binding("10.5.50.7");
@@ -60,7 +60,7 @@ fn r6_the_binding_of_the_targets_own_address_is_the_targets() {
         address: Some("10.5.50.7".into()),
         ..bypass(8, mac(1), "")
     });
-    for seen in [by_host, by_translation, by_session, by_lease, by_binding] {
+    for seen in [by_host, by_translation, by_session, by_holder, by_binding] {
         let left = find(&ended, &live(&[], &[]), &seen);
         assert!(left.bindings.contains(&seen.bindings[0]), "{seen:?}");
         assert!(left.addresses.contains(&ip(7)));
@@ -97,7 +97,7 @@ fn r1_the_address_of_somebody_else_is_not_the_targets_whatever_names_it() {
     let ended = task(Some("a"), &[mac(1)]);
     let payer = live(&["b"], &[mac(2)]);
     let given = Sighting {
-        leases: vec![lease(mac(1), ip(7))],
+        holders: vec![holder(mac(1), ip(7))],
         ..with_binding("10.5.50.7")
     };
     let host_of_b = Sighting {
@@ -108,8 +108,8 @@ fn r1_the_address_of_somebody_else_is_not_the_targets_whatever_names_it() {
         actives: vec![active(1, "b", mac(2), ip(7))],
         ..given.clone()
     };
-    let lease_of_b = Sighting {
-        leases: vec![lease(mac(1), ip(7)), lease(mac(2), ip(7))],
+    let holder_of_b = Sighting {
+        holders: vec![holder(mac(1), ip(7)), holder(mac(2), ip(7))],
         ..given.clone()
     };
     let mut binding_of_b = given.clone();
@@ -117,7 +117,7 @@ fn r1_the_address_of_somebody_else_is_not_the_targets_whatever_names_it() {
         address: Some("10.5.50.7".into()),
         ..bypass(8, mac(2), "")
     });
-    for mut seen in [host_of_b, session_of_b, lease_of_b, binding_of_b] {
+    for mut seen in [host_of_b, session_of_b, holder_of_b, binding_of_b] {
         seen.connections = vec![connection(4, &[ip(7)])];
         let left = find(&ended, &payer, &seen);
         assert_eq!(left.bindings, [], "{seen:?}");
@@ -126,11 +126,11 @@ fn r1_the_address_of_somebody_else_is_not_the_targets_whatever_names_it() {
 }
 
 #[test]
-fn r1_whoever_is_on_an_address_has_it_whatever_a_lease_says() {
+fn r1_whoever_is_on_an_address_has_it_whatever_a_lease_or_an_arp_entry_says() {
     let ended = task(None, &[mac(1)]);
     let seen = Sighting {
         hosts: vec![passing(1, mac(1), ip(7))],
-        leases: vec![lease(mac(2), ip(7))],
+        holders: vec![holder(mac(2), ip(7))],
         connections: vec![connection(4, &[ip(7)])],
         ..with_binding("10.5.50.7")
     };
@@ -159,11 +159,11 @@ fn r1_by_option_the_comment_of_a_live_access_keeps_the_binding_of_an_address() {
 }
 
 #[test]
-fn r6_the_flows_of_a_device_that_sleeps_are_found_by_its_lease_and_its_binding() {
+fn r6_the_flows_of_a_device_that_sleeps_are_found_by_its_lease_or_arp_entry_and_its_binding() {
     let ended = task(Some("a"), &[mac(1)]);
     let flows = vec![connection(1, &[ip(7)]), connection(2, &[ip(8)])];
-    let by_lease = Sighting {
-        leases: vec![lease(mac(1), ip(7))],
+    let by_holder = Sighting {
+        holders: vec![holder(mac(1), ip(7))],
         connections: flows.clone(),
         bindings: vec![bypass(3, mac(1), "paid")],
         ..Sighting::default()
@@ -195,7 +195,7 @@ fn r6_the_flows_of_a_device_that_sleeps_are_found_by_its_lease_and_its_binding()
     assert_eq!(addresses_to_ask_for([&ended], &by_both), both);
     let left = find(&ended, &live(&[], &[]), &by_both);
     assert_eq!(left.connections, by_both.connections[..1]);
-    for seen in [by_lease, by_binding, by_translation] {
+    for seen in [by_holder, by_binding, by_translation] {
         let left = find(&ended, &live(&[], &[]), &seen);
         assert_eq!(left.connections, seen.connections[..1]);
         assert!(!left.is_clear());
@@ -208,7 +208,7 @@ fn r7_addresses_on_which_the_target_shows_are_not_asked_for_again() {
     let ended = task(Some("a"), &[mac(1)]);
     let seen = Sighting {
         hosts: vec![host(1, mac(1), ip(7))],
-        leases: vec![lease(mac(1), ip(7))],
+        holders: vec![holder(mac(1), ip(7))],
         ..with_binding("10.5.50.8")
     };
     assert_eq!(addresses_to_ask_for([&ended], &seen), BTreeSet::new());

@@ -8,9 +8,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, Live, MacAddr,
-    Progress, Revision, RowId, Sighting, Task, TaskId, Undo, UndoItem, UndoKey, UserRow, Username,
-    Want,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HolderRow, HostRow, Live,
+    MacAddr, Progress, Revision, RowId, Sighting, Task, TaskId, Undo, UndoItem, UndoKey, UserRow,
+    Username, Want,
 };
 
 fn mac(last: u8) -> MacAddr {
@@ -132,7 +132,7 @@ fn r6_every_kind_of_row_of_the_target_is_found() {
         ],
         bindings: vec![bypass(9, mac(1), "anything")],
         connections: vec![connection(10, &[ip(9), ip(200)]), connection(11, &[ip(1)])],
-        leases: vec![],
+        holders: vec![],
         broken_off: Vec::new(),
     };
     let left = find(&task(Some("255700"), &[mac(1)]), &live(&[], &[]), &seen);
@@ -310,7 +310,7 @@ prop_compose! {
         hosts in vec((macs(), ips(), any::<bool>(), any::<bool>()), 0..5),
         cookies in vec((logins(), option::of(macs())), 0..5),
         bindings in vec((places(), logins(), any::<bool>()), 0..5),
-        leases in vec((option::of(macs()), ips()), 0..3),
+        holders in vec((option::of(macs()), ips()), 0..3),
         connections in vec(vec(ips(), 1..3), 0..5),
     ) -> Sighting {
         let on = |n: usize| id(n + 1);
@@ -329,7 +329,7 @@ prop_compose! {
             bindings: bindings.into_iter().enumerate().map(|(n, (place, comment, disabled))| {
                 BindingRow { mac: place.0, address: place.1, disabled, ..bypass(n + 1, mac(1), &comment) }
             }).collect(),
-            leases: leases.into_iter().map(|(mac, address)| LeaseRow { mac, address }).collect(),
+            holders: holders.into_iter().map(|(mac, address)| HolderRow { mac, address }).collect(),
             connections: connections.into_iter().enumerate()
                 .map(|(n, addresses)| connection(n + 1, &addresses)).collect(),
             broken_off: Vec::new(),

@@ -167,7 +167,7 @@ prop_compose! {
             users: vec![],
             cookies: vec![],
             connections: vec![],
-            leases: vec![],
+            holders: vec![],
             ..seen
         }
     }

@@ -6,7 +6,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HostRow, LeaseRow, MacAddr,
+    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HolderRow, HostRow, MacAddr,
     Query, RowId, Sighting, UserRow,
 };
 
@@ -38,8 +38,8 @@ pub struct Hotspot {
     pub hosts: BTreeMap<RowId, HostRow>,
     /// Tracked connections by row id.
     pub connections: BTreeMap<RowId, ConnectionRow>,
-    /// DHCP leases.
-    pub leases: Vec<LeaseRow>,
+    /// DHCP leases and ARP entries.
+    pub holders: Vec<HolderRow>,
     devices: BTreeMap<MacAddr, Device>,
     /// Since when each device that can move bytes could without a break, by which login.
     moving: BTreeMap<MacAddr, (Option<String>, Instant)>,
@@ -340,15 +340,15 @@ impl Hotspot {
                             .is_some_and(|c| query.names.iter().any(|name| name.matches(c)))
             }),
             connections: Vec::new(),
-            leases: Vec::new(),
+            holders: Vec::new(),
             broken_off: Vec::new(),
         };
-        if query.leases {
-            let of_query = |row: &&LeaseRow| {
+        if query.holders {
+            let of_query = |row: &&HolderRow| {
                 row.mac.is_some_and(|mac| query.macs.contains(&mac))
                     || query.addresses.contains(&row.address)
             };
-            seen.leases = self.leases.iter().filter(of_query).copied().collect();
+            seen.holders = self.holders.iter().filter(of_query).copied().collect();
         }
         if query.connections {
             let shown = seen.actives.iter().filter_map(|row| row.address);

@@ -278,7 +278,7 @@ impl SimGateway {
             RowKind::Cookie => halve(&mut seen.cookies),
             RowKind::Binding => halve(&mut seen.bindings),
             RowKind::Connection => halve(&mut seen.connections),
-            RowKind::Lease => halve(&mut seen.leases),
+            RowKind::Holder => halve(&mut seen.holders),
         }
         seen.break_off([BrokenOff {
             kind,
@@ -399,7 +399,7 @@ impl RouterGateway for SimGateway {
                 users: vec![],
                 cookies: vec![],
                 bindings: vec![],
-                leases: vec![],
+                holders: vec![],
                 ..seen
             }
         };

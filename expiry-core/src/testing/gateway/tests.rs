@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{Admission, Fault, SimGateway};
 use crate::{
-    Hardware, LeaseRow, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
+    Hardware, HolderRow, MacAddr, Router, RouterAddress, RouterGateway, RouterId, RouterLogin,
     testing::conformance::gateway::{Binding, Device, Entry, GatewayBench},
 };
 
@@ -78,8 +78,12 @@ impl GatewayBench for Bench {
     fn add_lease(&self, mac: MacAddr, address: IpAddr) {
         let mac = Some(mac);
         self.0.with(ROUTER, |hotspot| {
-            hotspot.leases.push(LeaseRow { mac, address });
+            hotspot.holders.push(HolderRow { mac, address });
         });
+    }
+
+    fn add_neighbour(&self, mac: MacAddr, address: IpAddr) {
+        self.add_lease(mac, address);
     }
 
     fn add_device(&self, device: Device<'_>) -> IpAddr {

@@ -6,6 +6,7 @@ mod dialing;
 mod failures;
 mod flights;
 mod peer;
+mod silent;
 mod strangers;
 mod surveys;
 

@@ -21,6 +21,7 @@ pub(super) enum Menu {
     ServerProfile,
     Connection,
     Lease,
+    Arp,
     Filter,
     Switch,
     Identity,
@@ -44,6 +45,7 @@ impl Menu {
             "/ip/hotspot/profile" => Self::ServerProfile,
             "/ip/firewall/connection" => Self::Connection,
             "/ip/dhcp-server/lease" => Self::Lease,
+            "/ip/arp" => Self::Arp,
             "/ip/firewall/filter" => Self::Filter,
             "/interface/ethernet/switch" => Self::Switch,
             "/system/identity" => Self::Identity,
@@ -64,6 +66,7 @@ impl Menu {
             Self::Host => Hotspot::find_hosts,
             Self::Cookie => Hotspot::find_cookies,
             Self::Binding => Hotspot::find_bindings,
+            Self::Arp => Hotspot::find_neighbours,
             Self::UserProfile
             | Self::Server
             | Self::ServerProfile
@@ -103,6 +106,7 @@ impl Menu {
             Self::Binding => visit_table(hotspot.bindings.table(), only, each),
             Self::Connection => visit_table(&hotspot.connections, only, each),
             Self::Lease => visit_table(&hotspot.leases, only, each),
+            Self::Arp => visit_table(hotspot.neighbours.table(), only, each),
             Self::UserProfile => each(Some(0), &user_profile(hotspot)),
             Self::Server => each(Some(1), &server(hotspot)),
             Self::ServerProfile => each(Some(1), &server_profile(hotspot)),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     sim::{
-        hotspot::{Binding, Hotspot, Inert, Lease, Logout, Mac, User},
+        hotspot::{Binding, Hotspot, Inert, Lease, Logout, Mac, Neighbour, User},
         text::{parse_duration, parse_flag},
     },
     wire::Sentence,
@@ -43,6 +43,7 @@ pub(super) fn write(
             | Menu::Cookie
             | Menu::Binding
             | Menu::Lease
+            | Menu::Arp
             | Menu::Connection,
             "remove",
         ) => each_row(hotspot, menu, command, |hotspot, id| {
@@ -81,6 +82,7 @@ pub(super) fn write(
             Ok(added(hotspot.add_binding(row)))
         }
         (Menu::Lease, "add") => add_lease(hotspot, command),
+        (Menu::Arp, "add") => add_neighbour(hotspot, command),
         (Menu::User, "reset-counters") => each_row(hotspot, menu, command, |hotspot, id| {
             if let Some(mut user) = hotspot.users.get(id).cloned() {
                 user.uptime = Duration::ZERO;
@@ -112,6 +114,7 @@ fn remove(hotspot: &mut Hotspot, menu: Menu, id: u32) {
         Menu::Binding => hotspot.remove_binding(id),
         Menu::Connection => hotspot.remove_connection(id),
         Menu::Lease => drop(hotspot.leases.remove(id)),
+        Menu::Arp => hotspot.neighbours.remove(id),
         Menu::UserProfile
         | Menu::Server
         | Menu::ServerProfile
@@ -171,6 +174,7 @@ fn resolve(hotspot: &Hotspot, menu: Menu, text: &[u8]) -> Option<u32> {
         Menu::Binding => hotspot.bindings.get(id).is_some(),
         Menu::Connection => hotspot.connections.get(id).is_some(),
         Menu::Lease => hotspot.leases.get(id).is_some(),
+        Menu::Arp => hotspot.neighbours.table().get(id).is_some(),
         Menu::UserProfile
         | Menu::Server
         | Menu::ServerProfile
@@ -232,13 +236,29 @@ fn add_user(hotspot: &mut Hotspot, command: &Sentence) -> Result<Answer, Trap> {
 fn add_lease(hotspot: &mut Hotspot, command: &Sentence) -> Result<Answer, Trap> {
     let device = command.get("mac-address").unwrap_or_default();
     let device = mac(b"mac-address", device)?.ok_or_else(|| Trap::missing("mac-address"))?;
-    let held = command.get("address").unwrap_or_default();
-    let (address, _) = range(b"address", held)?.ok_or_else(|| Trap::missing("address"))?;
+    let address = one_address(command)?;
     Ok(added(hotspot.leases.insert(Lease {
         mac: device,
         address,
         dynamic: command.get("dynamic") == Some(b"yes"),
     })))
+}
+
+/// A static entry, or with `dynamic=yes` one as the router learns it.
+fn add_neighbour(hotspot: &mut Hotspot, command: &Sentence) -> Result<Answer, Trap> {
+    let device = command.get("mac-address").unwrap_or_default();
+    Ok(added(hotspot.neighbours.add(Neighbour {
+        mac: mac(b"mac-address", device)?,
+        address: one_address(command)?,
+        dynamic: command.get("dynamic") == Some(b"yes"),
+        disabled: command.get("disabled") == Some(b"yes"),
+    })))
+}
+
+fn one_address(command: &Sentence) -> Result<Ipv4Addr, Trap> {
+    let address = command.get("address").unwrap_or_default();
+    let (address, _) = range(b"address", address)?.ok_or_else(|| Trap::missing("address"))?;
+    Ok(address)
 }
 
 fn same_server(a: &User, b: &User) -> bool {

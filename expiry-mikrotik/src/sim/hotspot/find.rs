@@ -48,6 +48,16 @@ impl Hotspot {
         (column == "mac-address").then(|| ids().into_iter().collect())
     }
 
+    pub(crate) fn find_neighbours(&self, column: &str, value: &[u8]) -> Option<Vec<u32>> {
+        let of = |mac| self.neighbours.of(mac);
+        let at = |address| self.neighbours.at(address).into_iter().collect();
+        match column {
+            "mac-address" => Some(parse(value).map(of).unwrap_or_default()),
+            "address" => Some(parse(value).map(at).unwrap_or_default()),
+            _ => None,
+        }
+    }
+
     /// The rows of the devices with a MAC or an address.
     fn rows_of(
         &self,

@@ -7,6 +7,7 @@
 mod bindings;
 mod find;
 mod login;
+mod neighbours;
 mod record;
 mod rows;
 mod station;
@@ -25,8 +26,9 @@ use expiry_core::MacAddr;
 pub(super) use self::{
     bindings::Bindings,
     login::Logout,
+    neighbours::Neighbours,
     record::{Moment, Record},
-    rows::{Active, Binding, Connection, Cookie, Host, Inert, Lease, Mac, User},
+    rows::{Active, Binding, Connection, Cookie, Host, Inert, Lease, Mac, Neighbour, User},
     station::Station,
     table::Table,
     users::Users,
@@ -60,6 +62,7 @@ pub(super) struct Hotspot {
     pub(super) cookies: Table<Cookie>,
     pub(super) connections: Table<Connection>,
     pub(super) leases: Table<Lease>,
+    pub(super) neighbours: Neighbours,
     pub(super) stations: Vec<Station>,
     by_mac: BTreeMap<MacAddr, usize>,
     by_address: BTreeMap<Ipv4Addr, Vec<usize>>,
@@ -82,6 +85,7 @@ impl Hotspot {
             cookies: Table::default(),
             connections: Table::default(),
             leases: Table::default(),
+            neighbours: Neighbours::default(),
             stations: Vec::new(),
             by_mac: BTreeMap::new(),
             by_address: BTreeMap::new(),
@@ -119,6 +123,7 @@ impl Hotspot {
         self.hosts.clear();
         self.actives.clear();
         self.connections.clear();
+        self.neighbours.forget_learned();
         self.sessions_of.clear();
         self.hosts.renumber();
         self.connections.renumber();

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use expiry_core::BindingKind;
 
-use super::rows::{Active, Binding, Connection, Cookie, Host, Lease, User};
+use super::rows::{Active, Binding, Connection, Cookie, Host, Lease, Neighbour, User};
 use crate::sim::text::{Value, duration, flag, owned};
 
 /// What printing depends on besides the row.
@@ -248,6 +248,41 @@ impl Record for Lease {
             "status" => Some(text(if self.dynamic { "bound" } else { "waiting" })),
             "dynamic" => moment.flag(self.dynamic),
             "blocked" | "disabled" => moment.flag(false),
+            _ => None,
+        }
+    }
+}
+
+impl Record for Neighbour {
+    fn columns(&self) -> Cow<'static, [&'static str]> {
+        Cow::Borrowed(&[
+            "address",
+            "mac-address",
+            "interface",
+            "published",
+            "status",
+            "invalid",
+            "dhcp",
+            "dynamic",
+            "complete",
+            "disabled",
+        ])
+    }
+
+    fn get(&self, column: &str, moment: Moment) -> Option<Value<'_>> {
+        match column {
+            "address" => Some(owned(self.address.to_string())),
+            "mac-address" => Some(text(&self.mac.as_ref()?.text)),
+            "interface" => Some(text("bridge-hotspot")),
+            "status" => Some(text(match (self.dynamic, &self.mac) {
+                (false, _) => "permanent",
+                (true, Some(_)) => "reachable",
+                (true, None) => "failed",
+            })),
+            "complete" => moment.flag(self.mac.is_some() && !self.disabled),
+            "dynamic" => moment.flag(self.dynamic),
+            "disabled" => moment.flag(self.disabled),
+            "published" | "invalid" | "dhcp" => moment.flag(false),
             _ => None,
         }
     }

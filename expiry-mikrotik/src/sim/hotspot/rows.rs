@@ -101,6 +101,15 @@ pub(crate) struct Lease {
     pub(crate) dynamic: bool,
 }
 
+/// An ARP entry. Without a MAC nobody answered for the address.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbour {
+    pub(crate) mac: Option<Mac>,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) dynamic: bool,
+    pub(crate) disabled: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) station: usize,

@@ -131,6 +131,8 @@ impl Hotspot {
         if let Some(host) = self.stations[station].host.take() {
             self.hosts.remove(host);
         }
+        let of = &self.stations[station];
+        self.neighbours.forget(of.address, of.mac);
     }
 
     /// The next packet of a device comes in. Its fate may have changed since the last one.
@@ -212,6 +214,7 @@ impl Hotspot {
             since: self.now,
             station,
         };
+        self.neighbours.learn(host.address, &host.mac);
         self.stations[station].host = Some(self.hosts.insert(host));
         self.apply_binding(station);
         let host = self.stations[station]

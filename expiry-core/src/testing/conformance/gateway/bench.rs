@@ -36,6 +36,9 @@ pub trait GatewayBench: Send + Sync {
     /// Has the router's DHCP server hold an address for a device.
     fn add_lease(&self, mac: MacAddr, address: IpAddr);
 
+    /// Has the router know by ARP which device an address is.
+    fn add_neighbour(&self, mac: MacAddr, address: IpAddr);
+
     /// Brings a device into range, online, with the account or binding that it comes in by (unless
     /// that exists) and one tracked connection. Returns its address.
     fn add_device(&self, device: Device<'_>) -> IpAddr;

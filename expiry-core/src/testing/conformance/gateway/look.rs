@@ -278,23 +278,26 @@ pub async fn bindings_without_a_device_are_found_by_address_and_all_of_them_only
     assert_eq!(all, expected.map(|text| (None, text.to_owned())));
 }
 
-pub async fn leases_are_found_by_device_and_address_only_when_asked(bench: &dyn GatewayBench) {
+pub async fn holders_are_found_by_device_and_address_only_when_asked(bench: &dyn GatewayBench) {
     let address = |last| IpAddr::from([10, 9, 0, last]);
     for last in 1..=3 {
         bench.add_lease(mac(last), address(last));
+        bench.add_neighbour(mac(last + 10), address(last));
+        bench.add_neighbour(mac(last), address(last + 20));
     }
-    let asked = |leases| Query {
+    let asked = |holders| Query {
         addresses: [address(2)].into(),
-        leases,
+        holders,
         ..query(None, &[mac(1)])
     };
 
     let without = look(bench, &asked(false)).await;
     let with = look(bench, &asked(true)).await;
 
-    assert_eq!(without.leases, []);
-    let found = with.leases.iter().map(|row| (row.mac, row.address));
-    let expected = [1, 2].map(|last| (Some(mac(last)), address(last)));
+    assert_eq!(without.holders, []);
+    let found = with.holders.iter().map(|row| (row.mac, row.address));
+    let expected = [(1, 1), (1, 21), (2, 2), (12, 2)];
+    let expected = expected.map(|(device, last)| (Some(mac(device)), address(last)));
     assert_eq!(sorted(found), expected);
 }
 

@@ -40,7 +40,7 @@ macro_rules! gateway_conformance {
                 a_bypassed_device_shows_a_host_that_passes_and_no_session
                 r7_connections_are_read_only_when_asked
                 bindings_without_a_device_are_found_by_address_and_all_of_them_only_when_asked
-                leases_are_found_by_device_and_address_only_when_asked
+                holders_are_found_by_device_and_address_only_when_asked
                 connections_come_with_the_rows_of_their_device_and_nobody_elses
                 connections_come_for_an_address_that_shows_nothing_else
                 a_look_for_nothing_shows_nothing
