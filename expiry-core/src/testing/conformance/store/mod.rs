@@ -176,6 +176,7 @@ macro_rules! store_conformance {
                 r9_a_router_that_came_into_service_later_owes_without_a_lag
                 r9_who_comes_back_after_a_cut_is_late_and_no_backlog
                 r9_a_router_that_does_not_answer_says_what_ends_there_soon
+                r9_a_router_that_refuses_to_be_read_says_what_ends_there_soon
                 r9_a_single_check_beats_and_watches_nothing
             }
             looks {
