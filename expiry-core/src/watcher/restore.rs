@@ -1,3 +1,5 @@
+//! The flights of a restore: what we disabled is enabled again for who paid, and read back.
+
 use std::time::Duration;
 
 use super::turn::{Touched, Turn, TurnError, Written};

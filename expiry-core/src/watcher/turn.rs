@@ -163,7 +163,7 @@ impl<'a> Turn<'a> {
             match restore::run(self, restores, &seen, touched).await? {
                 Written::Nothing => {}
                 // The cuts want a look of their own: this one is old by now.
-                written => return Ok(Seen::All(written)),
+                written @ (Written::Taken | Written::Refused(_)) => return Ok(Seen::All(written)),
             }
         }
         if cuts.is_empty() {
