@@ -97,7 +97,8 @@ pub struct Ownership {
     pub password: Result<SecretString, NoPassword>,
     /// The epoch of this ownership.
     pub epoch: Epoch,
-    /// Whether an earlier owner fell silent instead of letting go: it may still wake and write.
+    /// Whether an earlier owner fell silent instead of letting go, and nobody has read the router whole
+    /// since: it may still wake and write, and what it wrote is to be found.
     pub taken_over: bool,
     /// When somebody last asked for an immediate try.
     pub nudged_at: Option<DateTime<Utc>>,

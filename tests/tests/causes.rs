@@ -58,6 +58,31 @@ async fn a_router_without_a_hotspot_is_never_blamed_on_its_policies() {
 }
 
 #[tokio::test]
+async fn an_account_that_may_not_write_is_named_with_what_to_type() {
+    let world = World::new(None).await;
+    let mac = expiry_core::MacAddr::new([2, 0, 0, 0, 0, 1]);
+    World::device(&world.router, "alice", mac);
+    let end = ["subscriber", "add", "alice", "--for", "1h"];
+    world.expiry.ok(&end).await;
+    world.expiry.ok(&["subscriber", "revoke", "alice"]).await;
+    world
+        .router
+        .with(|sim| sim.configure(|config| config.write_policy = false));
+
+    let once = world.expiry.ended(&["run", "--once"]).await;
+
+    assert_eq!(once.code, 3, "{once:?}");
+    let way_out = "/user group set GROUP policy=api,read,write";
+    for command in [&["status"][..], &["explain", "alice"], &["doctor"]] {
+        let ended = world.expiry.ended(command).await;
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(told.contains("not enough permissions (9)"), "{told}");
+        assert!(told.contains(way_out), "{told}");
+    }
+    assert!(once.stderr.contains(way_out), "{once:?}");
+}
+
+#[tokio::test]
 async fn r1_one_box_under_two_addresses_is_named_and_owes_nothing_by_itself() {
     let world = World::new(None).await;
     let mac = expiry_core::MacAddr::new([2, 0, 0, 0, 0, 1]);

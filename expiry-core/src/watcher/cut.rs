@@ -1,8 +1,10 @@
+//! The flights of a cut, from the first look to the verdict of the read-back.
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     removals::Removals,
-    turn::{Touched, Turn, TurnError},
+    turn::{Touched, Turn, TurnError, Written},
 };
 use crate::{
     ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
@@ -122,17 +124,17 @@ impl Cut {
     }
 }
 
-/// Cuts: look (already done), intend, block, drop, read back, record.
+/// Cuts: look (already done), intend, block, drop, read back, record. Tells what came of the writes.
 pub(super) async fn run(
     turn: &Turn<'_>,
     tasks: Vec<Task>,
     seen: Sighting,
     touched: &mut Touched,
-) -> Result<(), TurnError> {
+) -> Result<Written, TurnError> {
     let live = turn.live(&tasks, &seen).await?;
     let mut cuts = triage(turn, tasks, &seen, &live, touched).await?;
     if cuts.is_empty() {
-        return Ok(());
+        return Ok(Written::Nothing);
     }
 
     let intents: Vec<_> = cuts
@@ -145,7 +147,7 @@ pub(super) async fn run(
         &turn.shared.store.intend(turn.fence, &intents).await?,
     );
     if cuts.is_empty() {
-        return Ok(());
+        return Ok(Written::Nothing);
     }
     let first = touched.add(
         intents
@@ -155,6 +157,7 @@ pub(super) async fn run(
     );
     let looked = seen;
     let (order, mut seen, mut refusals) = block(turn, &mut cuts).await?;
+    let mut has_written = order != BlockOrder::default();
     turn.answered(asked, &first, touched);
     let holders = held(&looked);
     keep_unblocked(&mut seen, looked, &order);
@@ -178,11 +181,18 @@ pub(super) async fn run(
         cut.note_drop();
     }
     let order = drop_order(cuts.iter().map(|cut| &cut.left));
+    has_written |= order != DropOrder::default();
     let mut removals = Removals::default();
     let refused = drop_rows(turn, &order).await?;
     removals.note(connections(&cuts), &refused);
     refusals.extend(refused);
-    read_back(turn, cuts, &holders, removals, refusals, touched).await
+    let written = if has_written {
+        Written::answered(&refusals)
+    } else {
+        Written::Nothing
+    };
+    read_back(turn, cuts, &holders, removals, refusals, touched).await?;
+    Ok(written)
 }
 
 /// Records what the first look already answers, and returns the cuts that need more.

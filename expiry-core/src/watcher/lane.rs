@@ -1,3 +1,6 @@
+//! One router in the care of this watcher: when a turn is taken, what is told of how the router is, and
+//! how it is let go.
+
 use std::{
     sync::{
         Arc,
@@ -17,13 +20,13 @@ use super::{
     Shared,
     feed::log_store_failure,
     reconcile::{Place, Reconciler, Step},
-    turn::{Seen, Touched, Turn, TurnError},
+    turn::{Seen, Touched, Turn, TurnError, Written},
     uptime::Uptime,
     vigil::Vigil,
 };
 use crate::{
-    Backoff, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router, RouterLogin,
-    RouterState, State, StoreError, Task, Trouble, Work,
+    Backoff, Cause, Conflict, Event, FailureKind, Fence, GatewayError, Ownership, Router,
+    RouterLogin, RouterState, State, StoreError, Task, Trouble, Work,
 };
 
 /// Serves one router for as long as this watcher owns it: keeps the connection warm, does what is
@@ -62,7 +65,7 @@ pub(super) struct Lane {
     heeded: Ownership,
     /// Whether the last flight that read the connection table with the block failed.
     spares_table: bool,
-    /// Why the router last refused to be looked at, since it last could be.
+    /// Why the router last refused to be looked at, or written to, since it last could be.
     refusal: Option<Trouble>,
     /// Why it last refused a probe: one that is answered says that this is over.
     refused_probe: Option<Trouble>,
@@ -318,9 +321,18 @@ impl Lane {
     }
 
     fn note(&mut self, seen: Seen) {
-        let Seen::Refused(trouble) = seen else {
-            self.refusal = None;
-            return;
+        let trouble = match seen {
+            Seen::Refused(trouble) | Seen::All(Written::Refused(trouble)) => trouble,
+            Seen::All(Written::Taken) => {
+                self.refusal = None;
+                return;
+            }
+            Seen::All(Written::Nothing) => {
+                // Who may look may not write for that.
+                let of_write = |trouble: &Trouble| trouble.cause == Cause::NoWritePolicy;
+                self.refusal = self.refusal.take().filter(of_write);
+                return;
+            }
         };
         if self.refusal.as_ref() == Some(&trouble) {
             return;

@@ -1,6 +1,8 @@
+//! The flights of a restore: what we disabled is enabled again for who paid, and read back.
+
 use std::time::Duration;
 
-use super::turn::{Touched, Turn, TurnError};
+use super::turn::{Touched, Turn, TurnError, Written};
 use crate::{
     DropOrder, GatewayError, RowId, Sighting, State, Task, UnblockOrder, Undo,
     decide::{RestorePlan, hosts_to_renew, plan_restore},
@@ -9,13 +11,13 @@ use crate::{
 /// A look this long after a restore was confirmed does not disturb what it finds.
 const LATEST: Duration = Duration::from_secs(30);
 
-/// Undoes what we did, for those who paid: enable, read back, record. Tells whether it wrote.
+/// Undoes what we did, for those who paid: enable, read back, record. Tells what came of the writes.
 pub(super) async fn run(
     turn: &Turn<'_>,
     tasks: Vec<Task>,
     seen: &Sighting,
     touched: &mut Touched,
-) -> Result<bool, TurnError> {
+) -> Result<Written, TurnError> {
     let mut results = Vec::new();
     let mut pending = Vec::new();
     let mut hosts = Vec::new();
@@ -47,7 +49,11 @@ pub(super) async fn run(
     renew(turn, hosts).await?;
     turn.settle(results, touched).await?;
     if pending.is_empty() {
-        return Ok(renewed);
+        return Ok(if renewed {
+            Written::Taken
+        } else {
+            Written::Nothing
+        });
     }
 
     let asked = turn.shared.clock.boot();
@@ -80,7 +86,7 @@ pub(super) async fn run(
             let outcome = |task| turn.unconfirmed(task, message.clone(), None);
             let results = pending.iter().map(|task| (task, outcome(task), Vec::new()));
             turn.settle(results.collect(), touched).await?;
-            return Ok(true);
+            return Ok(Written::answered(&refusals));
         }
         Err(error) => return Err(error.into()),
     };
@@ -105,7 +111,7 @@ pub(super) async fn run(
         (task, turn.unconfirmed(task, error, None), Vec::new())
     });
     turn.settle(results.collect(), touched).await?;
-    Ok(true)
+    Ok(Written::answered(&refusals))
 }
 
 /// A device that stayed in range keeps its host row from before its binding was enabled, and some

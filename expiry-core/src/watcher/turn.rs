@@ -1,3 +1,6 @@
+//! One batch of tasks on one router: what it is looked at for, what it is recorded as, and what it
+//! has touched when it ends without a record.
+
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -5,9 +8,9 @@ use tokio::sync::watch;
 
 use super::{Shared, cut, restore};
 use crate::{
-    EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, RouterId,
-    RouterLogin, Settled, Settlement, Sighting, State, StoreError, Task, TaskId, TaskRef, Trace,
-    Trouble, UndoKey, Want, WayIn,
+    Cause, EnforcementStore, Event, Fence, GatewayError, Live, Outcome, Progress, Query, Refusal,
+    RouterId, RouterLogin, Settled, Settlement, Sighting, State, Step, StoreError, Task, TaskId,
+    TaskRef, Trace, Trouble, UndoKey, Want, WayIn,
     decide::{addresses_to_ask_for, logins_and_devices, with_lent_devices},
     undo_keys,
 };
@@ -91,9 +94,32 @@ impl Touched {
 
 /// What a turn saw of its router.
 pub(super) enum Seen {
-    All,
+    All(Written),
     /// Nothing: it answers, and refuses to be looked at.
     Refused(Trouble),
+}
+
+/// What came of what a turn wrote.
+pub(super) enum Written {
+    Nothing,
+    Taken,
+    /// The account may not write.
+    Refused(Trouble),
+}
+
+impl Written {
+    /// Judges the answers to writes. What the router refuses of single rows is for their tasks to say.
+    pub(super) fn answered(refusals: &[Refusal]) -> Self {
+        let mut messages = refusals.iter().map(|refusal| &refusal.message);
+        let is_forbidden =
+            |message: &&String| Cause::of_trap(Step::Write, "", message) == Cause::NoWritePolicy;
+        messages.find(is_forbidden).map_or(Self::Taken, |message| {
+            Self::Refused(Trouble {
+                cause: Cause::NoWritePolicy,
+                seen: message.clone(),
+            })
+        })
+    }
 }
 
 impl<'a> Turn<'a> {
@@ -133,14 +159,17 @@ impl<'a> Turn<'a> {
         let (restores, cuts): (Vec<_>, Vec<_>) = tasks
             .into_iter()
             .partition(|task| task.want == Want::Restore);
-        if !restores.is_empty() && restore::run(self, restores, &seen, touched).await? {
-            // The cuts want a look of their own: this one is old by now.
-            return Ok(Seen::All);
+        if !restores.is_empty() {
+            match restore::run(self, restores, &seen, touched).await? {
+                Written::Nothing => {}
+                // The cuts want a look of their own: this one is old by now.
+                written @ (Written::Taken | Written::Refused(_)) => return Ok(Seen::All(written)),
+            }
         }
-        if !cuts.is_empty() {
-            cut::run(self, cuts, seen, touched).await?;
+        if cuts.is_empty() {
+            return Ok(Seen::All(Written::Nothing));
         }
-        Ok(Seen::All)
+        Ok(Seen::All(cut::run(self, cuts, seen, touched).await?))
     }
 
     /// Reads what may belong to the tasks; again, if the answer names addresses of theirs on which

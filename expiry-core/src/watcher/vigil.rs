@@ -61,3 +61,55 @@ impl Drop for Told<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, feature = "mock", feature = "testing"))]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        Epoch, MockRouterGateway, NoEvents, Phase, RouterId, SystemClock, Waiting, WatcherId,
+        testing::{MemoryStore, memory::Fault},
+        watcher::{Watcher, WatcherConfig},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn r9_a_turn_that_says_meanwhile_that_nothing_is_in_the_way_has_to_say_so_again() {
+        let mut gateway = MockRouterGateway::new();
+        gateway.expect_waiting().return_const(Some(Waiting {
+            phase: Phase::Reading,
+            silent_for: TOLD,
+            limit: TOLD_AGAIN,
+        }));
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let hindered = Arc::new(AtomicBool::new(false));
+        let of_turn = Arc::clone(&hindered);
+        store.fail_when(move |call| {
+            assert_eq!(call, "router_state");
+            // What the turn tells is recorded first.
+            assert!(of_turn.swap(false, Ordering::Relaxed));
+            Fault::None
+        });
+        let watcher = Watcher::new(
+            Arc::new(store),
+            Arc::new(gateway),
+            Arc::new(SystemClock),
+            Arc::new(NoEvents),
+            WatcherConfig::default(),
+        );
+        let vigil = Vigil {
+            shared: Arc::new(watcher.shared),
+            fence: Fence {
+                router: RouterId(1),
+                watcher: WatcherId::fresh(),
+                epoch: Epoch(1),
+            },
+            hindered: Arc::clone(&hindered),
+        };
+
+        let kept = timeout(2 * PACE, vigil.keep()).await;
+
+        assert!(kept.is_err(), "it never ends");
+        assert!(hindered.load(Ordering::Relaxed));
+    }
+}

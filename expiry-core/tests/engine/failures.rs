@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::world::{World, is_cut, is_restored, username};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[rstest]
 #[case(Fault::Down)]
@@ -188,6 +189,69 @@ async fn r9_a_refused_write_is_reported_and_never_taken_for_done() {
             .is_some_and(|e| e.contains("permissions"))
     );
     assert_eq!(world.events.count(is_cut), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_an_account_that_may_not_write_is_named_until_it_may() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    for number in 1..=3 {
+        let ends_in = 5 * SECOND * u32::from(number);
+        world
+            .subscriber(&router, number, ends_in, Admission::Account)
+            .await;
+    }
+    world.gateway.set_fault(router.id, Fault::NoPermission);
+    let running = world.start();
+    let forbidden = |e: &Event| {
+        matches!(
+            e,
+            Event::Refused {
+                cause: Cause::NoWritePolicy,
+                ..
+            }
+        )
+    };
+
+    // It is read meanwhile, and looked at.
+    for _ in 0..12 {
+        sleep(MINUTE).await;
+        let status = world.store.status(10).await.expect("status");
+        let row = &status.routers[0];
+        let line = row.last_error.as_deref().unwrap_or_default();
+        assert_eq!(Cause::in_line(line), Some(Cause::NoWritePolicy), "{line}");
+        assert!(row.is_hindered() && row.down_since.is_none(), "{row:?}");
+    }
+    assert_eq!(world.events.count(forbidden), 1, "it is told once");
+
+    world.gateway.set_fault(router.id, Fault::None);
+    world.events.wait_for(40 * SECOND, 3, is_cut).await;
+    sleep(SECOND).await;
+    let status = world.store.status(10).await.expect("status");
+    assert_eq!(status.routers[0].last_error, None, "a write was taken");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_an_account_that_may_not_write_is_nobodys_trouble_once_nothing_is_owed() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let subscriber = world
+        .subscriber(&router, 1, 5 * SECOND, Admission::Account)
+        .await;
+    world.gateway.set_fault(router.id, Fault::NoPermission);
+    let running = world.start();
+    sleep(MINUTE).await;
+    let status = world.store.status(10).await.expect("status");
+    assert!(status.routers[0].is_hindered());
+
+    world.pay(subscriber.id).await;
+    world.gateway.set_fault(router.id, Fault::None);
+    sleep(6 * MINUTE).await;
+
+    let status = world.store.status(10).await.expect("status");
+    assert!(!status.routers[0].is_hindered(), "{status:?}");
     running.stop().await;
 }
 

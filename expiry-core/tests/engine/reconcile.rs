@@ -306,6 +306,27 @@ async fn r9_a_router_taken_over_from_a_watcher_that_fell_silent_is_read_at_once(
 }
 
 #[tokio::test(start_paused = true)]
+async fn r8_a_router_taken_over_is_read_at_once_by_the_next_owner_if_the_last_was_stopped_before() {
+    let world = World::new();
+    let router = world.router("r1").await;
+    let first = world.start();
+    sleep(MINUTE).await;
+    first.task.abort();
+    world.gateway.set_delay(router.id, MINUTE);
+    let second = world.start();
+    sleep(25 * SECOND).await;
+    second.stop().await;
+    assert_eq!(readings(&world, router.id), 1, "it was stopped too soon");
+    world.gateway.set_delay(router.id, Duration::ZERO);
+
+    let third = world.start();
+    sleep(5 * SECOND).await;
+
+    assert_eq!(readings(&world, router.id), 2);
+    third.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn r9_strays_are_told_of_once_and_never_touched() {
     let world = World::new();
     let router = world.router("r1").await;

@@ -1,5 +1,10 @@
+use std::sync::Arc;
+
 use axum::http::{Method, StatusCode};
-use expiry_core::{Directory, testing::memory::Fault as StoreFault};
+use expiry_core::{
+    Directory, GatewayError, MockDirectory, MockRouterGateway, RouterGateway, StoreError,
+    SystemClock, testing::memory::Fault as StoreFault,
+};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -46,6 +51,36 @@ async fn a_subscriber_is_made_extended_and_revoked() {
     let other = json!({"username": "x", "devices": ["AA:BB:CC:DD:EE:FF"]});
     let other = world.post("/api/v1/subscribers", other).await;
     assert_eq!(other.problem(), (409, "device_taken".into()));
+}
+
+#[tokio::test]
+async fn r11_a_password_that_cannot_be_sealed_is_refused_with_what_to_mend() {
+    let why = "the key file /k is open to others: `chmod 600 /k`";
+    let gateways = || {
+        let mut gateway = MockRouterGateway::new();
+        gateway.expect_probe().returning(move |_| {
+            Err(GatewayError::Login {
+                message: "no".into(),
+            })
+        });
+        gateway.expect_close().return_const(());
+        Arc::new(gateway) as Arc<dyn RouterGateway>
+    };
+    let world = World::wired(Arc::new(SystemClock), gateways, |service| {
+        let mut directory = MockDirectory::new();
+        directory.expect_routers().returning(|| Ok(Vec::new()));
+        let refused = move |_: &_| Err(StoreError::Key(why.into()));
+        directory.expect_add_router().returning(refused);
+        service.directory = Arc::new(directory);
+    });
+    let router =
+        json!({"name": "hill", "host": "192.0.2.2", "username": "u", "password": "secret"});
+
+    let answer = world.post("/api/v1/routers", router).await;
+
+    assert_eq!(answer.problem(), (409, "key_unusable".into()));
+    assert_eq!(answer.json()["detail"], why);
+    assert!(!answer.text.contains("secret"), "{}", answer.text);
 }
 
 #[tokio::test]

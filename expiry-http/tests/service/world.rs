@@ -104,13 +104,22 @@ impl World {
         clock: Arc<dyn Clock>,
         gateways: impl Fn() -> Arc<dyn RouterGateway> + Send + Sync + 'static,
     ) -> Self {
+        Self::wired(clock, gateways, |_| {})
+    }
+
+    /// With something else in the place of a part of the service.
+    pub(crate) fn wired(
+        clock: Arc<dyn Clock>,
+        gateways: impl Fn() -> Arc<dyn RouterGateway> + Send + Sync + 'static,
+        change: impl FnOnce(&mut Service),
+    ) -> Self {
         let store = MemoryStore::new(clock);
         let routers = Arc::new(SimGateway::new(Duration::ZERO));
         let stop = CancellationToken::new();
         let shared: Arc<MemoryStore> = Arc::new(store.clone());
         let (of_watchers, for_watchers) = (Arc::clone(&shared), Arc::clone(&routers));
         let unwell: Arc<OnceLock<String>> = Arc::default();
-        let service = Service {
+        let mut service = Service {
             status: Arc::clone(&shared) as _,
             audit: Arc::clone(&shared) as _,
             time: Arc::clone(&shared) as _,
@@ -137,6 +146,7 @@ impl World {
             keep: Duration::from_hours(90 * 24),
             stop: stop.clone(),
         };
+        change(&mut service);
         Self {
             app: expiry_http::app(service),
             store,

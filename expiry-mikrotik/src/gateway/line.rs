@@ -1,3 +1,5 @@
+//! A connection on which a router is logged in to and recognised, and what is asked on it.
+
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use expiry_core::{

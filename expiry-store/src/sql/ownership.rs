@@ -80,7 +80,7 @@ pub(super) async fn stand_by(tx: &mut Tx, beat: &Heartbeat) -> Result<()> {
 /// Takes a router away from its owner, who is done with it, if the fence holds.
 pub(super) async fn let_go_of(tx: &mut Tx, fence: &Fence) -> Result<()> {
     let released = sqlx::query_as(
-        "UPDATE router SET owner = NULL, taken_over = FALSE
+        "UPDATE router SET owner = NULL
          WHERE id = $1 AND owner = $2 AND epoch = $3
          RETURNING id, tenant_id, name",
     )
@@ -252,14 +252,14 @@ pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
     Ok(())
 }
 
-/// Takes its routers away from a watcher, and tells whether it had any.
-async fn let_go(tx: &mut Tx, watcher: WatcherId, taken_over: bool) -> Result<bool> {
+/// Takes its routers away from a watcher, who may still write to them, and tells whether it had any.
+async fn let_go(tx: &mut Tx, watcher: WatcherId, may_write: bool) -> Result<bool> {
     let released = sqlx::query_as(
-        "UPDATE router SET owner = NULL, taken_over = $2 WHERE owner = $1
+        "UPDATE router SET owner = NULL, taken_over = taken_over OR $2 WHERE owner = $1
          RETURNING id, tenant_id, name",
     )
     .bind(watcher.to_string())
-    .bind(taken_over)
+    .bind(may_write)
     .fetch_all(tx.conn())
     .await?;
     note_released(tx, watcher, released).await

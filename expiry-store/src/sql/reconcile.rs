@@ -85,7 +85,7 @@ pub(super) async fn reconciled(
         let found = AuditEntry::general(AuditKind::StraysFound { strays });
         audit::record_on(tx, router, vec![found]).await?;
     }
-    sqlx::query("UPDATE router SET reconciled_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE router SET reconciled_at = $2, taken_over = FALSE WHERE id = $1")
         .bind(router.0)
         .bind(tx.now)
         .execute(tx.conn())

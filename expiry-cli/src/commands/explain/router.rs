@@ -116,6 +116,8 @@ fn owed(
         let next = progress.next_attempt_at.unwrap_or(case.now);
         told.push(format!("the next attempt is {}", due(next, case.now)));
     }
+    // Whoever watches: it is somebody's work at the router.
+    told.extend(refusal(on));
     told.extend(hindrance);
     told
 }
@@ -200,6 +202,17 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
         return lacking.into_iter().chain([unserved]).collect();
     }
     down.into_iter().collect()
+}
+
+/// Why a router that answers is of no use, and the way out.
+fn refusal(on: &ExplainedRouter) -> Option<String> {
+    let error = on.last_error.as_deref();
+    let error = error.filter(|_| on.enabled && on.down_since.is_none())?;
+    let why = Cause::in_line(error)?;
+    let (says, way_out) = (why.says(), why.way_out(Some(&on.name)));
+    Some(format!(
+        "the router answers, and refuses ({error}): {says}; {way_out}"
+    ))
 }
 
 fn is_down(case: &Case<'_>, on: &ExplainedRouter, since: DateTime<Utc>) -> String {

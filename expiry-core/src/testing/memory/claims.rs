@@ -90,13 +90,13 @@ impl Tables {
             return false;
         };
         row.owner = None;
-        row.taken_over = false;
         self.note_on(router, AuditKind::RouterReleased { watcher }, now);
         true
     }
 
-    /// Takes its routers away from a watcher, and tells whether it had any.
-    fn let_go(&mut self, watcher: WatcherId, taken_over: bool, now: DateTime<Utc>) -> bool {
+    /// Takes its routers away from a watcher, who may still write to them, and tells whether it had
+    /// any.
+    fn let_go(&mut self, watcher: WatcherId, may_write: bool, now: DateTime<Utc>) -> bool {
         let owned = self
             .routers
             .values_mut()
@@ -104,7 +104,7 @@ impl Tables {
         let mut released = Vec::new();
         for row in owned {
             row.owner = None;
-            row.taken_over = taken_over;
+            row.taken_over |= may_write;
             released.push(row.router.id);
         }
         for router in &released {

@@ -95,6 +95,7 @@ impl Tables {
         let new_strays = self.replace_strays(router, &reconciliation.strays, now);
         if let Some(row) = self.routers.get_mut(&router) {
             row.reconciled_at = Some(now);
+            row.taken_over = false;
         }
         Reconciled { found, new_strays }
     }

@@ -280,6 +280,48 @@ pub async fn r9_a_router_that_does_not_answer_says_what_ends_there_soon(store: A
     );
 }
 
+pub async fn r9_a_router_that_refuses_to_be_read_says_what_ends_there_soon(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let (shut, silent) = (world.router("shut").await, world.router("silent").await);
+    let reached = RouterState::Reached(facts("hotspot", None));
+    for (router, line) in [
+        (shut, "not enough permissions (9) [no_read_policy]"),
+        (silent, "waits for an answer since 4 s"),
+    ] {
+        let fence = world.fence(router).await;
+        ok(world.router_state(&fence, &reached).await);
+        let hindered = RouterState::Hindered(line.into());
+        ok(world.router_state(&fence, &hindered).await);
+    }
+    let now = world.time().await;
+    for (name, minutes, router) in [
+        ("a", 10, None),
+        ("b", 50, Some(shut)),
+        ("c", 50, Some(silent)),
+        ("d", 90, Some(shut)),
+    ] {
+        let end = Access::Until(now + TimeDelta::minutes(minutes));
+        let mut new = new_subscriber(name, end, &[]);
+        new.router = router;
+        world.add(&new).await;
+    }
+
+    let status = ok(world.status(0).await);
+
+    let soon: Vec<_> = status
+        .routers
+        .iter()
+        .map(|one| (one.name.as_str(), one.is_hindered(), one.ends_soon))
+        .collect();
+    assert_eq!(soon, [("shut", true, Some(2)), ("silent", false, None)]);
+    let reasons = HealthReport::of(&status).reasons;
+    assert!(
+        reasons[0].starts_with("router shut answers and cannot be served")
+            && reasons[0].ends_with("2 accesses end there within the hour"),
+        "{reasons:?}"
+    );
+}
+
 pub async fn r9_a_single_check_beats_and_watches_nothing(store: Arc<dyn Store>) {
     let world = World::new(store);
     let router = world.router("r").await;

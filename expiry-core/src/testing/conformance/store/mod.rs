@@ -177,6 +177,7 @@ macro_rules! store_conformance {
                 r9_a_router_that_came_into_service_later_owes_without_a_lag
                 r9_who_comes_back_after_a_cut_is_late_and_no_backlog
                 r9_a_router_that_does_not_answer_says_what_ends_there_soon
+                r9_a_router_that_refuses_to_be_read_says_what_ends_there_soon
                 r9_a_single_check_beats_and_watches_nothing
             }
             looks {
@@ -195,6 +196,7 @@ macro_rules! store_conformance {
                 r8_a_heartbeat_holds_for_as_long_as_its_own_watcher_said
                 r8_a_silent_owner_is_replaced_and_fenced_off
                 r8_a_router_that_was_disabled_meanwhile_counts_as_taken_over
+                r8_a_router_taken_over_stays_so_until_an_owner_has_read_it_whole
                 r8_watchers_who_claim_at_once_share_no_router
                 r8_watchers_who_plan_at_once_plan_each_subscriber_once
                 r8_an_old_epoch_records_nothing

@@ -14,8 +14,8 @@ use super::{
     },
 };
 use crate::{
-    Access, Fence, Heartbeat, Intent, Outcome, RouterId, RouterState, Settlement, State, Store,
-    StoreError, Task, UndoKey, Want, WatcherId,
+    Access, Fence, Heartbeat, Intent, Outcome, Reconciliation, RouterId, RouterState, Settlement,
+    State, Store, StoreError, Task, UndoKey, Want, WatcherId,
 };
 
 pub async fn r8_each_router_has_one_owner(store: Arc<dyn Store>) {
@@ -135,9 +135,54 @@ pub async fn r8_a_silent_owner_is_replaced_and_fenced_off(store: Arc<dyn Store>)
         epoch: old,
     };
     assert_refused!(world.work(&fence, 9, 9).await, StoreError::NotOwner(_));
+}
+
+pub async fn r8_a_router_taken_over_stays_so_until_an_owner_has_read_it_whole(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    ok(world.own(WatcherId::fresh(), Duration::ZERO).await);
+    assert!(is_taken_over(&world).await);
+
+    ok(world.let_go(&world.fence(router).await).await);
+    assert!(is_taken_over(&world).await, "let go before it was read");
     ok(world.release(world.watcher).await);
-    let next = ok(world.own(WatcherId::fresh(), HOUR).await);
-    assert!(!next[0].taken_over, "the last owner let go");
+    assert!(is_taken_over(&world).await, "released before it was read");
+    world.switch(router, false).await;
+    world.switch(router, true).await;
+    assert!(is_taken_over(&world).await, "disabled before it was read");
+    let fence = world.fence(router).await;
+    let partial = reading(true);
+    ok(world.reconciled(&fence, &partial).await);
+    assert!(is_taken_over(&world).await, "not all of it was read");
+    let old = Fence {
+        watcher: WatcherId::fresh(),
+        ..fence
+    };
+    let late = world.reconciled(&old, &reading(false)).await;
+    assert_refused!(late, StoreError::NotOwner(_));
+    assert!(is_taken_over(&world).await, "read by who lost it");
+
+    ok(world.reconciled(&fence, &reading(false)).await);
+
+    assert!(!is_taken_over(&world).await);
+    ok(world.release(world.watcher).await);
+    assert!(!is_taken_over(&world).await, "it was read and let go");
+}
+
+/// Whether the world's watcher, who has the only router, is to read it at once.
+async fn is_taken_over(world: &World) -> bool {
+    ok(world.own(world.watcher, HOUR).await)[0].taken_over
+}
+
+fn reading(is_partial: bool) -> Reconciliation {
+    Reconciliation {
+        on: BTreeMap::new(),
+        strays: Vec::new(),
+        pace: HOUR,
+        is_partial,
+    }
 }
 
 pub async fn r8_a_heartbeat_holds_for_as_long_as_its_own_watcher_said(store: Arc<dyn Store>) {
