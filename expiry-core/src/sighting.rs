@@ -239,19 +239,10 @@ impl Sighting {
     }
 
     /// Says which answers broke off; `None` if all came to their end. Only then may the absence of
-    /// a row count for anything. Who has which address only helps, and is left out.
+    /// a row count for anything.
     pub fn gap(&self) -> Option<String> {
-        self.gap_in(|answer| answer.kind != RowKind::Holder)
-    }
-
-    /// The same, with who has which address.
-    pub fn gap_with_holders(&self) -> Option<String> {
-        self.gap_in(|_| true)
-    }
-
-    fn gap_in(&self, counts: impl Fn(&BrokenOff) -> bool) -> Option<String> {
-        let answers = self.broken_off.iter().filter(|answer| counts(answer));
-        let answers: BTreeSet<_> = answers.map(ToString::to_string).collect();
+        let answers = self.broken_off.iter().map(ToString::to_string);
+        let answers: BTreeSet<_> = answers.collect();
         let all: Vec<_> = answers.into_iter().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
@@ -263,7 +254,7 @@ impl Sighting {
         } = self.broken_off.first()?;
         Some(Trouble {
             cause: Cause::of_trap(Step::Read, command, message),
-            seen: self.gap_with_holders()?,
+            seen: self.gap()?,
         })
     }
 }

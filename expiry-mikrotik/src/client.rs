@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     gauge::Gauge,
     proto::{
-        Answer, CommandId, Connection, ConnectionConfig, Event, Patience, ProtocolError, Trap,
+        Answer, CommandId, Connection, ConnectionConfig, Event, Patience, ProtocolError,
         stranger::{self, Opening},
     },
     wire::Sentence,
@@ -32,8 +32,7 @@ const READ_BUFFER: usize = 16 << 10;
 /// A connection to a router.
 ///
 /// Whatever fails, and whoever drops a future half way, ends it: methods that talk take the client
-/// and give it back only when every command was answered, or as [spent](Self::is_spent). So no answer
-/// ever comes late.
+/// and give it back only when every command was answered. So no answer ever comes late.
 pub struct Client<S> {
     stream: S,
     connection: Connection,
@@ -44,17 +43,6 @@ pub struct Client<S> {
     /// The first bytes, until they are known to be the API.
     opening: Option<Vec<u8>>,
     gauge: Option<Arc<Gauge>>,
-}
-
-/// Which commands of a flight may be given up, and when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spare {
-    /// All before this one have to be answered.
-    pub(crate) from: usize,
-    /// How long silence is borne; longer after a longer one that ended with an answer.
-    pub(crate) silence: Duration,
-    /// The same after a burst.
-    pub(crate) after_burst: Duration,
 }
 
 /// Why a connection ended.
@@ -150,26 +138,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// # Errors
     /// The connection is closed, and whatever was sent may have been done.
     pub async fn flight(
-        self,
-        commands: Vec<Sentence>,
-        on_row: impl FnMut(usize, Sentence),
-    ) -> Result<(Self, Vec<Answer>), ClientError> {
-        let (client, answers, _) = self.flight_sparing(commands, None, on_row).await?;
-        Ok((client, answers))
-    }
-
-    /// The same; prints that stay silent when all else was answered are given up, and the rows that
-    /// they showed are no whole answer, whatever the router says of their end. Returns also which
-    /// these are. A router that does not react to that is waited for as always.
-    ///
-    /// # Errors
-    /// As for [`Self::flight`].
-    pub(crate) async fn flight_sparing(
         mut self,
         commands: Vec<Sentence>,
-        spare: Option<Spare>,
         mut on_row: impl FnMut(usize, Sentence),
-    ) -> Result<(Self, Vec<Answer>, Vec<usize>), ClientError> {
+    ) -> Result<(Self, Vec<Answer>), ClientError> {
         let ids: Vec<_> = commands
             .into_iter()
             .map(|command| self.connection.submit(command))
@@ -177,30 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut answers: Vec<Option<Answer>> = ids.iter().map(|_| None).collect();
         let mut open = ids.len();
         let place = |id: CommandId| ids.first().and_then(|first| id.since(*first));
-        let mut given_up = Vec::new();
-        let mut stillness = Stillness::new(spare);
-        while open > 0 || !given_up.is_empty() && self.is_spent() {
+        while open > 0 {
             let now = Instant::now().into_std();
             self.connection.transmit(now, &mut self.outbound);
-            let bears = stillness.bears(&self.connection, &answers);
-            let Some(received) = self.exchange_until(bears).await? else {
-                if stillness.has_cancelled {
-                    // It reacted, and does not end these.
-                    break;
-                }
-                let now = Instant::now().into_std();
-                stillness.has_cancelled = true;
-                let silent = answers.iter().zip(&ids).enumerate();
-                for (at, (_, id)) in silent.filter(|(_, (answer, _))| answer.is_none()) {
-                    self.connection.cancel(now, *id, &mut self.outbound);
-                    given_up.push(at);
-                }
-                if let Some(gauge) = &self.gauge {
-                    gauge.gives_up();
-                }
-                continue;
-            };
-            stillness.heard();
+            let received = self.exchange().await?;
             self.recognise(received)?;
             let now = Instant::now().into_std();
             let mut input = &self.buffer[..received];
@@ -220,17 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 }
             }
         }
-        for at in &given_up {
-            if let Some(answer) = answers.get_mut(*at) {
-                *answer = Some(Err(Trap::unanswered()));
-            }
-        }
-        Ok((self, answers.into_iter().flatten().collect(), given_up))
-    }
-
-    /// Tells whether answers may still come that nobody waits for: it is of no more use.
-    pub fn is_spent(&self) -> bool {
-        self.connection.outstanding() > 0
+        Ok((self, answers.into_iter().flatten().collect()))
     }
 
     /// Waits until the router ends the connection, or says what nobody asked for and cannot be
@@ -271,21 +213,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Tells a gauge whenever something is heard.
     pub(crate) fn show_on(&mut self, gauge: Option<Arc<Gauge>>) {
         self.gauge = gauge;
-    }
-
-    /// The same until a moment before which nothing has to be read; `None` if nothing was.
-    async fn exchange_until(
-        &mut self,
-        bears: Option<Instant>,
-    ) -> Result<Option<usize>, ClientError> {
-        let deadline = self.connection.deadline().map(|deadline| deadline.at);
-        match bears.filter(|bears| deadline.is_none_or(|at| bears.into_std() < at)) {
-            Some(bears) => match timeout_at(bears, self.exchange()).await {
-                Ok(received) => received.map(Some),
-                Err(_) => Ok(None),
-            },
-            None => self.exchange().await.map(Some),
-        }
     }
 
     /// Writes what there is to write until something was read.
@@ -412,61 +339,6 @@ pub(crate) fn is_hang_up(error: &io::Error) -> bool {
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::NotConnected
     )
-}
-
-/// How long a router that has told all else may take to react, or to go on after it did.
-const REACTION: Duration = Duration::from_secs(1);
-
-/// How much longer than the longest silence of a flight the next one is borne, at least.
-const MARGIN: f64 = 1.34;
-
-/// Watches for prints that stay silent while the router is not.
-struct Stillness {
-    spare: Option<Spare>,
-    heard_at: Instant,
-    longest: Duration,
-    has_cancelled: bool,
-    has_reacted: bool,
-}
-
-impl Stillness {
-    fn new(spare: Option<Spare>) -> Self {
-        Self {
-            spare,
-            heard_at: Instant::now(),
-            longest: Duration::ZERO,
-            has_cancelled: false,
-            has_reacted: false,
-        }
-    }
-
-    fn heard(&mut self) {
-        self.longest = self.longest.max(self.heard_at.elapsed());
-        self.heard_at = Instant::now();
-        self.has_reacted = self.has_cancelled;
-    }
-
-    /// Returns until when silence is borne. `None`: as long as that of any command.
-    fn bears(&self, connection: &Connection, answers: &[Option<Answer>]) -> Option<Instant> {
-        let spare = self.spare?;
-        if self.has_cancelled {
-            return self.has_reacted.then(|| self.heard_at + REACTION);
-        }
-        let first_open = answers.iter().position(Option::is_none)?;
-        let is_heard = answers.iter().any(Option::is_some);
-        let is_all_sent =
-            answers.iter().filter(|answer| answer.is_none()).count() == connection.outstanding();
-        if first_open < spare.from || !is_heard || !is_all_sent {
-            return None;
-        }
-        let (since, is_after_burst) = connection.lull()?;
-        let silence = if is_after_burst {
-            spare.after_burst
-        } else {
-            spare.silence
-        };
-        Some(Instant::from_std(since) + silence.max(self.longest.mul_f64(MARGIN)))
-    }
 }
 
 #[cfg(test)]

@@ -20,8 +20,6 @@ struct Reading {
     limit: Duration,
     /// The longest silence that ended with an answer.
     longest: Duration,
-    /// Whether the silence that there is does not count.
-    gives_up: bool,
 }
 
 impl Gauge {
@@ -33,24 +31,14 @@ impl Gauge {
             quiet_since: Instant::now(),
             limit,
             longest,
-            gives_up: false,
         });
     }
 
     /// Notes that bytes came.
     pub(crate) fn heard(&self) {
         if let Some(now) = &mut *self.lock() {
-            if !std::mem::take(&mut now.gives_up) {
-                now.longest = now.longest.max(now.quiet_since.elapsed());
-            }
+            now.longest = now.longest.max(now.quiet_since.elapsed());
             now.quiet_since = Instant::now();
-        }
-    }
-
-    /// What is silent is given up: how long that takes says nothing of how slow the router is.
-    pub(crate) fn gives_up(&self) {
-        if let Some(now) = &mut *self.lock() {
-            now.gives_up = true;
         }
     }
 

@@ -7,8 +7,9 @@ use super::{
     turn::{Touched, Turn, TurnError, Written},
 };
 use crate::{
-    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError, Intent,
-    Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task, TaskRef, Trace,
+    ActiveRow, BindingRow, BlockOrder, BrokenOff, ConnectionRow, DropOrder, GatewayError,
+    HolderRow, Intent, Live, Outcome, Query, Refusal, RowId, RowKind, Sighting, State, Task,
+    TaskRef, Trace,
     decide::{Claim, Leftovers, block_order, drop_order, passes_by, suspected_way_in, undo_of},
 };
 
@@ -70,20 +71,6 @@ impl Cut {
         let before = self.task.trace.clone();
         self.task.trace.add(&self.left.trace());
         self.task.trace != before
-    }
-
-    /// Says what of a reading is missing. Who has which address matters only for a device that was
-    /// let through and of which nothing shows the address: its flows are found by nothing else.
-    fn gap(&self, seen: &Sighting) -> Option<String> {
-        let Trace {
-            addresses,
-            stations,
-        } = &self.task.trace;
-        if addresses.is_empty() && !stations.is_empty() {
-            seen.gap_with_holders()
-        } else {
-            seen.gap()
-        }
     }
 
     /// Notes what is about to be dropped.
@@ -159,7 +146,7 @@ pub(super) async fn run(
     let (order, mut seen, mut refusals) = block(turn, &mut cuts).await?;
     let mut has_written = order != BlockOrder::default();
     turn.answered(asked, &first, touched);
-    let holders = held(&looked);
+    let holders = looked.holders.clone();
     keep_unblocked(&mut seen, looked, &order);
 
     let live = turn.live(cuts.iter().map(|cut| &cut.task), &seen).await?;
@@ -309,17 +296,6 @@ async fn block(
     }
 }
 
-/// Returns who has which address, which is read but once.
-fn held(looked: &Sighting) -> Sighting {
-    let broken_off = looked.broken_off.iter();
-    let broken_off = broken_off.filter(|answer| answer.kind == RowKind::Holder);
-    Sighting {
-        holders: looked.holders.clone(),
-        broken_off: broken_off.cloned().collect(),
-        ..Sighting::default()
-    }
-}
-
 async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, TurnError> {
     if *order == DropOrder::default() {
         return Ok(Vec::new());
@@ -335,7 +311,7 @@ async fn drop_rows(turn: &Turn<'_>, order: &DropOrder) -> Result<Vec<Refusal>, T
 async fn read_back(
     turn: &Turn<'_>,
     mut cuts: Vec<Cut>,
-    holders: &Sighting,
+    holders: &[HolderRow],
     mut removals: Removals,
     refusals: Vec<Refusal>,
     touched: &mut Touched,
@@ -358,8 +334,7 @@ async fn read_back(
             }
             Err(error) => return Err(error.into()),
         };
-        back.holders.clone_from(&holders.holders);
-        back.broken_off.extend(holders.broken_off.iter().cloned());
+        back.holders = holders.to_vec();
         let live = turn.live(cuts.iter().map(|cut| &cut.task), &back).await?;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for mut cut in cuts {
@@ -371,10 +346,8 @@ async fn read_back(
                 done.push(cut);
             }
         }
-        let outcome = |cut: &Cut| {
-            let gap = cut.gap(&back);
-            verdict(turn, cut, &removals, &refusals, gap.as_ref())
-        };
+        let gap = back.gap();
+        let outcome = |cut: &Cut| verdict(turn, cut, &removals, &refusals, gap.as_ref());
         let results = done.iter().map(|cut| (&cut.task, outcome(cut), Vec::new()));
         turn.settle(results.collect(), touched).await?;
         cuts = again;

@@ -1,9 +1,9 @@
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use expiry_core::{BrokenOff, GatewayError, Refusal, Sighting};
 
 use crate::{
-    client::{Client, ClientError, Spare},
+    client::{Client, ClientError},
     dial::Stream,
     hotspot::{Collector, Read, Table, Write},
     proto::{Answer, Trap},
@@ -15,12 +15,7 @@ pub(super) struct Flight<'a> {
     pub(super) writes: Vec<Write>,
     pub(super) reads: Vec<Read>,
     pub(super) addresses: &'a BTreeSet<IpAddr>,
-    /// What is not asked for, since the router gave no answer to it lately.
-    pub(super) unasked: BTreeSet<Table>,
 }
-
-/// The tables of a flight that gave no answer while all else was answered.
-pub(super) type Silent = BTreeSet<Table>;
 
 pub(super) type Landed = Result<(Sighting, Vec<Refusal>), GatewayError>;
 
@@ -33,8 +28,6 @@ struct Reading {
     answer: Answer,
     /// In which round it was last asked.
     round: usize,
-    /// Whether no answer came.
-    is_silent: bool,
 }
 
 impl Reading {
@@ -51,7 +44,7 @@ impl Reading {
     }
 
     fn may_pass(&self) -> bool {
-        !self.is_silent && self.answer.as_ref().is_err_and(Trap::may_pass)
+        self.answer.as_ref().is_err_and(Trap::may_pass)
     }
 }
 
@@ -60,29 +53,12 @@ impl Flight<'_> {
         self.writes.len() + self.reads.len()
     }
 
-    /// Leaves out the tables that helped and are silent.
-    pub(super) fn spare(&mut self, silent: impl Fn(Table) -> bool) {
-        let tables = self.reads.iter().map(|read| read.table);
-        self.unasked = tables
-            .filter(|table| table.is_helper() && silent(*table))
-            .collect();
-        self.reads
-            .retain(|read| !self.unasked.contains(&read.table));
-    }
-
     /// Flies it, and asks again at once what the router broke off. An error answer leaves the
-    /// connection good. A print to which no answer comes is given up after `silence`.
+    /// connection good.
     pub(super) async fn fly<S: Stream>(
         &self,
         client: Client<S>,
-        silence: Duration,
-        after_burst: Duration,
-    ) -> Result<(Client<S>, Landed, Silent), ClientError> {
-        let spare = Spare {
-            from: self.writes.len(),
-            silence,
-            after_burst,
-        };
+    ) -> Result<(Client<S>, Landed), ClientError> {
         let writes = self.writes.iter().map(|write| &write.command);
         let reads = self.reads.iter().map(|read| &read.command);
         let commands = writes.chain(reads).cloned().collect();
@@ -93,25 +69,19 @@ impl Flight<'_> {
                 rows.take(read.table, &row);
             }
         };
-        let flown = client.flight_sparing(commands, Some(spare), on_row);
-        let (mut client, mut answers, given_up) = flown.await?;
+        let (mut client, mut answers) = client.flight(commands, on_row).await?;
         let answered = collectors
             .into_iter()
             .zip(answers.split_off(self.writes.len()));
         let mut readings: Vec<_> = answered
-            .zip(self.writes.len()..)
-            .map(|((rows, answer), at)| Reading {
+            .map(|(rows, answer)| Reading {
                 rows,
                 answer,
                 round: 0,
-                is_silent: given_up.contains(&at),
             })
             .collect();
-        let silent = self.reads.iter().zip(&readings);
-        let silent = silent.filter(|(_, reading)| reading.is_silent);
-        let silent = silent.map(|(read, _)| read.table).collect();
         for round in 1..=REPEATS {
-            if client.is_spent() || !readings.iter().any(Reading::may_pass) {
+            if !readings.iter().any(Reading::may_pass) {
                 break;
             }
             client = self.ask_again(client, &mut readings, round).await?;
@@ -119,7 +89,7 @@ impl Flight<'_> {
         let landed = self
             .seen(readings)
             .map(|seen| (seen, self.refusals(answers)));
-        Ok((client, landed, silent))
+        Ok((client, landed))
     }
 
     fn place<'t, T>(&self, at: usize, each: &'t mut [T]) -> Option<(&Read, &'t mut T)> {
@@ -154,12 +124,7 @@ impl Flight<'_> {
         let mut all: Vec<_> = self.reads.iter().zip(readings).collect();
         all.sort_by_key(|(_, reading)| reading.round);
         let mut rows = Collector::default();
-        let unanswered = |table: &Table| BrokenOff {
-            kind: table.kind(),
-            command: table.command().into(),
-            message: Trap::unanswered().message,
-        };
-        let mut broken_off: Vec<_> = self.unasked.iter().map(unanswered).collect();
+        let mut broken_off = Vec::new();
         for (read, reading) in all {
             rows.absorb(reading.rows);
             let Err(trap) = reading.answer else {

@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     GatewayConfig,
-    flight::{Flight, Landed, Silent},
-    silence::Silence,
+    flight::{Flight, Landed},
 };
 use crate::{
     client::{Client, ClientError, is_hang_up},
@@ -84,23 +83,11 @@ impl Line {
         self.client.show_on(gauge.cloned());
     }
 
-    /// Flies a flight, in which a print is given up after so much silence.
-    pub(super) async fn fly(
-        mut self,
-        config: &GatewayConfig,
-        flight: &Flight<'_>,
-        silence: Duration,
-    ) -> Result<(Self, (Landed, Silent)), ClientError> {
-        let after_burst = config.connection.patience.silence_after_burst.max(silence);
-        let after_burst = Silence::of_print(after_burst);
-        let (client, landed, silent) = flight.fly(self.client, silence, after_burst).await?;
+    /// Flies a flight.
+    pub(super) async fn fly(mut self, flight: &Flight<'_>) -> Result<(Self, Landed), ClientError> {
+        let (client, landed) = flight.fly(self.client).await?;
         self.client = client;
-        Ok((self, (landed, silent)))
-    }
-
-    /// Whom it was made for.
-    pub(super) fn login(&self) -> &RouterLogin {
-        &self.login
+        Ok((self, landed))
     }
 
     /// Tells whether it leads to where `router` is reached now, and to the box on record.

@@ -6,7 +6,6 @@ mod flight;
 mod line;
 mod listen;
 mod race;
-mod silence;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -72,11 +71,10 @@ impl MikrotikGateway {
     async fn read(
         &self,
         login: &RouterLogin,
-        mut flight: Flight<'_>,
+        flight: Flight<'_>,
     ) -> Result<Sighting, GatewayError> {
         let slot = self.slot(login.router.id);
         let mut slot = slot.lock().await;
-        flight.spare(|table| slot.is_silent(table));
         let (seen, _) = slot.fly_or_dial(&self.config, login, &flight).await?;
         Ok(seen)
     }
@@ -99,7 +97,6 @@ impl RouterGateway for MikrotikGateway {
             writes: Vec::new(),
             reads: hotspot::matching(query),
             addresses: &query.addresses,
-            unasked: BTreeSet::new(),
         };
         self.read(login, flight).await
     }
@@ -114,7 +111,6 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::block(order),
             reads: hotspot::matching_sessions(query),
             addresses: &query.addresses,
-            unasked: BTreeSet::new(),
         };
         self.write(router, flight).await
     }
@@ -128,7 +124,6 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::drop_rows(order),
             reads: Vec::new(),
             addresses: &BTreeSet::new(),
-            unasked: BTreeSet::new(),
         };
         let (_, refusals) = self.write(router, flight).await?;
         Ok(refusals)
@@ -143,7 +138,6 @@ impl RouterGateway for MikrotikGateway {
             writes: hotspot::unblock(order),
             reads: Vec::new(),
             addresses: &BTreeSet::new(),
-            unasked: BTreeSet::new(),
         };
         let (_, refusals) = self.write(router, flight).await?;
         Ok(refusals)
@@ -154,7 +148,6 @@ impl RouterGateway for MikrotikGateway {
             writes: Vec::new(),
             reads: hotspot::all_sessions(),
             addresses: &BTreeSet::new(),
-            unasked: BTreeSet::new(),
         };
         self.read(login, flight).await
     }

@@ -10,12 +10,9 @@ use super::{
     line::{Line, check_box},
     listen::{closed_why, not_the_api},
     race::{Bearance, race},
-    silence::Silence,
     tolerance::Tolerance,
 };
-use crate::{
-    client::ClientError, gauge::Gauge, hotspot::Table, proto::ConnectionConfig, survey, system,
-};
+use crate::{client::ClientError, gauge::Gauge, proto::ConnectionConfig, survey, system};
 
 /// Holds the connection while it is idle.
 ///
@@ -29,7 +26,6 @@ pub(super) struct Slot {
     slow_window: usize,
     dialled: u64,
     tolerance: Tolerance,
-    silence: Silence,
     gauge: Arc<Gauge>,
 }
 
@@ -41,14 +37,8 @@ impl Slot {
             slow_window: connection.min_window,
             dialled: 0,
             tolerance: Tolerance::new(connection.patience),
-            silence: Silence::default(),
             gauge,
         }
-    }
-
-    /// Tells whether a table gave no answer lately.
-    pub(super) fn is_silent(&self, table: Table) -> bool {
-        self.silence.has(table)
     }
 
     /// Flies on the connection that there is. The flight may write: it is flown once.
@@ -64,20 +54,17 @@ impl Slot {
                 reason: "there is no connection".into(),
             });
         };
-        let most = config.connection.patience.command;
         let silence = self.tolerance.silence();
-        let silence = self.silence.borne(flight, silence, most);
         let gauge = Arc::clone(&self.gauge);
         line.prepare(config, self.window(), silence, Some(&gauge));
         let waiting = Rest(&gauge);
         gauge.enter(Phase::Writing, silence);
-        let flown = line.fly(config, flight, Silence::of_print(silence)).await;
+        let flown = line.fly(flight).await;
         drop(waiting);
         match flown {
-            Ok((line, (landed, silent))) => {
+            Ok((line, landed)) => {
                 self.tolerance.written();
-                self.silence.note(flight, &silent);
-                self.keep_or_renew(config, line, flight.len()).await;
+                self.keep(config, line, flight.len());
                 landed
             }
             Err(error) => Err(self.write_failed(config, error)),
@@ -203,20 +190,14 @@ impl Slot {
         let patience = config.connection.patience.command;
         let window = self.window();
         line.prepare(config, window, patience, Some(&self.gauge));
-        let bearance = self.bearance(config);
-        let borne = |usual| Silence::of_print(self.silence.borne(flight, usual, patience));
-        // The second has to be through before another takes its place.
-        let (of_first, of_second) = (borne(bearance.silence), borne(bearance.answer));
-        let first = async { Ok(line.fly(config, flight, of_first).await?) };
+        let first = async { Ok(line.fly(flight).await?) };
         let second = |gauge| async {
             let mut line = Line::dial(config, login, window, gauge).await?;
             line.prepare(config, window, patience, None);
-            Ok(line.fly(config, flight, of_second).await?)
+            Ok(line.fly(flight).await?)
         };
-        let asked = Box::pin(self.ask_beside(config, first, second)).await?;
-        let (line, (landed, silent)) = asked;
-        self.silence.note(flight, &silent);
-        self.keep_or_renew(config, line, flight.len()).await;
+        let (line, landed) = Box::pin(self.ask_beside(config, first, second)).await?;
+        self.keep(config, line, flight.len());
         landed
     }
 
@@ -304,22 +285,6 @@ impl Slot {
     /// Takes the connection if it is the one that this login would make; closes it if not.
     fn take_line(&mut self, login: &RouterLogin) -> Option<Line> {
         self.line.take().filter(|line| line.is_of(login))
-    }
-
-    /// Keeps a connection; one on which an answer is still open gives way to a new one. The rows that
-    /// were read on it keep their ids unless the router restarts.
-    async fn keep_or_renew(&mut self, config: &GatewayConfig, line: Line, commands: usize) {
-        if !line.client.is_spent() {
-            return self.keep(config, line, commands);
-        }
-        let login = line.login().clone();
-        let uptime = line.facts.up_for();
-        drop(line);
-        if let Ok(line) = Box::pin(self.dial(config, &login)).await
-            && line.facts.up_for() >= uptime
-        {
-            self.line = Some(line);
-        }
     }
 
     fn keep(&mut self, config: &GatewayConfig, line: Line, commands: usize) {

@@ -15,7 +15,7 @@ const PASSING_BINDINGS: &str =
     ".id,mac-address,address,to-address,type,comment,disabled,bypassed,blocked";
 
 /// A table that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     Users,
     Actives,
@@ -55,11 +55,6 @@ impl Table {
             Self::Connections => RowKind::Connection,
             Self::Leases | Self::Arp => RowKind::Holder,
         }
-    }
-
-    /// Tells whether its rows only say more of what others say.
-    pub(crate) fn is_helper(self) -> bool {
-        matches!(self, Self::Leases | Self::Arp)
     }
 
     fn columns(self) -> &'static str {

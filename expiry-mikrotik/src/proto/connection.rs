@@ -158,38 +158,24 @@ impl Connection {
         id
     }
 
-    /// Asks the router to end its answer to a command that was sent. Goes out ahead of what waits,
-    /// and beyond the window. Returns the id of the request.
-    pub fn cancel(&mut self, now: Instant, command: CommandId, out: &mut Vec<u8>) -> CommandId {
-        let request = Sentence::new("/cancel").attribute("tag", command.0.to_string());
-        let id = CommandId(self.next);
-        self.next += 1;
-        self.send(now, id, request, out);
-        id
-    }
-
     /// Appends to `out` what has to be sent.
     pub fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) {
         while self.outstanding.len() < self.pace.window() {
             let Some((id, command)) = self.waiting.pop_front() else {
                 return;
             };
-            self.send(now, id, command, out);
+            if self.outstanding.is_empty() {
+                self.watch.work_began(now);
+            }
+            command.tag(id.0.to_string()).encode(out);
+            let started = Outstanding {
+                sent: now,
+                received: 0,
+                rows: false,
+                trap: None,
+            };
+            self.outstanding.insert(id, started);
         }
-    }
-
-    fn send(&mut self, now: Instant, id: CommandId, command: Sentence, out: &mut Vec<u8>) {
-        if self.outstanding.is_empty() {
-            self.watch.work_began(now);
-        }
-        command.tag(id.0.to_string()).encode(out);
-        let started = Outstanding {
-            sent: now,
-            received: 0,
-            rows: false,
-            trap: None,
-        };
-        self.outstanding.insert(id, started);
     }
 
     /// Takes received bytes off `input` until there is something to tell. `None`: all are taken.
@@ -216,13 +202,6 @@ impl Connection {
     pub fn deadline(&self) -> Option<Deadline> {
         let (_, oldest) = self.outstanding.first_key_value()?;
         Some(self.watch.deadline(oldest.sent))
-    }
-
-    /// Returns since when nothing was heard while work was outstanding, and whether that follows a
-    /// burst, after which a board may stall.
-    pub fn lull(&self) -> Option<(Instant, bool)> {
-        let (_, oldest) = self.outstanding.first_key_value()?;
-        Some(self.watch.lull(oldest.sent))
     }
 
     /// Returns how many commands were sent and are not answered to their end.

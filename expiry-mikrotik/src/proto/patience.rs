@@ -79,16 +79,10 @@ impl Watch {
         }
     }
 
-    /// Returns since when nothing was heard, and whether that follows a burst.
-    pub(super) fn lull(&self, sent: Instant) -> (Instant, bool) {
-        let quiet_since = self.quiet_since.unwrap_or(sent);
-        (quiet_since, self.is_burst_before(quiet_since))
-    }
-
     /// Returns the deadline of a connection whose oldest outstanding command was sent at `sent`.
     pub(super) fn deadline(&self, sent: Instant) -> Deadline {
-        let (quiet_since, is_after_burst) = self.lull(sent);
-        let silence = if is_after_burst {
+        let quiet_since = self.quiet_since.unwrap_or(sent);
+        let silence = if self.is_burst_before(quiet_since) {
             self.patience.silence_after_burst
         } else {
             self.patience.silence

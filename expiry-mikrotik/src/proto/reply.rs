@@ -15,14 +15,6 @@ pub struct Trap {
 }
 
 impl Trap {
-    /// The answer that is put in the place of one that never came.
-    pub fn unanswered() -> Self {
-        Self {
-            category: None,
-            message: "no answer".into(),
-        }
-    }
-
     /// Tells whether the row of the command does not exist (any more).
     pub fn is_missing_item(&self) -> bool {
         self.message.starts_with("no such item")

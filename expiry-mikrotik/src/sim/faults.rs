@@ -52,11 +52,6 @@ pub enum Fault {
     },
     /// It is done, and the rows of its answer after this many are missing, without a word of it.
     LoseRows(usize),
-    /// It is not done and never answered, while all else is, on the same connection, too.
-    Hang {
-        /// Whether a `/cancel` ends it.
-        heeds_cancel: bool,
-    },
     /// The router does nothing at all for this long, then goes on with it.
     Stall(Duration),
     /// It is not done, the router says `!fatal` and closes.

@@ -54,12 +54,6 @@ impl Simulator {
                 });
                 return;
             }
-            Some(Fault::Hang { heeds_cancel }) => {
-                if heeds_cancel {
-                    self.hung.push(job);
-                }
-                return;
-            }
             Some(Fault::Close) => return self.with_session(job.conn, Session::reset),
             Some(Fault::Silence) => {
                 return self.with_session(job.conn, Session::fall_silent);
@@ -75,7 +69,6 @@ impl Simulator {
         let answer = match path.as_str() {
             "/login" => self.log_in(&job),
             _ if !self.is_logged_in(job.conn) => return self.fatal(&job, "not logged in"),
-            "/cancel" => return self.cancel(job.conn, &job.command),
             "/quit" => return self.fatal(&job, "session terminated on request"),
             _ => {
                 *self.stats.commands.entry(path.clone()).or_default() += 1;

@@ -25,8 +25,6 @@ pub struct Simulator {
     pub(super) sessions: BTreeMap<ConnId, Session>,
     connections_made: u64,
     jobs: VecDeque<Job>,
-    /// Jobs that are never done, and are there only to be cancelled.
-    pub(super) hung: Vec<Job>,
     /// When the router is through with the first job.
     done_at: Option<Duration>,
     pub(super) stalled_until: Duration,
@@ -56,7 +54,6 @@ impl Simulator {
             sessions: BTreeMap::new(),
             connections_made: 0,
             jobs: VecDeque::new(),
-            hung: Vec::new(),
             done_at: None,
             stalled_until: Duration::ZERO,
             link: Link::Up,
@@ -125,11 +122,7 @@ impl Simulator {
                 return;
             };
             match session.decoder.decode(&mut input) {
-                // One that stalls does nothing at all.
-                Ok(Some(command))
-                    if command.command() == b"/cancel"
-                        && self.stalled_until <= self.hotspot.now =>
-                {
+                Ok(Some(command)) if command.command() == b"/cancel" => {
                     self.cancel(conn, &command);
                 }
                 Ok(Some(command)) => {
@@ -170,7 +163,6 @@ impl Simulator {
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.abandon();
         }
-        self.hung.retain(|job| job.conn != conn);
         self.ready.remove(&conn);
         self.forget_abandoned(conn);
     }
@@ -254,9 +246,6 @@ impl Simulator {
         let fits = |job: &Job| {
             job.conn == conn && tag.is_none_or(|tag| job.command.get_tag() == Some(tag))
         };
-        if let Some(at) = self.hung.iter().position(fits) {
-            return Some(self.hung.remove(at));
-        }
         let at = self.jobs.iter().position(fits)?;
         if at == 0 {
             self.done_at = None;

@@ -13,7 +13,6 @@ mod payments;
 mod reconcile;
 mod restarts;
 mod returns;
-mod silence;
 mod slowness;
 mod unregistered;
 mod world;

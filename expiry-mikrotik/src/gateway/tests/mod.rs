@@ -6,7 +6,6 @@ mod dialing;
 mod failures;
 mod flights;
 mod peer;
-mod silent;
 mod strangers;
 mod surveys;
 
