@@ -214,8 +214,7 @@ impl Sighting {
     /// passes, and a connection to whoever has its addresses.
     pub fn break_off(&mut self, answers: impl IntoIterator<Item = BrokenOff>) {
         self.broken_off.extend(answers);
-        let lacks = |kind| self.broken_off.iter().any(|answer| answer.kind == kind);
-        let (sessions, bindings) = (lacks(RowKind::Session), lacks(RowKind::Binding));
+        let (sessions, bindings) = (self.lacks(RowKind::Session), self.lacks(RowKind::Binding));
         if sessions {
             let actives = &self.actives;
             self.hosts
@@ -226,7 +225,7 @@ impl Sighting {
             let is_bound = |host: &HostRow| bindings.iter().any(|row| row.mac == host.mac);
             self.hosts.retain(|host| !host.bypassed || is_bound(host));
         }
-        if sessions || bindings || lacks(RowKind::Host) {
+        if sessions || bindings || self.lacks(RowKind::Host) {
             let of_actives = self.actives.iter().filter_map(|row| row.address);
             let of_hosts = self
                 .hosts
@@ -236,6 +235,11 @@ impl Sighting {
             self.connections
                 .retain(|row| !row.addresses.is_disjoint(&shown));
         }
+    }
+
+    /// Tells whether rows of this kind may be missing.
+    pub fn lacks(&self, kind: RowKind) -> bool {
+        self.broken_off.iter().any(|answer| answer.kind == kind)
     }
 
     /// Says which answers broke off; `None` if all came to their end. Only then may the absence of

@@ -4,13 +4,15 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::Claim;
-use crate::{BindingRow, Sighting, Task};
+use crate::{BindingRow, RowKind, Sighting, Task};
 
 impl Claim<'_> {
     /// Returns the addresses that only the target uses: those of its sessions and hosts, those that
     /// its bindings, leases and ARP entries name, and those in `known` from earlier readings. Who has
     /// a session or host on an address now owns it; a lease, an ARP entry, or a binding of a MAC, that
-    /// gives it to somebody else takes it from a target that is not there.
+    /// gives it to somebody else takes it from a target that is not there. A device that was only seen
+    /// under the target is nobody else. Where leases or ARP entries are missing from the reading, one
+    /// of them may have said whose an address is: then they give none.
     pub fn addresses(&self, seen: &Sighting, known: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let (mut here, mut others_here) = (BTreeSet::new(), BTreeSet::new());
         for row in &seen.actives {
@@ -30,13 +32,15 @@ impl Claim<'_> {
             side.extend(row.address.into_iter().chain(row.to_address));
         }
         let (mut away, mut others) = (known.clone(), BTreeSet::new());
+        let all_holders = !seen.lacks(RowKind::Holder);
         for row in &seen.holders {
-            let side = if self.has_device(row.mac) {
-                &mut away
-            } else {
-                &mut others
-            };
-            side.insert(row.address);
+            if !self.has_device(row.mac) {
+                if !self.has_station(row.mac) {
+                    others.insert(row.address);
+                }
+            } else if all_holders {
+                away.insert(row.address);
+            }
         }
         let bindings = seen.bindings.iter();
         for row in bindings.filter(|row| row.mac.is_some() && row.lets_pass()) {

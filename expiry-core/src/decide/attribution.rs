@@ -136,6 +136,11 @@ impl<'a> Claim<'a> {
         mac.is_some_and(|mac| self.macs.contains(&mac))
     }
 
+    /// Tells whether a device was seen under the target before, and is nobody's who is live.
+    pub(super) fn has_station(&self, mac: Option<MacAddr>) -> bool {
+        mac.is_some_and(|mac| self.stations.contains(&mac))
+    }
+
     /// Returns the claimed device that has an address, by its host, its lease or its ARP entry.
     pub(super) fn device_at(&self, address: IpAddr, seen: &Sighting) -> Option<MacAddr> {
         let hosts = seen.hosts.iter();
@@ -192,6 +197,7 @@ pub fn logins_and_devices(
     macs.extend(seen.hosts.iter().filter_map(|row| row.mac));
     macs.extend(seen.cookies.iter().filter_map(|row| row.mac));
     macs.extend(seen.bindings.iter().filter_map(|row| row.mac));
+    macs.extend(seen.holders.iter().filter_map(|row| row.mac));
     (names, macs)
 }
 

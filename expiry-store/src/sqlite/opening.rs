@@ -45,7 +45,8 @@ pub(super) async fn prepare(
         Err(Obstacle::Passing(reason)) => return Err(StoreError::Unavailable(reason.into())),
     }
     let prepared = async {
-        let mut conn = options(file).connect().await?;
+        // A link to nowhere, or a file system without hard links, is left to SQLite.
+        let mut conn = options(file).create_if_missing(true).connect().await?;
         let found = found(&mut conn).await?;
         schema::check(&mut conn, found).await?;
         if let Some(done) = schema::up_to_date(found) {
@@ -105,14 +106,13 @@ fn make(file: &Path, upgrade: Upgrade) -> std::result::Result<(), Obstacle> {
         Err(error) if !is_no_place(&error) => {}
         Ok(_) | Err(_) => return Err(Obstacle::Lasting(format!("{shown} is no directory"))),
     }
-    private::place(file, "").map_err(|error| {
-        let reason = obstacle(file).unwrap_or_else(|| format!("cannot make it: {error}"));
-        if is_no_place(&error) {
-            Obstacle::Lasting(reason)
-        } else {
-            Obstacle::Passing(reason)
+    match private::place(file, "") {
+        Ok(()) => Ok(()),
+        Err(error) if is_no_place(&error) => {
+            Err(Obstacle::Lasting(format!("cannot make it: {error}")))
         }
-    })
+        Err(_) => obstacle(file).map_or(Ok(()), |reason| Err(Obstacle::Passing(reason))),
+    }
 }
 
 /// Makes sure that a file that came in place of another is a database that this program can use.

@@ -2,7 +2,7 @@ use std::{
     collections::BTreeSet,
     error::Error,
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
     path::Path,
     sync::Arc,
 };
@@ -427,6 +427,16 @@ async fn an_empty_server_database_is_not_prepared_by_who_only_reads() {
     home.open().await;
     home.config.make = false;
     home.open().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_database_that_is_not_there_yet_makes_it_where_it_points() {
+    let mut home = sqlite();
+    symlink(home.path("real.db"), home.path("link.db")).expect("linked");
+    let link = format!("sqlite:{}", home.path("link.db").display());
+    home.config = StoreConfig::parse(&link).expect("valid");
+    home.open().await;
+    assert!(home.path("real.db").exists());
 }
 
 #[tokio::test]

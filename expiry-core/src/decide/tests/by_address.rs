@@ -309,3 +309,42 @@ fn r9_a_binding_of_an_address_is_told_as_it_is_used() {
     let is_told = |of: &crate::Presence| of.address.as_deref() == Some("10.5.50.7");
     assert!(!found.strays.iter().any(is_told), "it is the ended one's");
 }
+
+#[test]
+fn r2_the_flows_of_a_device_that_was_seen_under_the_name_are_found_by_where_it_was() {
+    let mut ended = task(Some("a"), &[]);
+    ended.trace.stations.insert(mac(2));
+    ended.trace.addresses.insert(ip(7));
+    let seen = Sighting {
+        holders: vec![holder(mac(2), ip(7))],
+        connections: vec![connection(1, &[ip(7)])],
+        ..Sighting::default()
+    };
+    let find = |live: &Live| {
+        let claim = Claim::new(&ended, live, false);
+        Leftovers::find(&claim, &seen, &ended.trace.addresses).connections
+    };
+    assert_eq!(find(&live(&[], &[])), seen.connections);
+    // It is somebody's by now who has paid.
+    assert_eq!(find(&live(&["b"], &[mac(2)])), []);
+}
+
+#[test]
+fn r1_where_a_lease_may_be_missing_no_other_gives_an_address() {
+    let ended = task(None, &[mac(1)]);
+    let stale = Sighting {
+        holders: vec![holder(mac(1), ip(7))],
+        connections: vec![connection(4, &[ip(7)])],
+        ..with_binding("10.5.50.7")
+    };
+    let found = |seen: &Sighting| find(&ended, &live(&[], &[]), seen);
+    assert_eq!(found(&stale).connections, stale.connections);
+    let mut partial = stale.clone();
+    partial.broken_off.push(BrokenOff {
+        kind: RowKind::Holder,
+        command: "/ip/dhcp-server/lease/print".into(),
+        message: "interrupted".into(),
+    });
+    let left = found(&partial);
+    assert_eq!((left.bindings, left.connections), (vec![], vec![]));
+}

@@ -8,9 +8,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    ActiveRow, BindingKind, BindingRow, ConnectionRow, CookieRow, HolderRow, HostRow, Live,
-    MacAddr, Progress, Revision, RowId, Sighting, Task, TaskId, Undo, UndoItem, UndoKey, UserRow,
-    Username, Want,
+    ActiveRow, BindingKind, BindingRow, BrokenOff, ConnectionRow, CookieRow, HolderRow, HostRow,
+    Live, MacAddr, Progress, Revision, RowId, RowKind, Sighting, Task, TaskId, Undo, UndoItem,
+    UndoKey, UserRow, Username, Want,
 };
 
 fn mac(last: u8) -> MacAddr {

@@ -15,6 +15,7 @@ impl Tables {
         payment: &Payment,
         now: DateTime<Utc>,
     ) -> Result<Paid, StoreError> {
+        self.check_tenant(payment.tenant)?;
         let key = (payment.tenant, payment.reference.clone());
         if let Some((taken, receipt)) = self.payments.get(&key) {
             if taken != payment {
@@ -27,7 +28,6 @@ impl Tables {
                 pending: self.pending(receipt.subscriber),
             });
         }
-        self.check_tenant(payment.tenant)?;
         let name = UndoKey::Name(payment.username.clone());
         let (from, paid) = match self.owners.get(&(payment.tenant, name)).copied() {
             Some(id) => self.pay_known(id, payment, now)?,
