@@ -53,6 +53,9 @@ pub enum UsernameError {
     Unseen(String),
 }
 
+/// So many digits are a whole phone number.
+const WHOLE_NUMBER: usize = 9;
+
 impl Username {
     /// Returns the spelling of the name, without the dropped `+`.
     pub fn as_str(&self) -> &str {
@@ -60,9 +63,27 @@ impl Username {
     }
 
     /// Returns what to look for in names if somebody looks for this part of one: as of a whole name,
-    /// the `+` before digits is no part of it.
-    pub fn part(text: &str) -> &str {
-        without_plus(text)
+    /// the `+` before digits is no part of it. Of a whole phone number (9 digits or more), however it
+    /// is grouped, the digits after the `00` or `0` with which it is dialled are: names may hold it
+    /// with the code of the country or without.
+    ///
+    /// ```
+    /// # use expiry_core::Username;
+    /// for number in ["0712000037", "0712-000-037", "+712 000 037", "00712000037"] {
+    ///     assert_eq!(Username::part(number), "712000037");
+    /// }
+    /// assert_eq!(Username::part("0003"), "0003");
+    /// ```
+    pub fn part(text: &str) -> String {
+        let is_grouping = |c: &char| matches!(c, ' ' | '-' | '.' | '(' | ')' | '/');
+        let number: String = text.chars().filter(|c| !is_grouping(c)).collect();
+        let digits = number.strip_prefix('+').unwrap_or(&number);
+        if digits.len() < WHOLE_NUMBER || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return without_plus(text).into();
+        }
+        let dialled = digits.strip_prefix("00");
+        let dialled = dialled.or_else(|| digits.strip_prefix('0'));
+        dialled.unwrap_or(digits).into()
     }
 
     /// Tells whether a name found on a router, in its spelling, is this one.

@@ -206,7 +206,7 @@ pub(crate) async fn list(
     }
     let tenant = tenant(directory, search.tenant.as_deref()).await?;
     let filter = SubscriberFilter {
-        name: q.map(|q| Username::part(q).to_owned()),
+        name: q.map(Username::part),
         device: q.and_then(|q| q.parse().ok()),
         tenant: tenant.map(|tenant| Some(tenant.id)),
         router: search.router.map(RouterId),
