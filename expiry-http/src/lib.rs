@@ -28,6 +28,7 @@ mod metrics;
 mod pages;
 mod probe;
 mod problem;
+mod query;
 mod serve;
 mod state;
 mod turns;
@@ -64,11 +65,14 @@ pub fn app(service: Service) -> Router {
     let (v1, _) = api::v1().split_for_parts();
     let (admin, _) = api::admin().split_for_parts();
     let (watching, _) = api::watching().split_for_parts();
-    let description = api::description().to_json().unwrap_or_default();
-    let description = Bytes::from(description);
+    let description = api::description();
+    let known = Arc::new(query::Known::of(&description));
+    let known = from_fn_with_state(known, query::only_known);
+    let description = Bytes::from(description.to_json().unwrap_or_default());
     let v1 = v1
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(known.clone())
         .layer(guarded);
     let v1 = v1.route(
         "/openapi.json",
@@ -81,12 +85,13 @@ pub fn app(service: Service) -> Router {
         .merge(admin::without_slash())
         .fallback(admin::not_found)
         .method_not_allowed_fallback(admin::wrong_method)
+        .layer(known.clone())
         .layer(old);
     let (metrics, _) = api::metrics().split_for_parts();
     Router::new()
         .merge(pages::routes())
-        .merge(watching)
-        .merge(metrics.layer(open))
+        .merge(watching.layer(known.clone()))
+        .merge(metrics.layer(known).layer(open))
         .nest("/api/v1", v1)
         .nest("/api/admin", admin)
         .fallback(not_found)
