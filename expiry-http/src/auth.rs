@@ -1,6 +1,6 @@
 //! Who may come in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -11,8 +11,9 @@ use axum::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
-use crate::{body, client::Client, problem::Problem, state::Inner};
+use crate::{body, client::Client, guard::Wrong, problem::Problem, state::Inner};
 
 /// The shortest token.
 const SHORTEST: usize = 16;
@@ -50,6 +51,9 @@ pub fn check_token(token: &SecretString) -> Result<(), String> {
     }
 }
 
+/// How long an answer is kept back from who guessed too often, so that each connection makes few guesses.
+const HELD: Duration = Duration::from_secs(1);
+
 /// More tokens of one request are not tried.
 const MOST: usize = 3;
 
@@ -65,14 +69,12 @@ fn given(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     all.take(MOST)
 }
 
-/// Lets in who has the token in any place: clients send leftovers in the others.
+/// Lets in who has the token in any place: clients send leftovers in the others. Nobody who has it waits,
+/// whatever others of the same address send.
 ///
 /// # Errors
 /// Those that are told to who has it not.
 pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<(), Denied> {
-    if let Some(wait) = app.guard.wait(client.address) {
-        return Err(Denied::Wait(wait.as_secs() + 1));
-    }
     let is_right = |so_far, token| so_far | app.token.is(token);
     let some = given(headers).map(Some).fold(false, is_right);
     // As long for who sends none as for who sends one.
@@ -81,11 +83,15 @@ pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<
         return Ok(());
     }
     // Who sent no token guessed none; who sent several guessed as often.
-    for _ in given(headers) {
-        app.guard.failed(client.address);
-        tracing::warn!(client = %client.address, "sign-in refused");
+    let mut denied = Denied::Unknown;
+    for token in given(headers) {
+        match app.guard.wrong(client.address, token) {
+            Wrong::New => tracing::warn!(client = %client.address, "sign-in refused"),
+            Wrong::Again => {}
+            Wrong::TooMany(wait) => denied = Denied::Wait(wait.as_secs() + 1),
+        }
     }
-    Err(Denied::Unknown)
+    Err(denied)
 }
 
 /// Why somebody is not let in.
@@ -163,6 +169,9 @@ async fn enter(app: &Inner, request: Request, next: Next, is_old: bool) -> Respo
     );
     if let Err(denied) = check(app, client, request.headers()) {
         body::read_away(request).await;
+        if matches!(denied, Denied::Wait(_)) {
+            sleep(HELD).await;
+        }
         return denied.response(is_old);
     }
     let is_order = !request.method().is_safe();

@@ -54,7 +54,7 @@ use problem::Problem;
 use state::Inner;
 
 /// Puts the routes together, to be run by [`serve()`]. Run by anything else, all callers count as one
-/// from elsewhere: none reads the metrics without the token, and who guesses locks everybody out.
+/// from elsewhere: none reads the metrics without the token, and wrong tokens of all are counted together.
 pub fn app(service: Service) -> Router {
     let app = Arc::new(Inner::new(service));
     let (guarded, old, open) = (
