@@ -109,7 +109,8 @@ fn refuse(path: &str, operation: &mut Operation) {
     } else {
         ("application/problem+json", "Problem")
     };
-    for (status, why) in [("400", "There is no such parameter.")] {
+    let missed = "The service does not go by the name in `Host`.";
+    for (status, why) in [("400", "There is no such parameter."), ("421", missed)] {
         let answers = &mut operation.responses.responses;
         answers.entry(status.into()).or_insert_with(|| {
             let body = Content::new(Some(Ref::from_schema_name(shape)));

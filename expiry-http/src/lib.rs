@@ -24,6 +24,7 @@ mod config;
 mod extract;
 mod guard;
 mod health;
+mod hosts;
 mod metrics;
 mod pages;
 mod probe;
@@ -47,6 +48,7 @@ use utoipa::openapi::OpenApi;
 
 pub use auth::check_token;
 pub use config::{HttpConfig, Network};
+pub use hosts::HostName;
 pub use serve::serve;
 pub use state::{Service, Words};
 

@@ -8,7 +8,7 @@ use expiry_core::{
     AuditEvent, Explanation, Store,
     config::{Loader, Place},
 };
-use expiry_http::{HttpConfig, Network, Service, Words};
+use expiry_http::{HostName, HttpConfig, Network, Service, Words};
 use secrecy::SecretString;
 use thiserror::Error;
 use tokio::{
@@ -37,6 +37,10 @@ struct Args {
     /// [env: `EXPIRY_HTTP_TRUSTED_PROXIES`] [default: none].
     #[arg(long, value_name = "ADDRESSES")]
     trusted_proxies: Option<String>,
+    /// Names that the service is called by, as that of its proxy, besides its addresses: with commas
+    /// between [env: `EXPIRY_HTTP_HOSTS`] [default: none].
+    #[arg(long, value_name = "NAMES")]
+    hosts: Option<String>,
     /// Run a watcher inside [env: `EXPIRY_WATCHER_ENABLED`] [default: no].
     #[arg(long)]
     watcher: bool,
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     set("http.token_file", "--token-file", file);
     let proxies = args.trusted_proxies.map(Into::into);
     set("http.trusted_proxies", "--trusted-proxies", proxies);
+    set("http.hosts", "--hosts", args.hosts.map(Into::into));
     let watcher = args.watcher.then(|| "true".into());
     set("http.watcher_enabled", "--watcher", watcher);
     let told = Told {
@@ -76,6 +81,7 @@ struct Wanted {
     address: SocketAddr,
     token: SecretString,
     proxies: Vec<Network>,
+    hosts: Vec<HostName>,
     has_watcher: bool,
 }
 
@@ -92,10 +98,16 @@ impl Wanted {
             loader.fault(place, format!("http.trusted_proxies: {wrong}"));
             Vec::new()
         });
+        let hosts = config.hosts().unwrap_or_else(|wrong| {
+            let place = loader.place("http.hosts").clone();
+            loader.fault(place, format!("http.hosts: {wrong}"));
+            Vec::new()
+        });
         Self {
             address,
             token: token(&config, loader),
             proxies,
+            hosts,
             has_watcher: config.watcher_enabled,
         }
     }
@@ -152,9 +164,10 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     };
     let host = Arc::new(host);
     let inside = Inside::default();
-    let service = service(&host, &store, &inside, wanted.token, wanted.proxies, &stop);
-    tracing::info!(%address, watcher = wanted.has_watcher, "listening");
-    if !wanted.address.ip().is_loopback() {
+    let (has_watcher, is_open) = (wanted.has_watcher, !wanted.address.ip().is_loopback());
+    let service = service(&host, &store, &inside, wanted, &stop);
+    tracing::info!(%address, watcher = has_watcher, "listening");
+    if is_open {
         tracing::warn!(
             %address,
             "requests from other machines come in clear text: put a proxy with TLS in front"
@@ -166,7 +179,7 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
             .await
             .map_err(|error| Failure::failed(Wrong::Serve(error)))
     };
-    if !wanted.has_watcher {
+    if !has_watcher {
         let line = format!("serving on {address}");
         tokio::select! {
             served = serve => served?,
@@ -220,8 +233,7 @@ fn service(
     host: &Arc<Host>,
     store: &Arc<dyn Store>,
     inside: &Inside,
-    token: SecretString,
-    proxies: Vec<Network>,
+    wanted: Wanted,
     stop: &CancellationToken,
 ) -> Service {
     let (gateways, watchers, of_watchers) = (Arc::clone(host), Arc::clone(host), Arc::clone(store));
@@ -238,8 +250,9 @@ fn service(
         words: Arc::new(Spoken(Arc::clone(host))),
         interval: host.interval(),
         keep: host.keep(),
-        token,
-        proxies,
+        token: wanted.token,
+        proxies: wanted.proxies,
+        hosts: wanted.hosts,
         stop: stop.clone(),
     }
 }

@@ -74,14 +74,14 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
         let app = app
             .clone()
             .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer(peer));
+                request.extensions_mut().insert(peer);
                 request
             });
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "a connection broke");
+                tracing::debug!(%error, peer = %peer.address, "a connection broke");
             }
             drop(permit);
         });
@@ -118,18 +118,19 @@ async fn accept(
     room: &Arc<Semaphore>,
 ) -> io::Result<(
     tokio::net::TcpStream,
-    std::net::SocketAddr,
+    Peer,
     tokio::sync::OwnedSemaphorePermit,
 )> {
     let permit = Arc::clone(room).acquire_owned().await;
     let permit = permit.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
+    let here = stream.local_addr()?.ip();
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
     // Whoever does not read, or is gone without a word, would hold its connection for ever.
     #[cfg(target_os = "linux")]
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD))?;
-    Ok((stream, peer, permit))
+    Ok((stream, Peer { address, here }, permit))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Network, auth::Token, cached::Cached, checks::Checks, client::Unheard, guard::Guard,
+    HostName, Network, auth::Token, cached::Cached, checks::Checks, client::First, guard::Guard,
     problem::Problem, turns::Turns, v1::stream::Feed,
 };
 
@@ -55,6 +55,8 @@ pub struct Service {
     pub token: SecretString,
     /// Proxies whose word for where a request comes from is taken.
     pub proxies: Vec<Network>,
+    /// Names that it is called by, besides its addresses and those of its machine.
+    pub hosts: Vec<HostName>,
     /// The longest time between two looks at the database of a watcher that does not say it, or of the
     /// one to come if none is alive.
     pub interval: Duration,
@@ -105,7 +107,8 @@ pub(crate) struct Inner {
     pub(crate) lag: Cached<LagReport>,
     pub(crate) counts: Cached<Vec<RouterCounts>>,
     pub(crate) time: StoreTime,
-    pub(crate) unheard: Unheard,
+    pub(crate) unheard: First,
+    pub(crate) misdirected: First,
     /// One at a time is read.
     long_list: Semaphore,
     /// The nearest names are searched for one request at a time: it may take many pages.
@@ -177,7 +180,8 @@ impl Inner {
         Self {
             token: Token::new(&service.token),
             guard: Guard::default(),
-            unheard: Unheard::default(),
+            unheard: First::default(),
+            misdirected: First::default(),
             time: StoreTime::new(&service.time),
             long_list: Semaphore::new(1),
             nearest: Semaphore::new(1),
