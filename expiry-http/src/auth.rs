@@ -1,6 +1,6 @@
 //! Who may come in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -17,6 +17,9 @@ use crate::{body, client::Client, guard::Wrong, problem::Problem, state::Inner};
 
 /// The shortest token.
 const SHORTEST: usize = 16;
+
+/// The fewest different characters of a token.
+const FEWEST: usize = 8;
 
 /// The token that opens the service: only what it takes to recognise it is kept.
 pub(crate) struct Token([u8; 32]);
@@ -41,7 +44,13 @@ pub fn check_token(token: &SecretString) -> Result<(), String> {
     let token = token.expose_secret();
     if token.chars().count() < SHORTEST {
         return Err(format!(
-            "it is too short: at least {SHORTEST} characters, better 64 random ones"
+            "it is too short: at least {SHORTEST} characters, better 64 random ones (`openssl rand -hex 32`)"
+        ));
+    }
+    if token.chars().collect::<BTreeSet<_>>().len() < FEWEST {
+        return Err(format!(
+            "it has fewer than {FEWEST} different characters, and can be guessed: take a random one, as \
+             `openssl rand -hex 32` makes it"
         ));
     }
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -201,6 +210,17 @@ mod tests {
         ] {
             assert!(!token.is(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn r11_a_token_that_can_be_guessed_is_none() {
+        let check = |token: &str| check_token(&token.into());
+        for weak in ["aaaaaaaaaaaaaaaa", "123412341234123412341234", "0123456"] {
+            let wrong = check(weak).expect_err("weak");
+            assert!(wrong.contains("openssl rand -hex 32"), "{wrong}");
+        }
+        assert_eq!(check("correct-horse-battery-staple"), Ok(()));
+        assert_eq!(check("0f3a9c4be8d17265"), Ok(()));
     }
 
     #[test]

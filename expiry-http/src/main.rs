@@ -1,21 +1,21 @@
 //! `expiry-http`: the admin service by itself, with or without a watcher inside.
 
+mod token;
+
 use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use expiry_cli::host::{self, CommonArgs, Failure, Host, Inside, Told};
-use expiry_core::{
-    AuditEvent, Explanation, Store,
-    config::{Loader, Place},
-};
+use expiry_core::{AuditEvent, Explanation, Store, config::Loader};
 use expiry_http::{HostName, HttpConfig, Network, Service, Words};
-use secrecy::SecretString;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
     time::{Duration, sleep},
 };
 use tokio_util::sync::CancellationToken;
+
+use token::Found;
 
 /// How long the watcher inside may take for a stop, on top of the requests in flight.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 /// What the section `http` comes to. Whatever is wrong with it is a fault, and nothing starts.
 struct Wanted {
     address: SocketAddr,
-    token: SecretString,
+    token: Found,
     proxies: Vec<Network>,
     hosts: Vec<HostName>,
     has_watcher: bool,
@@ -105,42 +105,12 @@ impl Wanted {
         });
         Self {
             address,
-            token: token(&config, loader),
+            token: token::find(&config, loader),
             proxies,
             hosts,
             has_watcher: config.watcher_enabled,
         }
     }
-}
-
-/// Takes the token from the stronger of both keys.
-fn token(config: &HttpConfig, loader: &mut Loader) -> SecretString {
-    let plain = loader.place("http.token").clone();
-    let file = loader.place("http.token_file").clone();
-    let (token, place) = match (&config.token, &config.token_file) {
-        (plain_token, Some(path)) if plain_token.is_none() || file > plain => {
-            match host::secret_file(path) {
-                Ok(token) => (token, file),
-                Err(wrong) => {
-                    loader.fault(file, format!("http.token_file: {wrong}"));
-                    return SecretString::default();
-                }
-            }
-        }
-        (Some(token), _) => (token.clone().into(), plain),
-        (None, _) => {
-            let wrong = "there is no token, and without one nobody could be let in: write a long \
-                         random one into a file (`openssl rand -hex 32`) and name it by \
-                         --token-file, http.token_file or EXPIRY_HTTP_TOKEN_FILE, or hand it over \
-                         in EXPIRY_HTTP_TOKEN or as credential admin-token";
-            loader.fault(Place::Default, format!("http.token: {wrong}"));
-            return SecretString::default();
-        }
-    };
-    if let Err(wrong) = expiry_http::check_token(&token) {
-        loader.fault(place, format!("http.token: {wrong}"));
-    }
-    token
 }
 
 async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), Failure> {
@@ -165,6 +135,9 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     let host = Arc::new(host);
     let inside = Inside::default();
     let (has_watcher, is_open) = (wanted.has_watcher, !wanted.address.ip().is_loopback());
+    if let Some(warning) = &wanted.token.warning {
+        tracing::warn!("{warning}");
+    }
     let service = service(&host, &store, &inside, wanted, &stop);
     tracing::info!(%address, watcher = has_watcher, "listening");
     if is_open {
@@ -250,7 +223,7 @@ fn service(
         words: Arc::new(Spoken(Arc::clone(host))),
         interval: host.interval(),
         keep: host.keep(),
-        token: wanted.token,
+        token: wanted.token.token,
         proxies: wanted.proxies,
         hosts: wanted.hosts,
         stop: stop.clone(),
