@@ -1,13 +1,17 @@
 //! Where a request comes from.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use axum::http::{Extensions, HeaderMap};
+use axum::{
+    extract::FromRequestParts,
+    http::{Extensions, HeaderMap, request::Parts},
+};
 
-use crate::{Network, hosts};
+use crate::{Network, hosts, state::App};
 
 /// The ends of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +84,15 @@ impl Client {
             is_local: !came_through && address.is_loopback() && hosts::is_loopback(headers),
             is_unheard,
         }
+    }
+}
+
+impl FromRequestParts<App> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let proxies = &app.service.proxies;
+        Ok(Self::of(&parts.extensions, &parts.headers, proxies))
     }
 }
 

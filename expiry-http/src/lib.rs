@@ -27,6 +27,7 @@ mod health;
 mod hosts;
 mod metrics;
 mod pages;
+mod places;
 mod probe;
 mod problem;
 mod query;

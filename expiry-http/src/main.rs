@@ -138,6 +138,7 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     if let Some(warning) = &wanted.token.warning {
         tracing::warn!("{warning}");
     }
+    let proxies = wanted.proxies.clone();
     let service = service(&host, &store, &inside, wanted, &stop);
     tracing::info!(%address, watcher = has_watcher, "listening");
     if is_open {
@@ -146,7 +147,7 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
             "requests from other machines come in clear text: put a proxy with TLS in front"
         );
     }
-    let serve = expiry_http::serve(listener, expiry_http::app(service), stop.clone());
+    let serve = expiry_http::serve(listener, expiry_http::app(service), proxies, stop.clone());
     let serve = async {
         serve
             .await

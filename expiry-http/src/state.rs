@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     HostName, Network, auth::Token, cached::Cached, checks::Checks, client::First, guard::Guard,
-    problem::Problem, turns::Turns, v1::stream::Feed,
+    places::Places, problem::Problem, turns::Turns, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -27,6 +27,9 @@ pub(crate) const SOON: Duration = Duration::from_mins(30);
 
 /// Most entries of a list in a summary.
 pub(crate) const MOST: u32 = 1_000;
+
+/// Most streams of events at once; one address may have a quarter of them.
+const STREAMS: usize = 1_024;
 
 /// So many answers are kept of one summary; hardly anybody asks for lists of another length.
 const FEW: usize = 8;
@@ -118,6 +121,7 @@ pub(crate) struct Inner {
     pub(crate) upcoming: Readings<Vec<Upcoming>>,
     pub(crate) owed: Readings<(u64, Vec<OwedItem>)>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) streams: Arc<Places>,
 }
 
 pub(crate) type App = Arc<Inner>;
@@ -190,6 +194,7 @@ impl Inner {
             upcoming: Turns::default(),
             owed: Turns::default(),
             feed: Feed::new(&service),
+            streams: Places::new(STREAMS, STREAMS / 4),
             summary,
             lag,
             counts,
