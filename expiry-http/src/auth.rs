@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
@@ -117,7 +117,7 @@ impl Denied {
             Self::Unknown => Problem::unauthorized(),
             Self::Wait(seconds) => {
                 let detail = format!("too many wrong tokens: try again in {seconds} s");
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
+                Problem::too_often("too_many_attempts", detail, seconds)
             }
         }
     }
@@ -125,15 +125,10 @@ impl Denied {
     fn response(self, is_old: bool) -> Response {
         let problem = self.problem();
         let mut response = problem.in_form(is_old);
-        let headers = response.headers_mut();
-        match self {
-            Self::Unknown => {
-                let scheme = HeaderValue::from_static("Bearer");
-                headers.insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            Self::Wait(seconds) => {
-                headers.insert(header::RETRY_AFTER, seconds.into());
-            }
+        if self == Self::Unknown {
+            let scheme = HeaderValue::from_static("Bearer");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -26,6 +26,7 @@ mod guard;
 mod health;
 mod hosts;
 mod metrics;
+mod pace;
 mod pages;
 mod places;
 mod probe;
@@ -33,6 +34,7 @@ mod problem;
 mod query;
 mod serve;
 mod state;
+mod targets;
 mod turns;
 mod v1;
 

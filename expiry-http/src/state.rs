@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     HostName, Network, auth::Token, cached::Cached, checks::Checks, client::First, guard::Guard,
-    places::Places, problem::Problem, turns::Turns, v1::stream::Feed,
+    pace::Pace, places::Places, problem::Problem, turns::Turns, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -30,6 +30,10 @@ pub(crate) const MOST: u32 = 1_000;
 
 /// Most streams of events at once; one address may have a quarter of them.
 const STREAMS: usize = 1_024;
+
+/// So many routers that callers name are tested at once, and within a minute.
+const TESTS: usize = 4;
+const TESTS_A_MINUTE: usize = 30;
 
 /// So many answers are kept of one summary; hardly anybody asks for lists of another length.
 const FEW: usize = 8;
@@ -122,6 +126,8 @@ pub(crate) struct Inner {
     pub(crate) owed: Readings<(u64, Vec<OwedItem>)>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) streams: Arc<Places>,
+    /// For tests of routers that callers name.
+    pub(crate) tests: Pace,
 }
 
 pub(crate) type App = Arc<Inner>;
@@ -194,6 +200,7 @@ impl Inner {
             upcoming: Turns::default(),
             owed: Turns::default(),
             feed: Feed::new(&service),
+            tests: Pace::new(TESTS, TESTS_A_MINUTE),
             streams: Places::new(STREAMS, STREAMS / 4),
             summary,
             lag,
