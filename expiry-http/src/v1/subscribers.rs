@@ -13,7 +13,7 @@ use expiry_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Created, created, limit, unknown};
+use super::{Created, created, limit, times, unknown};
 use crate::{
     answers::{Guarded, WithBody},
     extract::{Body, Id, Params},
@@ -51,6 +51,7 @@ pub(crate) enum AccessView {
     /// Until then.
     Until {
         /// The end.
+        #[serde(deserialize_with = "times::at")]
         at: DateTime<Utc>,
     },
     /// Without end.
@@ -386,6 +387,7 @@ pub(crate) struct Extension {
     #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     seconds: Option<u64>,
     /// The new end: ahead, and not before the end that access has already.
+    #[serde(default, deserialize_with = "times::maybe")]
     until: Option<DateTime<Utc>>,
 }
 
