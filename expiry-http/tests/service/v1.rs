@@ -562,3 +562,30 @@ async fn r12_a_time_without_an_offset_is_refused_by_its_field() {
     let nothing = json!({"until": null, "seconds": 60});
     assert_eq!(world.post(&extend, nothing).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn r1_nobody_is_made_anew_whom_a_tenant_knows_unless_that_is_said() {
+    let world = World::new();
+    world.store.add_tenant("acme", "Acme").await.expect("added");
+    let path = "/api/v1/subscribers";
+    let of_acme = json!({"username": "255700000001", "tenant": "acme"});
+    assert_eq!(world.post(path, of_acme).await.status, StatusCode::CREATED);
+
+    let refused = world.post(path, json!({"username": "255700000001"})).await;
+    assert_eq!(refused.problem(), (409, "tenant_missing".into()));
+    let told = refused.json()["detail"].as_str().expect("text").to_owned();
+    assert!(told.contains("known in tenant `acme`"), "{told}");
+    let found = world.get("/api/v1/subscribers?q=255700000001").await.json();
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
+
+    let said = json!({"username": "255700000001", "tenant": null});
+    let made = world.post(path, said.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_eq!(made.json()["tenant"], Value::Null);
+    for again in [said, json!({"username": "255700000001"})] {
+        let taken = world.post(path, again).await;
+        assert_eq!(taken.problem(), (409, "username_taken".into()));
+    }
+    let other = json!({"username": "255700000002"});
+    assert_eq!(world.post(path, other).await.status, StatusCode::CREATED);
+}
