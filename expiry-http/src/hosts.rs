@@ -124,23 +124,20 @@ fn parsed(host: &[u8]) -> Option<HostName> {
 
 /// Reads `name`, `name:port` or `[address]:port`.
 fn with_port(text: &str) -> Option<(HostName, Option<&str>)> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, rest) = rest.split_once(']')?;
-            let address: std::net::Ipv6Addr = address.parse().ok()?;
-            let port = match rest {
-                "" => None,
-                rest => Some(rest.strip_prefix(':')?),
-            };
-            (HostName::of_address(address.into()), port)
-        }
-        None => {
-            let (name, port) = match text.split_once(':') {
-                Some((name, port)) => (name, Some(port)),
-                None => (text, None),
-            };
-            (named(name)?, port)
-        }
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']')?;
+        let address: std::net::Ipv6Addr = address.parse().ok()?;
+        let port = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix(':')?),
+        };
+        (HostName::of_address(address.into()), port)
+    } else {
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        };
+        (named(name)?, port)
     };
     let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     port.is_none_or(is_number).then_some((host, port))
