@@ -46,7 +46,7 @@ pub(crate) enum OldGuarded {
     /// The token is missing or wrong.
     #[response(status = UNAUTHORIZED)]
     Unknown(Refusal),
-    /// Too many wrong tokens.
+    /// Too many wrong tokens, or too many tests of routers.
     #[response(status = TOO_MANY_REQUESTS)]
     Locked(Refusal),
     /// The database cannot be reached.

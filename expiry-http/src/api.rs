@@ -3,7 +3,8 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        OpenApi as Description,
+        Content, OpenApi as Description, Ref, ResponseBuilder,
+        path::Operation,
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -92,5 +93,29 @@ pub(crate) fn description() -> Description {
     let mut api = all.into_openapi();
     api.info.version = env!("CARGO_PKG_VERSION").into();
     api.info.license = None;
+    for (path, item) in &mut api.paths.paths {
+        let operations = [&mut item.get, &mut item.post].into_iter().flatten();
+        for operation in operations {
+            refuse(path, operation);
+        }
+    }
     api
+}
+
+/// Adds what every endpoint may answer that does not say it itself.
+fn refuse(path: &str, operation: &mut Operation) {
+    let (kind, shape) = if path.starts_with("/api/admin/") {
+        ("application/json", "Refusal")
+    } else {
+        ("application/problem+json", "Problem")
+    };
+    let missed = "The service does not go by the name in `Host`.";
+    for (status, why) in [("400", "There is no such parameter."), ("421", missed)] {
+        let answers = &mut operation.responses.responses;
+        answers.entry(status.into()).or_insert_with(|| {
+            let body = Content::new(Some(Ref::from_schema_name(shape)));
+            let answer = ResponseBuilder::new().description(why);
+            answer.content(kind, body).build().into()
+        });
+    }
 }

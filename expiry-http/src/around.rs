@@ -14,7 +14,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
+    body,
     client::Client,
+    hosts,
     pages::POLICY,
     problem::{Problem, REQUEST},
     state::Inner,
@@ -47,6 +49,13 @@ pub(crate) async fn every_request(
     let span = span(&id);
     let began = Instant::now();
     let served = REQUEST.scope(id.clone(), async {
+        if let Err(problem) = hosts::check(&request, &app.service.hosts) {
+            if problem.status() == StatusCode::MISDIRECTED_REQUEST && app.misdirected.is_first() {
+                tracing::warn!(client = %client.address, "refused: {}", problem.detail);
+            }
+            body::read_away(request).await;
+            return problem.in_form(is_old(&path));
+        }
         if let Ok(response) = timeout(LIMIT, next.run(request)).await {
             return response;
         }
@@ -109,7 +118,11 @@ fn span(id: &str) -> tracing::Span {
 fn timed_out(path: &str) -> Response {
     let detail = format!("no answer within {} s", LIMIT.as_secs());
     let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail);
-    problem.in_form(path.starts_with("/api/admin/"))
+    problem.in_form(is_old(path))
+}
+
+fn is_old(path: &str) -> bool {
+    path.starts_with("/api/admin/")
 }
 
 #[cfg(test)]

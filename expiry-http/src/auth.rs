@@ -1,21 +1,25 @@
 //! Who may come in.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
-use crate::{body, client::Client, problem::Problem, state::Inner};
+use crate::{body, client::Client, guard::Wrong, problem::Problem, state::Inner};
 
 /// The shortest token.
 const SHORTEST: usize = 16;
+
+/// The fewest different characters of a token.
+const FEWEST: usize = 8;
 
 /// The token that opens the service: only what it takes to recognise it is kept.
 pub(crate) struct Token([u8; 32]);
@@ -40,7 +44,13 @@ pub fn check_token(token: &SecretString) -> Result<(), String> {
     let token = token.expose_secret();
     if token.chars().count() < SHORTEST {
         return Err(format!(
-            "it is too short: at least {SHORTEST} characters, better 64 random ones"
+            "it is too short: at least {SHORTEST} characters, better 64 random ones (`openssl rand -hex 32`)"
+        ));
+    }
+    if token.chars().collect::<BTreeSet<_>>().len() < FEWEST {
+        return Err(format!(
+            "it has fewer than {FEWEST} different characters, and can be guessed: take a random one, as \
+             `openssl rand -hex 32` makes it"
         ));
     }
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -49,6 +59,9 @@ pub fn check_token(token: &SecretString) -> Result<(), String> {
         Err("only ASCII letters, digits and punctuation can be sent in a header".into())
     }
 }
+
+/// How long an answer is kept back from who guessed too often, so that each connection makes few guesses.
+const HELD: Duration = Duration::from_secs(1);
 
 /// More tokens of one request are not tried.
 const MOST: usize = 3;
@@ -65,14 +78,12 @@ fn given(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     all.take(MOST)
 }
 
-/// Lets in who has the token in any place: clients send leftovers in the others.
+/// Lets in who has the token in any place: clients send leftovers in the others. Nobody who has it waits,
+/// whatever others of the same address send.
 ///
 /// # Errors
 /// Those that are told to who has it not.
 pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<(), Denied> {
-    if let Some(wait) = app.guard.wait(client.address) {
-        return Err(Denied::Wait(wait.as_secs() + 1));
-    }
     let is_right = |so_far, token| so_far | app.token.is(token);
     let some = given(headers).map(Some).fold(false, is_right);
     // As long for who sends none as for who sends one.
@@ -81,11 +92,15 @@ pub(crate) fn check(app: &Inner, client: Client, headers: &HeaderMap) -> Result<
         return Ok(());
     }
     // Who sent no token guessed none; who sent several guessed as often.
-    for _ in given(headers) {
-        app.guard.failed(client.address);
-        tracing::warn!(client = %client.address, "sign-in refused");
+    let mut denied = Denied::Unknown;
+    for token in given(headers) {
+        match app.guard.wrong(client.address, token) {
+            Wrong::New => tracing::warn!(client = %client.address, "sign-in refused"),
+            Wrong::Again => {}
+            Wrong::TooMany(wait) => denied = Denied::Wait(wait.as_secs() + 1),
+        }
     }
-    Err(Denied::Unknown)
+    Err(denied)
 }
 
 /// Why somebody is not let in.
@@ -102,7 +117,7 @@ impl Denied {
             Self::Unknown => Problem::unauthorized(),
             Self::Wait(seconds) => {
                 let detail = format!("too many wrong tokens: try again in {seconds} s");
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
+                Problem::too_often("too_many_attempts", detail, seconds)
             }
         }
     }
@@ -110,15 +125,10 @@ impl Denied {
     fn response(self, is_old: bool) -> Response {
         let problem = self.problem();
         let mut response = problem.in_form(is_old);
-        let headers = response.headers_mut();
-        match self {
-            Self::Unknown => {
-                let scheme = HeaderValue::from_static("Bearer");
-                headers.insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            Self::Wait(seconds) => {
-                headers.insert(header::RETRY_AFTER, seconds.into());
-            }
+        if self == Self::Unknown {
+            let scheme = HeaderValue::from_static("Bearer");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }
@@ -163,6 +173,9 @@ async fn enter(app: &Inner, request: Request, next: Next, is_old: bool) -> Respo
     );
     if let Err(denied) = check(app, client, request.headers()) {
         body::read_away(request).await;
+        if matches!(denied, Denied::Wait(_)) {
+            sleep(HELD).await;
+        }
         return denied.response(is_old);
     }
     let is_order = !request.method().is_safe();
@@ -192,6 +205,17 @@ mod tests {
         ] {
             assert!(!token.is(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn r11_a_token_that_can_be_guessed_is_none() {
+        let check = |token: &str| check_token(&token.into());
+        for weak in ["aaaaaaaaaaaaaaaa", "123412341234123412341234", "0123456"] {
+            let wrong = check(weak).expect_err("weak");
+            assert!(wrong.contains("openssl rand -hex 32"), "{wrong}");
+        }
+        assert_eq!(check("correct-horse-battery-staple"), Ok(()));
+        assert_eq!(check("0f3a9c4be8d17265"), Ok(()));
     }
 
     #[test]

@@ -1,24 +1,34 @@
 //! Where a request comes from.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use axum::http::{Extensions, HeaderMap};
+use axum::{
+    extract::FromRequestParts,
+    http::{Extensions, HeaderMap, request::Parts},
+};
 
-use crate::Network;
+use crate::{Network, hosts, state::App};
 
-/// The other end of the connection.
+/// The ends of the connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    /// The other end.
+    pub(crate) address: SocketAddr,
+    /// The address here that it was made to.
+    pub(crate) here: IpAddr,
+}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Client {
     /// Its address; of a caller that named none, the one that stands for all such.
     pub(crate) address: IpAddr,
-    /// Whether it is on this machine, by itself and not through a proxy.
+    /// Whether it is on this machine, by itself and not through a proxy, and asks for a name of it: a
+    /// browser here may have been sent by a page from elsewhere.
     pub(crate) is_local: bool,
     /// Whether the peer says for whom it asks, and is not trusted.
     pub(crate) is_unheard: bool,
@@ -34,11 +44,11 @@ const TRACES: [&str; 6] = [
     "x-forwarded-proto",
 ];
 
-/// Whether somebody was unheard already, which is worth one warning.
+/// Whether something happened already, which is worth one warning.
 #[derive(Debug, Default)]
-pub(crate) struct Unheard(AtomicBool);
+pub(crate) struct First(AtomicBool);
 
-impl Unheard {
+impl First {
     pub(crate) fn is_first(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }
@@ -47,7 +57,7 @@ impl Unheard {
 impl Client {
     /// Takes the word of trusted proxies for where the request was before, from the nearest on.
     pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Self {
-        let Some(Peer(peer)) = extensions.get::<Peer>() else {
+        let Some(peer) = extensions.get::<Peer>() else {
             return Self {
                 address: IpAddr::from([0, 0, 0, 0]),
                 is_local: false,
@@ -55,7 +65,7 @@ impl Client {
             };
         };
         let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
-        let mut address = peer.ip().to_canonical();
+        let mut address = peer.address.ip().to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter();
         let mut hops: Vec<_> = forwarded
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
@@ -71,9 +81,18 @@ impl Client {
         }
         Self {
             address,
-            is_local: !came_through && address.is_loopback(),
+            is_local: !came_through && address.is_loopback() && hosts::is_loopback(headers),
             is_unheard,
         }
+    }
+}
+
+impl FromRequestParts<App> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let proxies = &app.service.proxies;
+        Ok(Self::of(&parts.extensions, &parts.headers, proxies))
     }
 }
 
@@ -87,10 +106,38 @@ fn parsed(hop: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, header};
     use rstest::rstest;
 
     use super::*;
+
+    fn peer_at(address: &str) -> Peer {
+        let here = address.parse().expect("an address");
+        let address = SocketAddr::new(here, 1);
+        Peer { address, here }
+    }
+
+    fn host(name: &'static str) -> HeaderMap {
+        [(header::HOST, HeaderValue::from_static(name))]
+            .into_iter()
+            .collect()
+    }
+
+    #[rstest]
+    #[case("localhost:8080", true)]
+    #[case("127.0.0.1:8080", true)]
+    #[case("[::1]", true)]
+    #[case("expiry.example", false)]
+    #[case("10.8.0.1", false)]
+    fn who_asks_here_for_another_name_is_not_local(
+        #[case] name: &'static str,
+        #[case] is_local: bool,
+    ) {
+        let mut extensions = Extensions::new();
+        extensions.insert(peer_at("127.0.0.1"));
+        let client = Client::of(&extensions, &host(name), &[]);
+        assert_eq!(client.is_local, is_local);
+    }
 
     #[rstest]
     #[case("127.0.0.1", "", "127.0.0.1", true)]
@@ -115,8 +162,8 @@ mod tests {
     ) {
         let trusted = ["10.8.0.0/24".parse().expect("a network")];
         let mut extensions = Extensions::new();
-        extensions.insert(Peer(SocketAddr::new(peer.parse().expect("an address"), 1)));
-        let mut headers = HeaderMap::new();
+        extensions.insert(peer_at(peer));
+        let mut headers = host("localhost");
         if !forwarded.is_empty() {
             let value = HeaderValue::from_bytes(forwarded.as_bytes());
             headers.insert("x-forwarded-for", value.expect("a value"));
@@ -140,8 +187,8 @@ mod tests {
         #[case] value: &'static str,
     ) {
         let mut extensions = Extensions::new();
-        extensions.insert(Peer(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let mut headers = HeaderMap::new();
+        extensions.insert(peer_at("127.0.0.1"));
+        let mut headers = host("localhost");
         assert!(Client::of(&extensions, &headers, &[]).is_local);
         headers.insert(name, value.parse().expect("a value"));
         assert!(!Client::of(&extensions, &headers, &[]).is_local);
@@ -149,8 +196,8 @@ mod tests {
 
     #[test]
     fn one_warning_is_enough() {
-        let unheard = Unheard::default();
-        assert!(unheard.is_first());
-        assert!(!unheard.is_first());
+        let first = First::default();
+        assert!(first.is_first());
+        assert!(!first.is_first());
     }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use expiry_core::config::{Field, Key, Section};
 
+use crate::HostName;
+
 /// How the service is reached, and by whom. Keys, defaults and what they mean are told by the file
 /// `docs/expiry.toml`.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct HttpConfig {
     pub token_file: Option<PathBuf>,
     /// Proxies whose word for where a request comes from is taken.
     pub trusted_proxies: Option<String>,
+    /// Names that it is called by, besides its addresses.
+    pub hosts: Option<String>,
     /// Whether a watcher runs inside.
     pub watcher_enabled: bool,
 }
@@ -32,6 +36,7 @@ impl Default for HttpConfig {
             token: None,
             token_file: None,
             trusted_proxies: None,
+            hosts: None,
             watcher_enabled: false,
         }
     }
@@ -45,6 +50,7 @@ impl fmt::Debug for HttpConfig {
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("token_file", &self.token_file)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("hosts", &self.hosts)
             .field("watcher_enabled", &self.watcher_enabled)
             .finish()
     }
@@ -57,6 +63,7 @@ impl Section for HttpConfig {
         Key::new("token", Field::Text(|c: &mut Self| &mut c.token)).secret(),
         Key::new("token_file", Field::Path(|c| &mut c.token_file)),
         Key::new("trusted_proxies", Field::Text(|c| &mut c.trusted_proxies)),
+        Key::new("hosts", Field::Text(|c| &mut c.hosts)),
         Key::switch("watcher_enabled", |c: &mut Self| &mut c.watcher_enabled)
             .also(&["EXPIRY_WATCHER_ENABLED"]),
     ];
@@ -79,11 +86,22 @@ impl HttpConfig {
     /// # Errors
     /// Says what would be right.
     pub fn proxies(&self) -> Result<Vec<Network>, String> {
-        let text = self.trusted_proxies.as_deref().unwrap_or_default();
-        let parts = text.split(',').map(str::trim);
-        let parts = parts.filter(|part| !part.is_empty());
-        parts.map(str::parse).collect()
+        list(self.trusted_proxies.as_deref())
     }
+
+    /// Reads the names.
+    ///
+    /// # Errors
+    /// Says what would be right.
+    pub fn hosts(&self) -> Result<Vec<HostName>, String> {
+        list(self.hosts.as_deref())
+    }
+}
+
+fn list<T: FromStr<Err = String>>(text: Option<&str>) -> Result<Vec<T>, String> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    let parts = parts.filter(|part| !part.is_empty());
+    parts.map(str::parse).collect()
 }
 
 /// Addresses with a common beginning.
@@ -176,5 +194,11 @@ mod tests {
         };
         assert_eq!(config.proxies().expect("two").len(), 2);
         assert_eq!(HttpConfig::default().proxies(), Ok(Vec::new()));
+        let config = HttpConfig {
+            hosts: Some("expiry.example, 10.8.0.1,".into()),
+            ..HttpConfig::default()
+        };
+        assert_eq!(config.hosts().expect("two").len(), 2);
+        assert_eq!(HttpConfig::default().hosts(), Ok(Vec::new()));
     }
 }

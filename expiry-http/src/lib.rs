@@ -24,12 +24,17 @@ mod config;
 mod extract;
 mod guard;
 mod health;
+mod hosts;
 mod metrics;
+mod pace;
 mod pages;
+mod places;
 mod probe;
 mod problem;
+mod query;
 mod serve;
 mod state;
+mod targets;
 mod turns;
 mod v1;
 
@@ -46,6 +51,7 @@ use utoipa::openapi::OpenApi;
 
 pub use auth::check_token;
 pub use config::{HttpConfig, Network};
+pub use hosts::HostName;
 pub use serve::serve;
 pub use state::{Service, Words};
 
@@ -53,7 +59,7 @@ use problem::Problem;
 use state::Inner;
 
 /// Puts the routes together, to be run by [`serve()`]. Run by anything else, all callers count as one
-/// from elsewhere: none reads the metrics without the token, and who guesses locks everybody out.
+/// from elsewhere: none reads the metrics without the token, and wrong tokens of all are counted together.
 pub fn app(service: Service) -> Router {
     let app = Arc::new(Inner::new(service));
     let (guarded, old, open) = (
@@ -64,11 +70,14 @@ pub fn app(service: Service) -> Router {
     let (v1, _) = api::v1().split_for_parts();
     let (admin, _) = api::admin().split_for_parts();
     let (watching, _) = api::watching().split_for_parts();
-    let description = api::description().to_json().unwrap_or_default();
-    let description = Bytes::from(description);
+    let description = api::description();
+    let known = Arc::new(query::Known::of(&description));
+    let known = from_fn_with_state(known, query::only_known);
+    let description = Bytes::from(description.to_json().unwrap_or_default());
     let v1 = v1
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(known.clone())
         .layer(guarded);
     let v1 = v1.route(
         "/openapi.json",
@@ -81,12 +90,13 @@ pub fn app(service: Service) -> Router {
         .merge(admin::without_slash())
         .fallback(admin::not_found)
         .method_not_allowed_fallback(admin::wrong_method)
+        .layer(known.clone())
         .layer(old);
     let (metrics, _) = api::metrics().split_for_parts();
     Router::new()
         .merge(pages::routes())
-        .merge(watching)
-        .merge(metrics.layer(open))
+        .merge(watching.layer(known.clone()))
+        .merge(metrics.layer(known).layer(open))
         .nest("/api/v1", v1)
         .nest("/api/admin", admin)
         .fallback(not_found)

@@ -1,21 +1,21 @@
 //! `expiry-http`: the admin service by itself, with or without a watcher inside.
 
+mod token;
+
 use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use expiry_cli::host::{self, CommonArgs, Failure, Host, Inside, Told};
-use expiry_core::{
-    AuditEvent, Explanation, Store,
-    config::{Loader, Place},
-};
-use expiry_http::{HttpConfig, Network, Service, Words};
-use secrecy::SecretString;
+use expiry_core::{AuditEvent, Explanation, Store, config::Loader};
+use expiry_http::{HostName, HttpConfig, Network, Service, Words};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
     time::{Duration, sleep},
 };
 use tokio_util::sync::CancellationToken;
+
+use token::Found;
 
 /// How long the watcher inside may take for a stop, on top of the requests in flight.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -37,6 +37,10 @@ struct Args {
     /// [env: `EXPIRY_HTTP_TRUSTED_PROXIES`] [default: none].
     #[arg(long, value_name = "ADDRESSES")]
     trusted_proxies: Option<String>,
+    /// Names that the service is called by, as that of its proxy, besides its addresses: with commas
+    /// between [env: `EXPIRY_HTTP_HOSTS`] [default: none].
+    #[arg(long, value_name = "NAMES")]
+    hosts: Option<String>,
     /// Run a watcher inside [env: `EXPIRY_WATCHER_ENABLED`] [default: no].
     #[arg(long)]
     watcher: bool,
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     set("http.token_file", "--token-file", file);
     let proxies = args.trusted_proxies.map(Into::into);
     set("http.trusted_proxies", "--trusted-proxies", proxies);
+    set("http.hosts", "--hosts", args.hosts.map(Into::into));
     let watcher = args.watcher.then(|| "true".into());
     set("http.watcher_enabled", "--watcher", watcher);
     let told = Told {
@@ -74,8 +79,9 @@ fn main() -> ExitCode {
 /// What the section `http` comes to. Whatever is wrong with it is a fault, and nothing starts.
 struct Wanted {
     address: SocketAddr,
-    token: SecretString,
+    token: Found,
     proxies: Vec<Network>,
+    hosts: Vec<HostName>,
     has_watcher: bool,
 }
 
@@ -92,43 +98,19 @@ impl Wanted {
             loader.fault(place, format!("http.trusted_proxies: {wrong}"));
             Vec::new()
         });
+        let hosts = config.hosts().unwrap_or_else(|wrong| {
+            let place = loader.place("http.hosts").clone();
+            loader.fault(place, format!("http.hosts: {wrong}"));
+            Vec::new()
+        });
         Self {
             address,
-            token: token(&config, loader),
+            token: token::find(&config, loader),
             proxies,
+            hosts,
             has_watcher: config.watcher_enabled,
         }
     }
-}
-
-/// Takes the token from the stronger of both keys.
-fn token(config: &HttpConfig, loader: &mut Loader) -> SecretString {
-    let plain = loader.place("http.token").clone();
-    let file = loader.place("http.token_file").clone();
-    let (token, place) = match (&config.token, &config.token_file) {
-        (plain_token, Some(path)) if plain_token.is_none() || file > plain => {
-            match host::secret_file(path) {
-                Ok(token) => (token, file),
-                Err(wrong) => {
-                    loader.fault(file, format!("http.token_file: {wrong}"));
-                    return SecretString::default();
-                }
-            }
-        }
-        (Some(token), _) => (token.clone().into(), plain),
-        (None, _) => {
-            let wrong = "there is no token, and without one nobody could be let in: write a long \
-                         random one into a file (`openssl rand -hex 32`) and name it by \
-                         --token-file, http.token_file or EXPIRY_HTTP_TOKEN_FILE, or hand it over \
-                         in EXPIRY_HTTP_TOKEN or as credential admin-token";
-            loader.fault(Place::Default, format!("http.token: {wrong}"));
-            return SecretString::default();
-        }
-    };
-    if let Err(wrong) = expiry_http::check_token(&token) {
-        loader.fault(place, format!("http.token: {wrong}"));
-    }
-    token
 }
 
 async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), Failure> {
@@ -152,21 +134,26 @@ async fn run(host: Host, wanted: Wanted, stop: CancellationToken) -> Result<(), 
     };
     let host = Arc::new(host);
     let inside = Inside::default();
-    let service = service(&host, &store, &inside, wanted.token, wanted.proxies, &stop);
-    tracing::info!(%address, watcher = wanted.has_watcher, "listening");
-    if !wanted.address.ip().is_loopback() {
+    let (has_watcher, is_open) = (wanted.has_watcher, !wanted.address.ip().is_loopback());
+    if let Some(warning) = &wanted.token.warning {
+        tracing::warn!("{warning}");
+    }
+    let proxies = wanted.proxies.clone();
+    let service = service(&host, &store, &inside, wanted, &stop);
+    tracing::info!(%address, watcher = has_watcher, "listening");
+    if is_open {
         tracing::warn!(
             %address,
             "requests from other machines come in clear text: put a proxy with TLS in front"
         );
     }
-    let serve = expiry_http::serve(listener, expiry_http::app(service), stop.clone());
+    let serve = expiry_http::serve(listener, expiry_http::app(service), proxies, stop.clone());
     let serve = async {
         serve
             .await
             .map_err(|error| Failure::failed(Wrong::Serve(error)))
     };
-    if !wanted.has_watcher {
+    if !has_watcher {
         let line = format!("serving on {address}");
         tokio::select! {
             served = serve => served?,
@@ -220,8 +207,7 @@ fn service(
     host: &Arc<Host>,
     store: &Arc<dyn Store>,
     inside: &Inside,
-    token: SecretString,
-    proxies: Vec<Network>,
+    wanted: Wanted,
     stop: &CancellationToken,
 ) -> Service {
     let (gateways, watchers, of_watchers) = (Arc::clone(host), Arc::clone(host), Arc::clone(store));
@@ -238,8 +224,9 @@ fn service(
         words: Arc::new(Spoken(Arc::clone(host))),
         interval: host.interval(),
         keep: host.keep(),
-        token,
-        proxies,
+        token: wanted.token.token,
+        proxies: wanted.proxies,
+        hosts: wanted.hosts,
         stop: stop.clone(),
     }
 }

@@ -31,6 +31,9 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The id under which the log tells more.
     request_id: Option<String>,
+    /// Seconds after which it may be tried again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -42,6 +45,15 @@ impl Problem {
             code,
             detail: detail.into(),
             request_id: REQUEST.try_with(Clone::clone).ok(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+        }
+    }
+
+    /// Somebody asks too often, and may ask again after so long.
+    pub(crate) fn too_often(code: &'static str, detail: impl Into<String>, after: u64) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
         }
     }
 
@@ -211,17 +223,17 @@ impl From<PathRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = HeaderValue::from_static("application/problem+json");
-        let status = self.status();
-        retried(status, (status, [(header::CONTENT_TYPE, kind)], Json(self)))
+        let (status, after) = (self.status(), self.retry_after);
+        retried(after, (status, [(header::CONTENT_TYPE, kind)], Json(self)))
     }
 }
 
 /// Says when to try again, if that helps: nothing was begun.
-fn retried(status: StatusCode, answer: impl IntoResponse) -> Response {
+fn retried(after: Option<u64>, answer: impl IntoResponse) -> Response {
     let mut answer = answer.into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        let seconds = HeaderValue::from_static("1");
-        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    if let Some(seconds) = after {
+        let headers = answer.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     answer
 }
@@ -235,6 +247,9 @@ pub(crate) struct Refusal {
     message: String,
     #[serde(skip)]
     status: StatusCode,
+    /// Seconds after which it may be tried again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl<P: Into<Problem>> From<P> for Refusal {
@@ -243,6 +258,7 @@ impl<P: Into<Problem>> From<P> for Refusal {
         Self {
             success: false,
             status: problem.status(),
+            retry_after: problem.retry_after,
             message: problem.detail,
         }
     }
@@ -250,7 +266,7 @@ impl<P: Into<Problem>> From<P> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        retried(self.status, (self.status, Json(self)))
+        retried(self.retry_after, (self.status, Json(self)))
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Network, auth::Token, cached::Cached, checks::Checks, client::Unheard, guard::Guard,
-    problem::Problem, turns::Turns, v1::stream::Feed,
+    HostName, Network, auth::Token, cached::Cached, checks::Checks, client::First, guard::Guard,
+    pace::Pace, places::Places, problem::Problem, turns::Turns, v1::stream::Feed,
 };
 
 /// Access that ends within this is about to end.
@@ -27,6 +27,13 @@ pub(crate) const SOON: Duration = Duration::from_mins(30);
 
 /// Most entries of a list in a summary.
 pub(crate) const MOST: u32 = 1_000;
+
+/// Most streams of events at once; one address may have a quarter of them.
+const STREAMS: usize = 1_024;
+
+/// So many routers that callers name are tested at once, and within a minute.
+const TESTS: usize = 4;
+const TESTS_A_MINUTE: usize = 30;
 
 /// So many answers are kept of one summary; hardly anybody asks for lists of another length.
 const FEW: usize = 8;
@@ -55,6 +62,8 @@ pub struct Service {
     pub token: SecretString,
     /// Proxies whose word for where a request comes from is taken.
     pub proxies: Vec<Network>,
+    /// Names that it is called by, besides its addresses and those of its machine.
+    pub hosts: Vec<HostName>,
     /// The longest time between two looks at the database of a watcher that does not say it, or of the
     /// one to come if none is alive.
     pub interval: Duration,
@@ -105,7 +114,8 @@ pub(crate) struct Inner {
     pub(crate) lag: Cached<LagReport>,
     pub(crate) counts: Cached<Vec<RouterCounts>>,
     pub(crate) time: StoreTime,
-    pub(crate) unheard: Unheard,
+    pub(crate) unheard: First,
+    pub(crate) misdirected: First,
     /// One at a time is read.
     long_list: Semaphore,
     /// The nearest names are searched for one request at a time: it may take many pages.
@@ -115,6 +125,9 @@ pub(crate) struct Inner {
     pub(crate) upcoming: Readings<Vec<Upcoming>>,
     pub(crate) owed: Readings<(u64, Vec<OwedItem>)>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) streams: Arc<Places>,
+    /// For tests of routers that callers name.
+    pub(crate) tests: Pace,
 }
 
 pub(crate) type App = Arc<Inner>;
@@ -177,7 +190,8 @@ impl Inner {
         Self {
             token: Token::new(&service.token),
             guard: Guard::default(),
-            unheard: Unheard::default(),
+            unheard: First::default(),
+            misdirected: First::default(),
             time: StoreTime::new(&service.time),
             long_list: Semaphore::new(1),
             nearest: Semaphore::new(1),
@@ -186,6 +200,8 @@ impl Inner {
             upcoming: Turns::default(),
             owed: Turns::default(),
             feed: Feed::new(&service),
+            tests: Pace::new(TESTS, TESTS_A_MINUTE),
+            streams: Places::new(STREAMS, STREAMS / 4),
             summary,
             lag,
             counts,

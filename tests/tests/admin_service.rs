@@ -1,6 +1,10 @@
 //! The admin service as its clients meet it: the real binary, both databases, the simulator.
 
-use std::time::Duration;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    time::Duration,
+};
 
 use expiry_core::MacAddr;
 use expiry_tests::{
@@ -141,6 +145,10 @@ async fn r11_without_a_token_it_does_not_start_and_says_what_to_do() {
         (vec![], "openssl rand"),
         (vec![("EXPIRY_HTTP_TOKEN", "short")], "too short"),
         (
+            vec![("EXPIRY_HTTP_TOKEN", "aaaaaaaaaaaaaaaa")],
+            "openssl rand -hex 32",
+        ),
+        (
             vec![("EXPIRY_HTTP_TOKEN_FILE", "/no/such/file")],
             "/no/such/file",
         ),
@@ -162,5 +170,38 @@ async fn r11_without_a_token_it_does_not_start_and_says_what_to_do() {
         assert_eq!(service.wait().await, 2, "{expected}");
         let line = service.line(expected).await;
         assert!(!line.contains(TOKEN), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn r11_a_token_file_is_not_for_everybody() {
+    let world = World::new(None).await;
+    let file = world.path("token");
+    fs::write(&file, format!("{TOKEN}\n")).expect("written");
+    let expiry = world
+        .expiry
+        .clone()
+        .with("EXPIRY_HTTP_TOKEN_FILE", file.display().to_string())
+        .with("EXPIRY_LISTEN", "127.0.0.1:0");
+    let may = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).expect("set");
+
+    for mode in [0o644, 0o604, 0o602, 0o666] {
+        may(mode);
+        let mut service = expiry.http(&[]);
+        assert_eq!(service.wait().await, 2, "{mode:o}");
+        let line = service.line("chmod 600").await;
+        assert!(line.contains(&file.display().to_string()), "{line}");
+        assert!(!line.contains(TOKEN), "{line}");
+    }
+    for (mode, warns) in [(0o640, true), (0o440, true), (0o600, false)] {
+        may(mode);
+        let mut service = expiry.http(&[]);
+        service.line("listening").await;
+        if warns {
+            service.line("chmod 600").await;
+        } else {
+            assert!(!service.lines().concat().contains("chmod"), "{mode:o}");
+        }
+        assert_eq!(service.terminate().await, 0, "{mode:o}");
     }
 }

@@ -16,10 +16,11 @@ async fn status(admin: &Admin, token: &str, through: &[&str]) -> u16 {
 
 /// Guesses until it has to wait.
 async fn guess(admin: &Admin, through: &[&str]) {
-    for _ in 0..10 {
-        assert_eq!(status(admin, "a guess", through).await, 401);
+    for n in 0..10 {
+        let guess = format!("guess {n}");
+        assert_eq!(status(admin, &guess, through).await, 401);
     }
-    assert_eq!(status(admin, "a guess", through).await, 429);
+    assert_eq!(status(admin, "one more", through).await, 429);
 }
 
 #[tokio::test]
@@ -33,6 +34,8 @@ async fn r11_who_guesses_through_a_trusted_proxy_makes_nobody_else_wait() {
     // What the guesser says itself comes before what the proxies say of it.
     guess(&admin, &["198.51.100.1", "203.0.113.9, 10.8.0.7"]).await;
     assert_eq!(status(&admin, "a guess", &["203.0.113.9"]).await, 429);
+    assert_eq!(status(&admin, "a guess", &["198.51.100.1"]).await, 401);
+    assert_eq!(status(&admin, TOKEN, &["203.0.113.9"]).await, 200);
     assert_eq!(status(&admin, TOKEN, &["198.51.100.1"]).await, 200);
     assert_eq!(status(&admin, TOKEN, &[]).await, 200);
 
@@ -44,8 +47,8 @@ async fn r11_who_guesses_is_not_believed_to_be_another_each_time() {
     let world = World::new(None).await;
     let mut admin = Admin::start(&world.expiry, &[]).await;
     for n in 0..10 {
-        let claimed = format!("203.0.113.{n}");
-        assert_eq!(status(&admin, "a guess", &[&claimed]).await, 401);
+        let (claimed, guess) = (format!("203.0.113.{n}"), format!("guess {n}"));
+        assert_eq!(status(&admin, &guess, &[&claimed]).await, 401);
     }
     assert_eq!(status(&admin, "a guess", &["198.51.100.1"]).await, 429);
     let line = admin.service.line("trusted_proxies").await;

@@ -16,7 +16,7 @@ async fn status(admin: &Admin, path: &str, token: &str, body: &[u8]) -> u16 {
         .expect("it listens");
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: here\r\nx-admin-token: {token}\r\nconnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-admin-token: {token}\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("sent");

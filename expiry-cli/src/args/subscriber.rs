@@ -89,6 +89,9 @@ pub(crate) struct Who {
 pub(crate) struct AddSubscriber {
     #[command(flatten)]
     pub(crate) who: Who,
+    /// The subscriber has no tenant, though one knows the name.
+    #[arg(long, conflicts_with = "tenant")]
+    pub(crate) no_tenant: bool,
     #[command(flatten)]
     pub(crate) end: End,
     /// MAC address of a device; may be repeated.

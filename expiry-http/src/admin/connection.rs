@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Json, body::Bytes, extract::State};
 use expiry_core::{Boxes, Router, RouterAddress, RouterId, RouterLogin, Trouble};
@@ -9,9 +9,11 @@ use utoipa::ToSchema;
 
 use crate::{
     answers::{OldGuarded, OldWithBody},
+    client::Client,
     probe::{Answered, Failure, Step, deadline, probe, probe_saved},
     problem::{Problem, Refusal},
     state::Inner,
+    targets,
 };
 
 /// So many routers are tried at once: a gateway gives a silent one up within seconds, so that some
@@ -152,13 +154,14 @@ fn compared(
     security(("admin_token" = []), ("admin_access" = []), ("bearer" = [])),
     responses(
         (status = OK, description = "What came of it, good or bad.", body = Tested),
-        (status = BAD_REQUEST, description = "The body is wrong.", body = Refusal),
+        (status = BAD_REQUEST, description = "The body is wrong, or no router can be at that address.", body = Refusal),
         OldGuarded,
         OldWithBody,
     )
 )]
 pub(crate) async fn given(
     State(app): State<Arc<Inner>>,
+    client: Client,
     body: Bytes,
 ) -> Result<Json<Tested>, Refusal> {
     // Old clients name other types than that of JSON, or none.
@@ -173,6 +176,17 @@ pub(crate) async fn given(
     };
     let port = given.api_port.map_or(8728, |port| port.0);
     check(&given.router_ip, port)?;
+    let place = RouterAddress::place(&given.router_ip, port);
+    let refused = |problem: Problem| {
+        let (client, why) = (client.address, &problem.detail);
+        tracing::warn!(%client, address = place, why, "no router tested");
+        Refusal::from(problem)
+    };
+    let _turn = app.tests.begin().map_err(|wait| refused(too_often(wait)))?;
+    let found = targets::find(&given.router_ip, port)
+        .await
+        .map_err(refused)?;
+    tracing::info!(client = %client.address, address = place, "a router is tested for a caller");
     let address = RouterAddress {
         host: given.router_ip,
         port,
@@ -194,13 +208,44 @@ pub(crate) async fn given(
         enabled: true,
         seen: saved.into_iter().next().and_then(|saved| saved.seen),
     };
+    let address = router.address.clone();
     let login = RouterLogin {
         router,
         password: given.password.into(),
     };
-    let result = probe(&app, &login, None, &others, deadline()).await;
-    let tried = info(&login.router.address, None, result);
+    let result = match found {
+        Ok(found) => probe_at(&app, login, found, &others).await,
+        Err(error) => Err(Failure::Caused(error.cause(), error.told(None))),
+    };
+    let tried = info(&address, None, result);
     Ok(Json(Tested::of(vec![tried])))
+}
+
+fn too_often(wait: Duration) -> Problem {
+    let seconds = wait.as_secs().max(1);
+    let detail =
+        format!("too many tests of routers at once or within a minute: try again in {seconds} s");
+    Problem::too_often("too_many_tests", detail, seconds)
+}
+
+/// Tries the addresses of a router in turn, until one can be connected to.
+async fn probe_at(
+    app: &Inner,
+    mut login: RouterLogin,
+    addresses: Vec<IpAddr>,
+    others: &[Router],
+) -> Result<Answered, Failure> {
+    let deadline = deadline();
+    let mut result = Err(Failure::Untested("it has no address".into()));
+    for address in addresses {
+        login.router.address.host = address.to_string();
+        result = probe(app, &login, None, others, deadline).await;
+        let is_unreached = |failure: &Failure| failure.step() == Some(Step::TcpConnect);
+        if !result.as_ref().is_err_and(is_unreached) {
+            break;
+        }
+    }
+    result
 }
 
 fn is_same_place(one: &RouterAddress, other: &RouterAddress) -> bool {
@@ -225,7 +270,14 @@ pub(crate) fn check(host: &str, port: u16) -> Result<(), Problem> {
 fn info(address: &RouterAddress, name: Option<String>, result: Result<Answered, Failure>) -> Info {
     let place = RouterAddress::place(&address.host, address.port);
     let success = result.is_ok();
-    tracing::info!(address = place, router = name, success, "router tested");
+    let cause = result.as_ref().err().and_then(Failure::cause);
+    tracing::info!(
+        address = place,
+        router = name,
+        success,
+        cause,
+        "router tested"
+    );
     let (ip, port) = (address.host.clone(), address.port);
     let nothing = Info {
         name,

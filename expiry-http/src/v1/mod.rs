@@ -9,6 +9,7 @@ pub(crate) mod payments;
 pub(crate) mod routers;
 pub(crate) mod stream;
 pub(crate) mod subscribers;
+mod times;
 pub(crate) mod unknown;
 
 use axum::{

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     subscribers::{AccessView, devices, positive, tenant, writable},
-    unknown,
+    times, unknown,
 };
 use crate::{
     answers::{Guarded, WithBody},
@@ -33,6 +33,7 @@ pub(crate) struct New {
     #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     seconds: Option<u64>,
     /// The new end: ahead, and not before the end that access has already.
+    #[serde(default, deserialize_with = "times::maybe")]
     until: Option<DateTime<Utc>>,
     /// The tenant's slug.
     tenant: Option<String>,

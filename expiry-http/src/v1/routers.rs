@@ -15,6 +15,7 @@ use crate::{
     probe::{Step, deadline, first_look, probe_saved},
     problem::Problem,
     state::Inner,
+    targets,
     v1::{Created, created, subscribers::tenant},
 };
 
@@ -187,6 +188,8 @@ pub(crate) async fn add(
             return Err(Problem::body(format!("{field}: a line of text is needed")));
         }
     }
+    // A name that nobody has may have an owner later.
+    let _ = targets::find(&new.host, port).await?;
     let directory = &*app.service.directory;
     let tenant = tenant(directory, new.tenant.as_deref()).await?;
     let new = NewRouter {

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -29,7 +29,9 @@ use utoipa::IntoParams;
 use super::events::EventView;
 use crate::{
     answers::Guarded,
+    client::Client,
     extract::Params,
+    places::Full,
     problem::Problem,
     state::{Inner, Service, Words},
 };
@@ -243,6 +245,15 @@ pub(crate) struct From {
     after: Option<String>,
 }
 
+fn crowded(full: Full) -> Problem {
+    let detail = match full {
+        Full::All => "there are as many streams of events as there may be",
+        Full::One => "your address has as many streams of events as one may have",
+    };
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "too_many_streams", detail)
+}
+
 /// Sends events as they happen (Server-Sent Events). With `Last-Event-ID` it goes on after that one
 /// without a gap; who is too slow, or asks for what is not kept any more, gets an event `resync`.
 #[utoipa::path(
@@ -260,6 +271,7 @@ pub(crate) struct From {
 )]
 pub(crate) async fn stream(
     State(app): State<Arc<Inner>>,
+    client: Client,
     Params(from): Params<From>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -272,12 +284,16 @@ pub(crate) async fn stream(
             Some(id.map_err(|error| Problem::parameter(format!("Last-Event-ID: {error}")))?)
         }
     };
+    let place = app.streams.take(client.address).map_err(crowded)?;
     let now = app.now().await?;
     let reader = Reader::join(Arc::clone(&app.feed), after, now).await?;
-    let body = Body::from_stream(stream::unfold(reader, async |mut reader| {
-        let bytes = reader.next().await?;
-        Some((Ok::<_, Infallible>(bytes), reader))
-    }));
+    let body = Body::from_stream(stream::unfold(
+        (reader, place),
+        async |(mut reader, place)| {
+            let bytes = reader.next().await?;
+            Some((Ok::<_, Infallible>(bytes), (reader, place)))
+        },
+    ));
     let headers = [
         (
             header::CONTENT_TYPE,

@@ -10,10 +10,10 @@ use expiry_core::{
     Access, AccessChange, Directory, MacAddr, Missing, NewSubscriber, RouterId, Service, Standing,
     StoreError, Subscriber, SubscriberFilter, SubscriberId, Tenant, Username,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Created, created, limit, unknown};
+use super::{Created, created, limit, times, unknown};
 use crate::{
     answers::{Guarded, WithBody},
     extract::{Body, Id, Params},
@@ -51,6 +51,7 @@ pub(crate) enum AccessView {
     /// Until then.
     Until {
         /// The end.
+        #[serde(deserialize_with = "times::at")]
         at: DateTime<Utc>,
     },
     /// Without end.
@@ -238,8 +239,10 @@ pub(crate) struct New {
     /// Its name on the router, usually the phone number.
     #[schema(min_length = 1)]
     username: String,
-    /// The tenant's slug.
-    tenant: Option<String>,
+    /// The tenant's slug; null if it has none. Left out of whom a tenant knows, nobody is made.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    tenant: Placed,
     /// The one router it may use; without one, every router of its tenant.
     router: Option<i64>,
     /// The MACs of its devices.
@@ -250,6 +253,22 @@ pub(crate) struct New {
     /// Access from now on for so long, instead of `access`.
     #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     for_seconds: Option<u64>,
+}
+
+/// Whether it was said to which tenant somebody belongs.
+#[derive(Default)]
+enum Placed {
+    #[default]
+    Unsaid,
+    Nowhere,
+    In(String),
+}
+
+impl<'de> Deserialize<'de> for Placed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let slug = Option::deserialize(from)?;
+        Ok(slug.map_or(Self::Nowhere, Self::In))
+    }
 }
 
 /// Makes a subscriber.
@@ -264,7 +283,7 @@ pub(crate) struct New {
         (status = CREATED, description = "It was made.", body = SubscriberView, headers(("Location" = String, description = "Where it is."))),
         (status = BAD_REQUEST, description = "The body is wrong.", body = Problem, content_type = "application/problem+json"),
         (status = NOT_FOUND, description = "No such tenant or router.", body = Problem, content_type = "application/problem+json"),
-        (status = CONFLICT, description = "The username or a device is taken, or the router is another tenant's.", body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, description = "The username or a device is taken, the router is another tenant's, or the name is known in a tenant and none was given.", body = Problem, content_type = "application/problem+json"),
         Guarded,
         WithBody,
     )
@@ -294,7 +313,12 @@ pub(crate) async fn create(
         .parse()
         .map_err(|error| Problem::body(format!("username: {error}")))?;
     let devices = devices(&new.devices)?;
-    let tenant = tenant(directory, new.tenant.as_deref()).await?;
+    let slug = match &new.tenant {
+        Placed::In(slug) => Some(slug.as_str()),
+        Placed::Unsaid | Placed::Nowhere => None,
+    };
+    let tenant = tenant(directory, slug).await?;
+    let is_unsaid = matches!(new.tenant, Placed::Unsaid);
     let new = NewSubscriber {
         tenant: tenant.map(|tenant| tenant.id),
         username,
@@ -305,7 +329,11 @@ pub(crate) async fn create(
     };
     // What the answer needs is read before: once it is made, nothing may fail.
     let names = Names::read(&app).await?;
-    let made = directory.add_subscriber(&new).await?;
+    let made = if is_unsaid {
+        directory.add_unplaced_subscriber(&new).await?
+    } else {
+        directory.add_subscriber(&new).await?
+    };
     let at = format!("/api/v1/subscribers/{}", made.id.0);
     Ok(created(at, names.view(&made)))
 }
@@ -386,6 +414,7 @@ pub(crate) struct Extension {
     #[schema(minimum = 1, maximum = 3_155_760_000u64)]
     seconds: Option<u64>,
     /// The new end: ahead, and not before the end that access has already.
+    #[serde(default, deserialize_with = "times::maybe")]
     until: Option<DateTime<Utc>>,
 }
 

@@ -4,6 +4,8 @@ mod admin;
 mod answers;
 mod description;
 mod payments;
+mod probes;
+mod queries;
 mod same_box;
 mod security;
 mod streams;

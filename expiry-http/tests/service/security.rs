@@ -75,36 +75,64 @@ async fn who_sends_no_token_is_refused_and_has_guessed_none() {
     assert_eq!(world.get("/api/v1/overview").await.status, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn who_sends_several_wrong_tokens_at_once_guessed_as_often() {
+#[tokio::test(start_paused = true)]
+async fn r11_who_sends_several_wrong_tokens_at_once_guessed_as_often() {
     let world = World::new();
-    for _ in 0..5 {
-        let headers = [("x-admin-token", "guess"), ("x-admin-access", "another")];
+    for n in 0..5 {
+        let (one, other) = (format!("guess {n}"), format!("other {n}"));
+        let headers = [("x-admin-token", &*one), ("x-admin-access", &*other)];
         let answer = world.get_with("/api/v1/overview", &headers).await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()));
     }
-    let answer = world.get("/api/v1/overview").await;
+    let guess = [("x-admin-token", "one more")];
+    let answer = world.get_with("/api/v1/overview", &guess).await;
     assert_eq!(answer.problem(), (429, "too_many_attempts".into()));
 }
 
-#[tokio::test]
-async fn who_guesses_has_to_wait_even_with_the_right_token() {
+#[tokio::test(start_paused = true)]
+async fn r11_who_guesses_has_to_wait_and_nobody_who_has_the_token() {
     let world = World::new();
-    for _ in 0..10 {
-        let guess = [("x-admin-token", "guess")];
-        let answer = world.get_with("/api/v1/overview", &guess).await;
+    // Within the minute that is counted.
+    for n in 0..40 {
+        let guess = format!("guess {n}");
+        let began = tokio::time::Instant::now();
+        let answer = world
+            .get_with("/api/v1/overview", &[("x-admin-token", &guess)])
+            .await;
+        if n < 10 {
+            assert_eq!(answer.problem(), (401, "unauthorized".into()), "{n}");
+        } else {
+            assert_eq!(answer.problem(), (429, "too_many_attempts".into()), "{n}");
+            assert!(began.elapsed().as_secs() >= 1, "guesses come slowly");
+            let wait = answer.headers["retry-after"].to_str().expect("text");
+            let wait: u64 = wait.parse().expect("seconds");
+            assert!((1..=61).contains(&wait));
+        }
+        let began = tokio::time::Instant::now();
+        let right = world.get("/api/v1/overview").await;
+        assert_eq!(right.status, StatusCode::OK, "{n}");
+        assert!(began.elapsed().is_zero());
+    }
+}
+
+#[tokio::test]
+async fn an_old_client_that_goes_on_with_one_wrong_token_is_told_so_each_time() {
+    let world = World::new();
+    for path in ["/api/v1/overview", "/api/admin/expiry-watcher/", "/metrics"] {
+        for _ in 0..100 {
+            let old = [("x-admin-token", "the token of last year")];
+            let answer = world.get_with(path, &old).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        }
+    }
+    // A person who mistypes beside it is not kept waiting.
+    for n in 0..9 {
+        let mistyped = format!("the tokn {n}");
+        let answer = world
+            .get_with("/api/v1/overview", &[("x-admin-token", &mistyped)])
+            .await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()));
     }
-    let answer = world.get("/api/v1/overview").await;
-    assert_eq!(answer.problem(), (429, "too_many_attempts".into()));
-    let wait: u64 = answer.headers["retry-after"]
-        .to_str()
-        .expect("text")
-        .parse()
-        .expect("seconds");
-    assert!((1..=61).contains(&wait));
-    let open = world.get("/healthz").await;
-    assert_eq!(open.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -329,3 +329,18 @@ async fn after_a_restart_all_who_come_back_read_once() {
     let reads = reads.load(Ordering::Relaxed);
     assert!((1..=3).contains(&reads), "{reads}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_address_has_a_part_of_the_streams() {
+    let world = World::new();
+    let mut streams = Vec::new();
+    for _ in 0..256 {
+        streams.push(Stream::open(&world, None).await);
+    }
+    let refused = world.get("/api/v1/events/stream").await;
+    assert_eq!(refused.problem(), (503, "too_many_streams".into()));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(world.get("/api/v1/overview").await.status, StatusCode::OK);
+    streams.pop();
+    streams.push(Stream::open(&world, None).await);
+}

@@ -567,3 +567,64 @@ async fn who_sends_a_phone_number_is_told_whose_is_like_it_and_nobody_of_a_tenan
         assert_eq!(answer.json()["detail"], "no subscriber 99");
     }
 }
+
+#[tokio::test]
+async fn r12_a_time_without_an_offset_is_refused_by_its_field() {
+    let world = World::new();
+    let somebody = world.subscriber("255700000001", 600).await;
+    let extend = format!("/api/v1/subscribers/{}/extend", somebody.id.0);
+    let naive = "2030-12-31T18:05:00";
+    for (path, body, field) in [
+        (
+            "/api/v1/subscribers",
+            json!({"username": "a", "access": {"kind": "until", "at": naive}}),
+            "access: at: ",
+        ),
+        (extend.as_str(), json!({"until": naive}), "until: "),
+        (
+            "/api/v1/payments",
+            json!({"reference": "QK7", "username": "255700000001", "until": naive}),
+            "until: ",
+        ),
+    ] {
+        let refused = world.post(path, body).await;
+        let status = refused.problem();
+        assert_eq!(status.0, 400, "{path}");
+        assert_eq!(status.1, "invalid_body", "{path}");
+        let told = refused.json()["detail"].as_str().expect("text").to_owned();
+        let expected = format!("{field}`{naive}` has no offset");
+        assert!(told.contains(&expected), "{path}: {told}");
+    }
+    let until = json!({"until": "2030-12-31T21:05:00+03:00"});
+    let extended = world.post(&extend, until).await;
+    assert_eq!(extended.json()["access"]["at"], "2030-12-31T18:05:00Z");
+    let nothing = json!({"until": null, "seconds": 60});
+    assert_eq!(world.post(&extend, nothing).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn r1_nobody_is_made_anew_whom_a_tenant_knows_unless_that_is_said() {
+    let world = World::new();
+    world.store.add_tenant("acme", "Acme").await.expect("added");
+    let path = "/api/v1/subscribers";
+    let of_acme = json!({"username": "255700000001", "tenant": "acme"});
+    assert_eq!(world.post(path, of_acme).await.status, StatusCode::CREATED);
+
+    let refused = world.post(path, json!({"username": "255700000001"})).await;
+    assert_eq!(refused.problem(), (409, "tenant_missing".into()));
+    let told = refused.json()["detail"].as_str().expect("text").to_owned();
+    assert!(told.contains("known in tenant `acme`"), "{told}");
+    let found = world.get("/api/v1/subscribers?q=255700000001").await.json();
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
+
+    let said = json!({"username": "255700000001", "tenant": null});
+    let made = world.post(path, said.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_eq!(made.json()["tenant"], Value::Null);
+    for again in [said, json!({"username": "255700000001"})] {
+        let taken = world.post(path, again).await;
+        assert_eq!(taken.problem(), (409, "username_taken".into()));
+    }
+    let other = json!({"username": "255700000002"});
+    assert_eq!(world.post(path, other).await.status, StatusCode::CREATED);
+}

@@ -142,6 +142,7 @@ impl World {
             words: Arc::new(Plain),
             token: TOKEN.into(),
             proxies: Vec::new(),
+            hosts: Vec::new(),
             interval: Duration::from_secs(30),
             keep: Duration::from_hours(90 * 24),
             stop: stop.clone(),

@@ -69,7 +69,7 @@ async fn take(tx: &mut Tx, payment: &Payment) -> Result<Receipt> {
             (Some(known), paid)
         }
         None if payment.create => {
-            check_elsewhere(tx, payment).await?;
+            subscribers::check_elsewhere(tx, payment.tenant, &payment.username).await?;
             let change = payment.change(Access::None, at)?;
             let new = NewSubscriber {
                 tenant: payment.tenant,
@@ -92,28 +92,6 @@ async fn take(tx: &mut Tx, payment: &Payment) -> Result<Receipt> {
         to: paid.access,
         revision: paid.revision,
     })
-}
-
-/// Fails if a payment without a tenant would make somebody whom a tenant knows.
-async fn check_elsewhere(tx: &mut Tx, payment: &Payment) -> Result<()> {
-    if payment.tenant.is_some() {
-        return Ok(());
-    }
-    let tenants: Vec<String> = sqlx::query_scalar(
-        "SELECT t.slug FROM tenant t
-         WHERE t.id <> 0 AND EXISTS (SELECT 1 FROM subscriber s
-                                     WHERE s.tenant_id = t.id AND s.username = $1
-                                       AND s.removed_at IS NULL)
-         ORDER BY t.slug LIMIT 3",
-    )
-    .bind(payment.username.as_str())
-    .fetch_all(tx.conn())
-    .await?;
-    if tenants.is_empty() {
-        return Ok(());
-    }
-    let username = payment.username.clone();
-    Err(Conflict::Elsewhere { username, tenants }.into())
 }
 
 async fn note(tx: &mut Tx, payment: &Payment, paid: &Subscriber) -> Result<()> {

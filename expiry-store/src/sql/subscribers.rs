@@ -43,6 +43,32 @@ pub(super) async fn add(tx: &mut Tx, new: &NewSubscriber) -> Result<Subscriber> 
     Ok(subscriber)
 }
 
+/// Fails if somebody would be made without a tenant whom a tenant knows.
+pub(super) async fn check_elsewhere(
+    tx: &mut Tx,
+    tenant: Option<TenantId>,
+    username: &Username,
+) -> Result<()> {
+    if tenant.is_some() || find(tx, None, username).await?.is_some() {
+        return Ok(());
+    }
+    let tenants: Vec<String> = sqlx::query_scalar(
+        "SELECT t.slug FROM tenant t
+         WHERE t.id <> 0 AND EXISTS (SELECT 1 FROM subscriber s
+                                     WHERE s.tenant_id = t.id AND s.username = $1
+                                       AND s.removed_at IS NULL)
+         ORDER BY t.slug LIMIT 3",
+    )
+    .bind(username.as_str())
+    .fetch_all(tx.conn())
+    .await?;
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    let username = username.clone();
+    Err(Conflict::Elsewhere { username, tenants }.into())
+}
+
 pub(super) async fn find(
     tx: &mut Tx,
     tenant: Option<TenantId>,

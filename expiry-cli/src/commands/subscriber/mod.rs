@@ -124,7 +124,12 @@ async fn add(
         router: bound_to(directory, args.router.as_deref()).await?,
         devices: args.devices.into_iter().collect(),
     };
-    Ok(directory.add_subscriber(&new).await?)
+    let added = if args.no_tenant {
+        directory.add_subscriber(&new).await
+    } else {
+        directory.add_unplaced_subscriber(&new).await
+    };
+    Ok(added?)
 }
 
 async fn bound_to(

@@ -47,6 +47,7 @@ fn subscriber(access: Access) -> Subscriber {
 fn add(end: End) -> SubscriberCommand {
     SubscriberCommand::Add(AddSubscriber {
         who: who(None),
+        no_tenant: false,
         end,
         devices: vec![mac(), mac()],
         router: None,
@@ -91,7 +92,7 @@ async fn r1_access_for_a_while_counts_from_the_clock_of_the_database() {
     let end = now() + Duration::from_hours(2);
     let mut directory = directory();
     directory
-        .expect_add_subscriber()
+        .expect_add_unplaced_subscriber()
         .withf(move |new| new.access == Access::Until(end) && new.devices == [mac()].into())
         .return_once(move |_| Ok(subscriber(Access::Until(end))));
     let text = output(add(lasting(Duration::from_hours(2))), &directory, true)
@@ -109,7 +110,7 @@ async fn r1_access_for_a_while_counts_from_the_clock_of_the_database() {
 #[tokio::test]
 async fn what_is_taken_already_is_a_wrong_value() {
     let mut directory = directory();
-    directory.expect_add_subscriber().return_once(|_| {
+    directory.expect_add_unplaced_subscriber().return_once(|_| {
         Err(StoreError::Conflict(Conflict::Device {
             mac: mac(),
             owner: "joe".parse().expect("a name"),
@@ -130,6 +131,7 @@ async fn nothing_is_made_for_a_router_or_a_tenant_that_is_not_there() {
     let mut directory = directory();
     directory.expect_tenants().returning(|| Ok(Vec::new()));
     let mut args = AddSubscriber {
+        no_tenant: false,
         who: who(None),
         end: lasting(Duration::from_secs(9)),
         devices: Vec::new(),
@@ -252,8 +254,12 @@ async fn extending_takes_nothing_away_unless_told_to() {
 
 /// Pays for somebody who has a minute left.
 async fn paid(store: &MemoryStore, args: &[&str]) -> Result<String, CliError> {
-    let words = ["expiryctl", "subscriber", "pay", "255700000001"];
-    let words = words.iter().chain(args);
+    done(store, &["pay", "255700000001"], args).await
+}
+
+async fn done(store: &MemoryStore, what: &[&str], args: &[&str]) -> Result<String, CliError> {
+    let words = ["expiryctl", "subscriber"];
+    let words = words.iter().chain(what).chain(args);
     let cli = crate::args::Cli::try_parse_from(words).expect("well-formed");
     let crate::args::Command::Subscriber(command) = cli.command else {
         panic!("not of subscribers");
@@ -356,4 +362,34 @@ async fn revoked_access_is_shown_as_ended() {
     .expect("done");
     let shown: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
     assert_eq!(shown["live"], false);
+}
+
+#[tokio::test]
+async fn r1_nobody_is_added_anew_whom_a_tenant_knows_unless_that_is_said() {
+    let store = MemoryStore::new(Arc::new(TestClock::starting_at(now())));
+    store.add_tenant("acme", "Acme").await.expect("added");
+    let add = ["add", "255700000001", "--for", "1h"];
+    let acme = ["--tenant", "acme"];
+    done(&store, &add, &acme).await.expect("added");
+
+    let refused = done(&store, &add, &[]).await.expect_err("which?");
+    let told = error::chain(&refused);
+    assert!(told.contains("known in tenant `acme`"), "{told}");
+    assert!(
+        store
+            .subscriber(None, &name())
+            .await
+            .expect("read")
+            .is_none()
+    );
+
+    let said = done(&store, &add, &["--no-tenant"]).await;
+    said.expect("it was said");
+    assert!(
+        store
+            .subscriber(None, &name())
+            .await
+            .expect("read")
+            .is_some()
+    );
 }

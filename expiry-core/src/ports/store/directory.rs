@@ -95,6 +95,13 @@ pub trait Directory: Send + Sync {
     /// router is another tenant's; [`StoreError::Missing`] if the tenant or router is unknown.
     async fn add_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError>;
 
+    /// As [`add_subscriber`](Self::add_subscriber), of whom nobody said that it has no tenant: nobody is
+    /// made without one whom a tenant knows.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Conflict`] with [`Conflict::Elsewhere`](super::Conflict::Elsewhere).
+    async fn add_unplaced_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError>;
+
     /// Makes and changes many subscribers: each row is made if there is none of its name in its
     /// tenant, else brought to what the row says. Who is like that already is left alone. What is
     /// changed becomes owed as by the single calls; a router that a subscriber may use no longer

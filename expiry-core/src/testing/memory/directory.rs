@@ -79,6 +79,13 @@ impl Directory for MemoryStore {
         })
     }
 
+    async fn add_unplaced_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber, StoreError> {
+        self.transaction("add_subscriber", |tables, now| {
+            tables.check_elsewhere(new.tenant, &new.username)?;
+            tables.add_subscriber(new, now)
+        })
+    }
+
     async fn put_subscribers(
         &self,
         rows: &[PutSubscriber],

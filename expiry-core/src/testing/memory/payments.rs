@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use super::tables::Tables;
 use crate::{
     Access, AuditKind, Conflict, Missing, NewSubscriber, Paid, Payment, Pending, Receipt, Service,
-    StoreError, Subscriber, SubscriberId, Tenant, UndoKey, Want,
+    StoreError, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username, Want,
 };
 
 /// How many tenants are named that know a name.
@@ -83,14 +83,7 @@ impl Tables {
     }
 
     fn pay_new(&mut self, payment: &Payment, now: DateTime<Utc>) -> Result<Subscriber, StoreError> {
-        let tenants = self.elsewhere(payment);
-        if !tenants.is_empty() {
-            let username = payment.username.clone();
-            return Err(StoreError::Conflict(Conflict::Elsewhere {
-                username,
-                tenants,
-            }));
-        }
+        self.check_elsewhere(payment.tenant, &payment.username)?;
         let change = payment.change(Access::None, now);
         let change = change.map_err(StoreError::Conflict)?;
         let new = NewSubscriber {
@@ -104,17 +97,28 @@ impl Tables {
         self.add_subscriber(&new, now)
     }
 
-    fn elsewhere(&self, payment: &Payment) -> Vec<String> {
-        let key = UndoKey::Name(payment.username.clone());
+    /// Fails if somebody would be made without a tenant whom a tenant knows.
+    pub(super) fn check_elsewhere(
+        &self,
+        tenant: Option<TenantId>,
+        username: &Username,
+    ) -> Result<(), StoreError> {
+        let key = UndoKey::Name(username.clone());
+        if tenant.is_some() || self.owners.contains_key(&(None, key.clone())) {
+            return Ok(());
+        }
         let knows = |tenant: &&Tenant| self.owners.contains_key(&(Some(tenant.id), key.clone()));
         let tenants = self.tenants.values().filter(knows);
         let mut slugs: Vec<_> = tenants.map(|tenant| tenant.slug.clone()).collect();
         slugs.sort();
         slugs.truncate(NAMED);
-        if payment.tenant.is_some() {
-            slugs.clear();
+        if slugs.is_empty() {
+            return Ok(());
         }
-        slugs
+        Err(StoreError::Conflict(Conflict::Elsewhere {
+            username: username.clone(),
+            tenants: slugs,
+        }))
     }
 
     fn pending(&self, id: SubscriberId) -> Vec<Pending> {

@@ -120,6 +120,17 @@ impl Directory for Backend {
         .await
     }
 
+    async fn add_unplaced_subscriber(&self, new: &NewSubscriber) -> Result<Subscriber> {
+        within(SHORT, async {
+            let mut tx = self.begin(Mode::Order).await?;
+            subscribers::check_elsewhere(&mut tx, new.tenant, &new.username).await?;
+            let subscriber = subscribers::add(&mut tx, new).await?;
+            tx.commit().await?;
+            Ok(subscriber)
+        })
+        .await
+    }
+
     async fn put_subscribers(&self, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
         within(LONG, async {
             let mode = if dry_run { Mode::Read } else { Mode::Order };

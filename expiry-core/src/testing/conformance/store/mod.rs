@@ -303,6 +303,7 @@ macro_rules! store_conformance {
                 r3_another_payment_under_a_reference_is_refused
                 r1_who_is_unknown_is_made_only_when_told_to
                 r1_nobody_is_made_without_a_tenant_who_is_known_in_one
+                r1_nobody_is_added_without_a_tenant_who_is_known_in_one
                 r1_a_payment_that_is_refused_leaves_nothing_behind
                 r3_a_payment_says_where_it_has_not_arrived
                 r9_a_payment_is_told_with_its_reference_and_note

@@ -5,8 +5,8 @@ use tokio::task::JoinSet;
 
 use super::world::{HOUR, World, mac, mac_undo, macs, name_undo, ok, username};
 use crate::{
-    Access, AuditKind, Buys, Conflict, Missing, Paid, Payment, Pending, RouterState, Store,
-    StoreError, Want,
+    Access, AuditKind, Buys, Conflict, Missing, NewSubscriber, Paid, Payment, Pending, RouterState,
+    Service, Store, StoreError, Want,
 };
 
 fn payment(reference: &str, name: &str) -> Payment {
@@ -25,8 +25,8 @@ async fn take(world: &World, payment: &Payment) -> Result<Paid, StoreError> {
     world.store().pay(payment).await
 }
 
-fn conflict(paid: Result<Paid, StoreError>) -> Conflict {
-    match paid {
+fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> Conflict {
+    match result {
         Err(StoreError::Conflict(conflict)) => conflict,
         other => panic!("no conflict: {other:?}"),
     }
@@ -195,6 +195,37 @@ pub async fn r1_nobody_is_made_without_a_tenant_who_is_known_in_one(store: Arc<d
         .receipt
         .made
     );
+}
+
+pub async fn r1_nobody_is_added_without_a_tenant_who_is_known_in_one(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let acme = world.tenant("acme").await;
+    let new = |tenant| NewSubscriber {
+        tenant,
+        username: username("s"),
+        service: Service::Hotspot,
+        access: Access::None,
+        router: None,
+        devices: BTreeSet::new(),
+    };
+    ok(world
+        .store()
+        .add_unplaced_subscriber(&new(Some(acme)))
+        .await);
+
+    let refused = world.store().add_unplaced_subscriber(&new(None)).await;
+    let (name, tenants) = (username("s"), vec!["acme".to_owned()]);
+    let elsewhere = Conflict::Elsewhere {
+        username: name,
+        tenants,
+    };
+    assert_eq!(conflict(refused), elsewhere);
+    assert_eq!(ok(world.subscriber(None, &username("s")).await), None);
+
+    // It was said that this one has none.
+    ok(world.store().add_subscriber(&new(None)).await);
+    let taken = world.store().add_unplaced_subscriber(&new(None)).await;
+    assert_eq!(conflict(taken), Conflict::Username(username("s")));
 }
 
 pub async fn r1_a_payment_that_is_refused_leaves_nothing_behind(store: Arc<dyn Store>) {
