@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::presence::lent_by_address;
+use super::presence::{device_passing_by, lent_by_address};
 use crate::{
     ActiveRow, BindingRow, CookieRow, HostRow, Live, MacAddr, Sighting, Task, UserRow, Username,
 };
@@ -88,6 +88,13 @@ impl<'a> Claim<'a> {
                 && !self.is_lent(row)
         };
         self.has_device(row.mac) || self.binding_by_comment(row) || by_address()
+    }
+
+    /// Tells whether a live access's device, and nobody else's, passes by a binding of an address: it
+    /// stays then, whatever its comment says.
+    pub(super) fn is_used_by_live(&self, row: &BindingRow, seen: &Sighting) -> bool {
+        row.mac.is_none()
+            && device_passing_by(row, seen).is_some_and(|mac| self.live.macs.contains(&mac))
     }
 
     /// Tells whether by its comment, which counts by option, a binding is a live access's.

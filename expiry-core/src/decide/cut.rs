@@ -48,7 +48,7 @@ impl Leftovers {
         let addresses = claim.addresses(seen, known);
         let (passing, other): (Vec<_>, Vec<_>) = (seen.bindings.iter().filter(|r| r.lets_pass()))
             .cloned()
-            .partition(|row| claim.binding(row, &addresses));
+            .partition(|row| claim.binding(row, &addresses) && !claim.is_used_by_live(row, seen));
         let bindings: Vec<_> = passing;
         let hosts = seen.hosts.iter().filter(|r| claim.host(r, seen)).cloned();
         let (open_hosts, closed_hosts): (Vec<_>, Vec<_>) =

@@ -55,6 +55,11 @@ pub(super) fn lent_by_address(live: &Live, seen: &Sighting) -> BTreeSet<MacAddr>
     lent.filter_map(|row| only_device(row, &others)).collect()
 }
 
+/// Returns the device that passes by nothing but a binding of an address, alone there.
+pub(super) fn device_passing_by(binding: &BindingRow, seen: &Sighting) -> Option<MacAddr> {
+    only_device(binding, &Passing::of(seen).others)
+}
+
 /// The bypassed hosts that no session carries.
 struct Passing<'a> {
     /// Those with a binding of their MAC, by MAC.

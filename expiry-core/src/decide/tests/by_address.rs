@@ -348,3 +348,22 @@ fn r1_where_a_lease_may_be_missing_no_other_gives_an_address() {
     let left = found(&partial);
     assert_eq!((left.bindings, left.connections), (vec![], vec![]));
 }
+
+#[test]
+fn r1_by_option_the_binding_by_which_a_payer_passes_stays_whatever_its_comment_says() {
+    let ended = task(Some("12"), &[]);
+    let seen = Sighting {
+        hosts: vec![passing(1, mac(2), ip(7))],
+        bindings: vec![BindingRow {
+            comment: Some("12".into()),
+            ..at_address(9, "10.5.50.7")
+        }],
+        ..Sighting::default()
+    };
+    let found = |live: &Live| {
+        let claim = Claim::new(&ended, live, true);
+        Leftovers::find(&claim, &seen, &BTreeSet::new()).bindings
+    };
+    assert_eq!(found(&live(&[], &[mac(2)])), []);
+    assert_eq!(found(&live(&[], &[])), seen.bindings);
+}
