@@ -143,6 +143,10 @@ pub(crate) struct ImportArgs {
     /// Check all of it, also against the database, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Let the list take time away from who has access now; such rows are refused without. Try it
+    /// with --dry-run first: it says who has less then.
+    #[arg(long)]
+    pub(crate) shorten: bool,
 }
 
 /// What `import` and `export` say of their lists.
@@ -154,7 +158,8 @@ The first line of CSV names the columns, in any order; keys of JSON lines are th
   tenant      short name of the tenant; nothing is without one
   router      the one router the subscriber uses; nothing is every router of the tenant
   service     `hotspot`
-Who is known by tenant and username is updated. A column that is left out stays as it is. An
+Who is known by tenant and username is updated; whose access would end earlier than it does now, only
+with --shorten. A column that is left out stays as it is. An
 apostrophe keeps a name text in a spreadsheet and is not part of it; so does one before a username
 that looks like 2.557E+11 or 255,700,000,001, which is refused without.";
 

@@ -9,8 +9,8 @@ use super::{
     world::{HOUR, World, facts, mac, name_undo, new_subscriber, ok},
 };
 use crate::{
-    Access, AccessChange, Backlog, Field, HealthReport, Heartbeat, LagKind, PutSubscriber,
-    Reconciliation, RouterState, Service, Store, Task, WatcherId, WatcherKind,
+    Access, AccessChange, Backlog, Field, HealthReport, Heartbeat, LagKind, PutOptions,
+    PutSubscriber, Reconciliation, RouterState, Service, Store, Task, WatcherId, WatcherKind,
 };
 
 pub async fn r9_an_end_that_was_past_when_it_was_entered_has_no_lag(store: Arc<dyn Store>) {
@@ -79,7 +79,7 @@ pub async fn r9_what_is_owed_is_owed_since_its_end_whatever_plans_it_anew(store:
     };
     let earlier = Access::Until(first.due_at - TimeDelta::days(1));
     for row in [list(made.access, &[mac(3)]), list(earlier, &[mac(3)])] {
-        ok(world.put_subscribers(&[row], false).await);
+        ok(world.put_subscribers(&[row], PutOptions::default()).await);
         seen.push(of(world.tasks(router).await));
     }
     world.revoke(id).await;

@@ -255,6 +255,7 @@ macro_rules! store_conformance {
                 what_a_list_does_not_give_stays
                 every_row_that_cannot_be_taken_is_named_and_none_is
                 a_dry_run_changes_nothing
+                r3_no_list_takes_time_away_unless_it_is_told_to
                 r5_a_list_wakes_every_feed_if_it_changes_anything
                 r9_every_change_by_a_list_is_in_the_audit
                 r1_two_rows_of_a_list_may_swap_a_device
