@@ -57,6 +57,75 @@ async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it()
 }
 
 #[tokio::test]
+async fn lists_of_nothing_say_so_in_words_and_stay_lists_in_json() {
+    let world = World::new(None).await;
+    for router in world
+        .expiry
+        .json(&["router", "list"])
+        .await
+        .as_array()
+        .expect("a list")
+    {
+        let name = router["name"].as_str().expect("a name");
+        world.expiry.ok(&["router", "remove", name]).await;
+    }
+    for (words, says) in [
+        (
+            ["router", "list"],
+            "no routers yet: `expiryctl router add` makes one",
+        ),
+        (
+            ["subscriber", "list"],
+            "no subscribers yet: `expiryctl subscriber add`",
+        ),
+        (
+            ["tenant", "list"],
+            "no tenants yet: `expiryctl tenant add SLUG`",
+        ),
+    ] {
+        let said = world.expiry.ok(&words).await;
+        assert!(said.starts_with(says), "{said}");
+        let json = world.expiry.json(&words).await;
+        assert_eq!(json, serde_json::json!([]), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_already_and_what_is_mistyped_come_with_the_way_out() {
+    let world = World::new(None).await;
+    let add = ["subscriber", "add", "joe", "--for", "1h"];
+    world.expiry.ok(&add).await;
+    for (words, says) in [
+        (&add[..], "`expiryctl subscriber extend joe --for 1d`"),
+        (
+            &["subscriber", "extend", "joe", "--for", "-2h"],
+            "--shorten",
+        ),
+        (
+            &["run", "--interval", "soon"],
+            "not a time such as 30s or 5m",
+        ),
+        (&["run", "--interval", "500ms"], "whole seconds"),
+    ] {
+        let ended = world.expiry.ended(words).await;
+        assert_eq!(ended.code, 2, "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{words:?}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {ended:?}");
+    }
+    for words in [&[][..], &["router"], &["subscriber", "device"]] {
+        let ended = world.expiry.ended(words).await;
+        assert_eq!(ended.code, 2, "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains("Commands:"), "{words:?}: {ended:?}");
+    }
+    for interval in ["30", "30s"] {
+        world
+            .expiry
+            .ok(&["run", "--once", "--interval", interval])
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn health_is_told_by_the_exit_code_when_asked_for() {
     let world = World::new(None).await;
     let ask = ["status", "--exit-code"];

@@ -103,10 +103,6 @@ pub(crate) struct AddSubscriber {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  expiryctl subscriber pay 255700000001 --reference QK7ABC --for 24h
-  expiryctl subscriber pay alice --reference 2026-114 --until 2026-12-31T23:59:59+03:00 --create")]
 pub(crate) struct PayArgs {
     #[command(flatten)]
     pub(crate) who: Who,
@@ -114,7 +110,8 @@ pub(crate) struct PayArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reference: Reference,
     /// How much was bought, such as 90s, 2h or 7d: added to the end that is still ahead, else to now.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     #[arg(required_unless_present = "until", conflicts_with = "until")]
     pub(crate) length: Option<Duration>,
     /// The end that was bought, RFC 3339 with an offset. One before today's is refused.
@@ -193,7 +190,8 @@ pub(crate) struct End {
     #[arg(long, value_name = "TIME", value_parser = values::instant)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
     /// How long access lasts from now, such as 90s, 2h or 7d.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     pub(crate) length: Option<Duration>,
     /// Access without end.
     #[arg(long)]
@@ -203,7 +201,8 @@ pub(crate) struct End {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Extension {
     /// How much to add, such as 90s, 2h or 7d.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     #[arg(required_unless_present = "until", conflicts_with = "until")]
     pub(crate) length: Option<Duration>,
     /// The new end, RFC 3339 with an offset. One before today's is refused.
