@@ -57,6 +57,37 @@ async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it()
 }
 
 #[tokio::test]
+async fn r9_cron_is_missed_when_it_said_how_often_it_comes_and_not_before() {
+    let world = World::new(None).await;
+    let (asked, critical) = (["status", "--exit-code"], 4);
+    world.expiry.ok(&["run", "--once"]).await;
+    let ended = world.expiry.ended(&asked).await;
+    assert_eq!(
+        ended.code, critical,
+        "nobody knows of another run: {ended:?}"
+    );
+
+    for _ in 0..2 {
+        let run = ["run", "--once", "--every", "60s"];
+        world.expiry.ok(&run).await;
+    }
+
+    let ended = world.expiry.ended(&asked).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let says = "watchers: none, checked by cron every 1 minute\n";
+    assert!(ended.stdout.contains(says), "{ended:?}");
+    let checks = ended
+        .stdout
+        .matches("checks by cron every 1 minute, last at");
+    assert_eq!(checks.count(), 1, "{ended:?}");
+    let doctor = world.expiry.ended(&["doctor"]).await;
+    assert!(
+        doctor.stdout.contains("checked by cron every 1 minute"),
+        "{doctor:?}"
+    );
+}
+
+#[tokio::test]
 async fn lists_of_nothing_say_so_in_words_and_stay_lists_in_json() {
     let world = World::new(None).await;
     for router in world

@@ -14,7 +14,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "run",
         &[
             "expiryctl run",
-            "expiryctl run --once",
+            "expiryctl run --once --every 60s",
             "expiryctl run --once --dry-run",
         ],
     ),

@@ -167,6 +167,16 @@ pub(crate) struct RunArgs {
     /// Try what is owed, for at most 20 s, and exit: 3 if something is still owed.
     #[arg(long)]
     pub(crate) once: bool,
+    /// How often cron or a timer starts this: until twice that has passed without another, health
+    /// does not miss a watcher. At most 1h.
+    #[arg(
+        long,
+        value_name = "TIME",
+        requires = "once",
+        conflicts_with = "dry_run"
+    )]
+    #[arg(value_parser = values::every)]
+    pub(crate) every: Option<Duration>,
     /// Longest time between two looks at the database, such as 30s or 5m; without a unit, in
     /// seconds [env: `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30s].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -36,6 +36,8 @@ pub(crate) enum ValueError {
     NotSeconds,
     #[error("it must be whole seconds, from {0}s to 24h")]
     OutOfRange(u64),
+    #[error("it must be between 10s and 1h: a check that comes less often watches nothing")]
+    Every,
     #[error("it must be between 5s and 1h")]
     DemoLength,
     #[error("a name is not empty and has no control character or white space at an end")]
@@ -110,6 +112,16 @@ pub(super) fn seconds(least: Duration) -> impl Fn(&str) -> Result<u64, ValueErro
             Err(ValueError::OutOfRange(least.as_secs()))
         }
     }
+}
+
+/// Takes how often cron starts a check.
+pub(super) fn every(text: &str) -> Result<Duration, ValueError> {
+    let allowed = Duration::from_secs(10)..=Duration::from_hours(1);
+    let plain = text.parse().map(Duration::from_secs);
+    let every = plain.or_else(|_| humantime::parse_duration(text));
+    let every = every.map_err(|_| ValueError::NotSeconds)?;
+    let is_allowed = allowed.contains(&every);
+    is_allowed.then_some(every).ok_or(ValueError::Every)
 }
 
 pub(super) fn demo_length(text: &str) -> Result<Duration, ValueError> {
@@ -231,6 +243,15 @@ mod tests {
         for text in ["", "-5", "soon", "99999999999999999999"] {
             assert_eq!(interval(text), Err(ValueError::NotSeconds), "{text}");
         }
+    }
+
+    #[test]
+    fn a_check_that_hardly_comes_watches_nothing() {
+        assert_eq!(every("60"), Ok(Duration::from_mins(1)));
+        assert_eq!(every("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(every("9s"), Err(ValueError::Every));
+        assert_eq!(every("61m"), Err(ValueError::Every));
+        assert_eq!(every("often"), Err(ValueError::NotSeconds));
     }
 
     #[test]

@@ -341,6 +341,34 @@ pub async fn r9_a_single_check_beats_and_watches_nothing(store: Arc<dyn Store>) 
     ok(world.release(check.watcher).await);
 }
 
+pub async fn r9_a_check_that_comes_again_is_remembered_and_respected_no_longer(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let every = std::time::Duration::from_mins(1);
+    let mut last = None;
+    for interval in [Some(every), Some(every), None] {
+        let check = Heartbeat {
+            kind: WatcherKind::Check,
+            interval,
+            ..Heartbeat::new(WatcherId::fresh(), every)
+        };
+        assert_eq!(ok(world.store().own(&check).await)[0].router.id, router);
+        ok(world.release(check.watcher).await);
+        last = interval.map(|_| check.watcher).or(last);
+
+        let status = ok(world.status(0).await);
+        let [kept] = &status.watchers[..] else {
+            panic!("the last one that comes again: {:?}", status.watchers);
+        };
+        assert_eq!((Some(kept.id), kept.alive), (last, false));
+        assert_eq!(kept.comes_again(status.now), Some(every));
+        assert_eq!(status.routers[0].owner, None);
+        assert_eq!(HealthReport::of(&status).reasons, [""; 0]);
+    }
+}
+
 /// By a clock an hour ahead, nobody has watched for an hour.
 pub async fn r9_what_ended_while_nobody_watched_has_no_lag(
     store: Arc<dyn Store>,

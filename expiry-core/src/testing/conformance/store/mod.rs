@@ -179,6 +179,7 @@ macro_rules! store_conformance {
                 r9_a_router_that_does_not_answer_says_what_ends_there_soon
                 r9_a_router_that_refuses_to_be_read_says_what_ends_there_soon
                 r9_a_single_check_beats_and_watches_nothing
+                r9_a_check_that_comes_again_is_remembered_and_respected_no_longer
             }
             looks {
                 r2_looks_are_work_until_the_last_found_nothing
