@@ -211,9 +211,8 @@ impl CliError {
                 store_exit_code(source)
             }
             Self::Program { code, .. } => *code,
-            Self::RouterBusy { .. } | Self::StillOwed(_) => OWED,
             Self::Unhealthy(Health::Critical) => CRITICAL,
-            Self::Unhealthy(Health::NeedsAttention | Health::Healthy) => OWED,
+            Self::RouterBusy { .. } | Self::StillOwed(_) | Self::Unhealthy(_) => OWED,
             Self::Braked { owed, .. } if *owed > 0 => OWED,
             Self::Braked { .. }
             | Self::NotRead(_)
