@@ -1,5 +1,7 @@
 //! What went wrong, in one line, and the exit code it earns.
 
+mod taken;
+
 use std::{
     error::Error,
     fmt::Write as _,
@@ -125,7 +127,7 @@ pub(crate) enum CliError {
     Braked { owed: u64, brake: String },
     #[error("cannot read all routers: {0}")]
     NotRead(String),
-    #[error(transparent)]
+    #[error("{0}{way_out}", way_out = taken::way_out(.0))]
     Store(#[from] StoreError),
     #[error(transparent)]
     Watch(#[from] WatchError),

@@ -22,7 +22,6 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -34,7 +33,7 @@ use crate::{
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match args::parse() {
         Ok(cli) => cli,
         Err(refused) => return args::refuse(&refused, std::env::args_os()),
     };

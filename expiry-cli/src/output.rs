@@ -1,5 +1,7 @@
 //! Results on stdout: for people, or as JSON.
 
+mod listed;
+
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -9,15 +11,29 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use expiry_core::text;
 use serde::Serialize;
 
+pub(crate) use self::listed::Listed;
+
 /// Where results go, and in which form.
 pub(crate) struct Output<'a> {
     to: &'a mut (dyn Write + Send),
     json: bool,
+    terminal: bool,
 }
 
 impl<'a> Output<'a> {
     pub(crate) fn new(to: &'a mut (dyn Write + Send), json: bool) -> Self {
-        Self { to, json }
+        let terminal = false;
+        Self { to, json, terminal }
+    }
+
+    /// Says whether a person reads the results.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
+    }
+
+    /// Tells whether lists have columns and a head.
+    fn is_columns(&self) -> bool {
+        self.terminal && !self.json
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -50,25 +66,6 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Prints a list that is all there: one JSON array, or a line for each.
-    pub(crate) fn list(&mut self, items: &[impl Serialize + Display]) -> io::Result<()> {
-        if self.json {
-            return self.json_line(&items);
-        }
-        items.iter().try_for_each(|item| self.line(item))
-    }
-
-    /// Begins a list that comes piece by piece: one JSON array, or a line for each.
-    pub(crate) fn long_list(&mut self) -> io::Result<LongList<'_, 'a>> {
-        if self.json {
-            write!(self.to, "[")?;
-        }
-        Ok(LongList {
-            out: self,
-            empty: true,
-        })
-    }
-
     /// Prints one line of text.
     pub(crate) fn line(&mut self, text: &impl Display) -> io::Result<()> {
         self.text(text)?;
@@ -86,32 +83,6 @@ impl<'a> Output<'a> {
         serde_json::to_writer(&mut *self.to, value)?;
         writeln!(self.to)?;
         self.to.flush()
-    }
-}
-
-/// A list under way.
-pub(crate) struct LongList<'o, 'a> {
-    out: &'o mut Output<'a>,
-    empty: bool,
-}
-
-impl LongList<'_, '_> {
-    pub(crate) fn show(&mut self, item: &(impl Serialize + Display)) -> io::Result<()> {
-        let first = std::mem::replace(&mut self.empty, false);
-        if !self.out.json {
-            return self.out.text(item);
-        }
-        if !first {
-            write!(self.out.to, ",")?;
-        }
-        Ok(serde_json::to_writer(&mut *self.out.to, item)?)
-    }
-
-    pub(crate) fn end(self) -> io::Result<()> {
-        if self.out.json {
-            writeln!(self.out.to, "]")?;
-        }
-        self.out.to.flush()
     }
 }
 
@@ -142,13 +113,10 @@ mod tests {
             let mut bytes = Vec::new();
             let mut out = Output::new(&mut bytes, json);
             out.show(&stored).expect("printed");
-            let mut list = out.long_list().expect("begun");
-            list.show(&stored).expect("printed");
-            list.end().expect("ended");
             String::from_utf8(bytes).expect("text")
         };
         let line = "a\\u{1b}[2J\\u{9b}\nb\n";
-        assert_eq!(printed(false), line.repeat(2));
+        assert_eq!(printed(false), line);
         let json = printed(true);
         let mut lines = serde_json::Deserializer::from_str(&json).into_iter();
         assert_eq!(

@@ -116,7 +116,7 @@ fn fitted(text: &str, width: usize) -> String {
     fitted
 }
 
-fn width_of(text: &str) -> usize {
+pub(crate) fn width_of(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 

@@ -51,6 +51,16 @@ fn both(larger: String, smaller: u64, unit: &str) -> String {
     }
 }
 
+/// Writes a name as one word of a shell.
+pub(crate) fn shell_word(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        name.into()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    }
+}
+
 /// Says how often.
 pub(crate) fn times(n: u32) -> String {
     match n {

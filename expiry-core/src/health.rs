@@ -54,7 +54,9 @@ impl HealthReport {
     /// Judges a status. What is listed in it does not matter, only its counts do.
     pub fn of(status: &Status) -> Self {
         let mut found = Vec::new();
-        if !status.watchers.iter().any(WatcherStatus::watches) {
+        let comes = |watcher: &WatcherStatus| watcher.comes_again(status.now).is_some();
+        let is_seen_to = |watcher: &WatcherStatus| watcher.watches() || comes(watcher);
+        if !status.watchers.iter().any(is_seen_to) {
             let reason = "no watcher is alive: nobody makes cuts".to_owned();
             found.push((Health::Critical, reason));
         }

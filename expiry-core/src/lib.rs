@@ -58,7 +58,7 @@ pub use ports::*;
 pub use presence::{
     Found, Known, Presence, PresenceKind, Reconciled, Reconciliation, Stray, Strays,
 };
-pub use put::{Field, PutReport, PutSubscriber, RowError, RowRefusal};
+pub use put::{Field, Loss, PutOptions, PutReport, PutSubscriber, RowError, RowRefusal};
 pub use reach::Reach;
 pub use retry::{Backoff, EmptyWaits, RetryPolicy};
 pub use secrets::{KeyState, RouterSecret, Secrets};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -37,8 +37,17 @@ pub enum Field<T> {
     Set(T),
 }
 
+/// How a list is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// All is checked, and nothing changes.
+    pub dry_run: bool,
+    /// Who has access now may have it for less: without this, such a row is refused.
+    pub shorten: bool,
+}
+
 /// What a list of subscribers came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PutReport {
     /// Subscribers made.
     pub made: u64,
@@ -48,6 +57,30 @@ pub struct PutReport {
     pub updated: u64,
     /// Subscribers who were like that already, and were left alone.
     pub unchanged: u64,
+    /// Of those changed, how many have access now and lose it.
+    pub ended: u64,
+    /// Of those changed, how many have access now and keep it, but for less time.
+    pub shortened: u64,
+    /// Who these are: the first [`Loss::NAMED`] of both by name.
+    pub losses: Vec<Loss>,
+}
+
+/// Somebody who has access now, and less of it by a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Loss {
+    /// The name.
+    pub username: Username,
+    /// The business it belongs to.
+    pub tenant: Option<TenantId>,
+    /// When access would have ended; none if it had no end.
+    pub from: Option<DateTime<Utc>>,
+    /// When it ends now.
+    pub to: DateTime<Utc>,
+}
+
+impl Loss {
+    /// So many are told by name.
+    pub const NAMED: usize = 20;
 }
 
 /// A row of a list that cannot be taken.
@@ -68,6 +101,18 @@ pub enum RowError {
     /// It would contradict the database, or a row before it.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// It would take time away from who has access now.
+    #[error(
+        "`{}` has access {}, and the list ends it at {}",
+        .0.username,
+        .0.from.map_or_else(|| "without end".to_owned(), |end| format!("until {}", written(end))),
+        written(.0.to)
+    )]
+    Shortens(Loss),
+}
+
+fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// What a store knows of what a list names.
@@ -106,6 +151,11 @@ impl Change {
     /// Tells whether access changes; else only devices or the router do.
     pub fn is_of_access(&self) -> bool {
         self.before.access != self.after.access
+    }
+
+    /// Tells who has access now and less of it by this.
+    pub fn loss(&self, now: DateTime<Utc>) -> Option<Loss> {
+        loss(&self.before, self.after.access, now)
     }
 
     /// Tells whether somebody or something who might be online may not be any more because of this.
@@ -161,26 +211,50 @@ impl Change {
 }
 
 impl Merged {
-    /// Counts what there is to do.
-    pub fn report(&self) -> PutReport {
+    /// Counts what there is to do, and what people lose by it.
+    pub fn report(&self, now: DateTime<Utc>) -> PutReport {
         let made = self.made.iter();
         let without_access = made.filter(|new| new.access == Access::None);
+        let mut losses: Vec<_> = self.changed.iter().filter_map(|c| c.loss(now)).collect();
+        losses.sort_unstable();
+        let ended = losses.iter().filter(|loss| loss.to <= now).count();
+        let shortened = losses.len() - ended;
+        losses.truncate(Loss::NAMED);
         PutReport {
             made: self.made.len() as u64,
             without_access: without_access.count() as u64,
             updated: self.changed.len() as u64,
             unchanged: self.unchanged,
+            ended: ended as u64,
+            shortened: shortened as u64,
+            losses,
         }
     }
 }
 
+fn loss(before: &Subscriber, after: Access, now: DateTime<Utc>) -> Option<Loss> {
+    let to = after.end()?;
+    let is_less = before.access.is_live(now) && before.access.goes_beyond(to);
+    is_less.then(|| Loss {
+        username: before.username.clone(),
+        tenant: before.tenant,
+        from: before.access.end(),
+        to,
+    })
+}
+
 /// Compares a list with what there is. The end state counts: two subscribers of the list may swap
-/// a device.
+/// a device. Without `shorten` no row may take time away from who has access at `now`.
 ///
 /// # Errors
 /// All rows that cannot be taken, in the order of the list.
-pub fn merge(rows: &[PutSubscriber], known: &Known) -> Result<Merged, Vec<RowRefusal>> {
-    let mut merge = Merge::new(known);
+pub fn merge(
+    rows: &[PutSubscriber],
+    known: &Known,
+    shorten: bool,
+    now: DateTime<Utc>,
+) -> Result<Merged, Vec<RowRefusal>> {
+    let mut merge = Merge::new(known, (!shorten).then_some(now));
     let wanted: Vec<_> = (0..)
         .zip(rows)
         .map(|(at, row)| merge.row(at, row))
@@ -226,11 +300,13 @@ struct Merge<'a> {
     known: &'a Known,
     by_name: BTreeMap<(Option<TenantId>, &'a Username), &'a Subscriber>,
     named: BTreeSet<(Option<TenantId>, &'a Username)>,
+    /// When nobody may have less than before; none where a list may take time away.
+    keeping: Option<DateTime<Utc>>,
     refusals: Vec<RowRefusal>,
 }
 
 impl<'a> Merge<'a> {
-    fn new(known: &'a Known) -> Self {
+    fn new(known: &'a Known, keeping: Option<DateTime<Utc>>) -> Self {
         let by_name = known.subscribers.iter().map(|known| {
             let name = (known.tenant, &known.username);
             (name, known)
@@ -239,6 +315,7 @@ impl<'a> Merge<'a> {
             known,
             by_name: by_name.collect(),
             named: BTreeSet::new(),
+            keeping,
             refusals: Vec::new(),
         }
     }
@@ -282,6 +359,9 @@ impl<'a> Merge<'a> {
         };
         if access == Access::None && before.access != Access::None {
             self.refuse(at, Conflict::HasAccess(row.username.clone()));
+        }
+        if let Some(loss) = self.keeping.and_then(|now| loss(before, access, now)) {
+            self.refuse(at, RowError::Shortens(loss));
         }
         let after = Subscriber {
             service: row.service,
@@ -339,6 +419,21 @@ mod tests {
 
     const TENANT: Option<TenantId> = Some(TenantId(1));
 
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("in range")
+    }
+
+    fn merging(rows: &[PutSubscriber], known: &Known) -> Result<Merged, Vec<RowRefusal>> {
+        merge(rows, known, false, at(0))
+    }
+
+    fn until(username: &str, end: i64) -> PutSubscriber {
+        PutSubscriber {
+            access: Access::Until(at(end)),
+            ..row(username, None)
+        }
+    }
+
     fn mac(last: u8) -> MacAddr {
         MacAddr::new([2, 0, 0, 0, 0, last])
     }
@@ -395,15 +490,15 @@ mod tests {
     #[test]
     fn what_is_not_given_stays_and_what_is_the_same_is_left_alone() {
         let known = of(&[known("joe", &[1])]);
-        let merged = merge(&[row("joe", None), row("ann", None)], &known).expect("merged");
+        let merged = merging(&[row("joe", None), row("ann", None)], &known).expect("merged");
         let report = PutReport {
             made: 1,
             without_access: 0,
-            updated: 0,
             unchanged: 1,
+            ..PutReport::default()
         };
-        assert_eq!(merged.report(), report);
-        let merged = merge(&[row("joe", Some(&[]))], &known).expect("merged");
+        assert_eq!(merged.report(at(0)), report);
+        let merged = merging(&[row("joe", Some(&[]))], &known).expect("merged");
         let [change] = &merged.changed[..] else {
             panic!("one change: {merged:?}");
         };
@@ -416,9 +511,9 @@ mod tests {
     fn a_device_may_move_within_the_list_but_not_from_outside() {
         let known = of(&[known("joe", &[1]), known("ann", &[2]), known("eve", &[3])]);
         let swap = [row("joe", Some(&[2])), row("ann", Some(&[1]))];
-        assert_eq!(merge(&swap, &known).expect("merged").changed.len(), 2);
+        assert_eq!(merging(&swap, &known).expect("merged").changed.len(), 2);
         let theft = [row("joe", Some(&[3])), row("new", Some(&[2]))];
-        let refused = merge(&theft, &known).expect_err("refused");
+        let refused = merging(&theft, &known).expect_err("refused");
         assert_eq!(refused, [taken(0, 3, "eve"), taken(1, 2, "ann")]);
     }
 
@@ -426,7 +521,7 @@ mod tests {
     fn who_keeps_its_devices_is_never_the_one_in_the_wrong() {
         let known = of(&[known("joe", &[1])]);
         let rows = [row("ann", Some(&[1])), row("joe", None)];
-        let refused = merge(&rows, &known).expect_err("refused");
+        let refused = merging(&rows, &known).expect_err("refused");
         assert_eq!(refused, [taken(0, 1, "joe")]);
     }
 
@@ -437,7 +532,7 @@ mod tests {
             row("ann", Some(&[1])),
             row("joe", Some(&[])),
         ];
-        let refused = merge(&rows, &of(&[])).expect_err("refused");
+        let refused = merging(&rows, &of(&[])).expect_err("refused");
         let twice = RowRefusal {
             row: 2,
             why: Conflict::Username(name("joe")).into(),
@@ -454,11 +549,11 @@ mod tests {
             router: Field::Set(Some(RouterId(router))),
             ..row(username, None)
         };
-        assert_eq!(merge(&[to("joe", 9)], &known).map(|m| m.unchanged), Ok(1));
+        assert_eq!(merging(&[to("joe", 9)], &known).map(|m| m.unchanged), Ok(1));
         let mut stranger = row("eve", None);
         stranger.tenant = Some(TenantId(8));
         let rows = [to("ann", 9), to("sue", 2), stranger];
-        let refused = merge(&rows, &known).expect_err("refused");
+        let refused = merging(&rows, &known).expect_err("refused");
         let whys: Vec<_> = refused.into_iter().map(|refusal| refusal.why).collect();
         let expected = [
             Missing::Router.into(),
@@ -473,7 +568,50 @@ mod tests {
         let known = of(&[known("joe", &[])]);
         let mut forgotten = row("joe", None);
         forgotten.access = Access::None;
-        let refused = merge(&[forgotten], &known).expect_err("refused");
+        let refused = merging(&[forgotten], &known).expect_err("refused");
         assert_eq!(refused[0].why, Conflict::HasAccess(name("joe")).into());
+    }
+
+    #[test]
+    fn r3_no_row_takes_time_away_unless_it_is_allowed() {
+        let mut joe = known("joe", &[]);
+        joe.access = Access::Until(at(100));
+        let mut over = known("over", &[]);
+        over.access = Access::Until(at(50));
+        let known = of(&[joe, over, known("ann", &[])]);
+        let rows = [
+            until("new", 10),
+            until("joe", 99),
+            until("ann", 1_000),
+            until("over", 40),
+        ];
+
+        let refused = merge(&rows, &known, false, at(60)).expect_err("refused");
+
+        let told: Vec<_> = refused.iter().map(|r| (r.row, r.why.to_string())).collect();
+        let joe = "`joe` has access until 1970-01-01T00:01:40Z, and the list ends it at \
+                   1970-01-01T00:01:39Z";
+        let ann = "`ann` has access without end, and the list ends it at 1970-01-01T00:16:40Z";
+        assert_eq!(told, [(1, joe.to_owned()), (2, ann.to_owned())]);
+        let same = [until("joe", 100), row("ann", None), until("over", 70)];
+        assert!(merge(&same, &known, false, at(60)).is_ok());
+
+        let merged = merge(&rows, &known, true, at(60)).expect("allowed");
+        let report = merged.report(at(60));
+        assert_eq!((report.ended, report.shortened), (0, 2));
+        let names: Vec<_> = report.losses.iter().map(|l| l.username.as_str()).collect();
+        assert_eq!(names, ["ann", "joe"]);
+    }
+
+    #[test]
+    fn who_loses_access_is_counted_and_the_first_are_named() {
+        let names: Vec<_> = (10..35).map(|n| format!("s{n}")).collect();
+        let known = of(&names.iter().map(|n| known(n, &[])).collect::<Vec<_>>());
+        let rows: Vec<_> = names.iter().rev().map(|name| until(name, 5)).collect();
+        let report = merge(&rows, &known, true, at(5)).map(|merged| merged.report(at(5)));
+        let report = report.expect("allowed");
+        assert_eq!((report.ended, report.shortened), (25, 0));
+        let told: Vec<_> = report.losses.iter().map(|l| l.username.as_str()).collect();
+        assert_eq!(told, names[..Loss::NAMED]);
     }
 }

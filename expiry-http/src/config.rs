@@ -186,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_names_every_key() {
+        let example = include_str!("../../docs/expiry.toml");
+        let (_, section) = example.split_once("\n[http]\n").expect("the section");
+        for key in HttpConfig::KEYS {
+            let line = format!("\n#{} = ", key.name);
+            assert!(section.contains(&line), "{}", key.name);
+        }
+    }
+
+    #[test]
     fn lists_are_separated_by_commas() {
         let text = Some("127.0.0.1, fd00::/8".into());
         let config = HttpConfig {

@@ -124,6 +124,14 @@ impl Page {
         self.family("expiry_watchers", "gauge", "Watchers that are alive.");
         let alive = status.watchers.iter().filter(|watcher| watcher.watches());
         self.sample("expiry_watchers", &[], alive.count());
+        self.family(
+            "expiry_checks",
+            "gauge",
+            "Machines on which a check comes again and again, as from cron, and is not overdue.",
+        );
+        let watchers = status.watchers.iter();
+        let checks = watchers.filter(|one| one.comes_again(status.now).is_some());
+        self.sample("expiry_checks", &[], checks.count());
         let mut watchers = status.watchers.iter();
         let freshest = watchers.find(|watcher| watcher.kind == WatcherKind::Watcher);
         if let Some(freshest) = freshest {

@@ -57,6 +57,106 @@ async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it()
 }
 
 #[tokio::test]
+async fn r9_cron_is_missed_when_it_said_how_often_it_comes_and_not_before() {
+    let world = World::new(None).await;
+    let (asked, critical) = (["status", "--exit-code"], 4);
+    world.expiry.ok(&["run", "--once"]).await;
+    let ended = world.expiry.ended(&asked).await;
+    assert_eq!(
+        ended.code, critical,
+        "nobody knows of another run: {ended:?}"
+    );
+
+    for _ in 0..2 {
+        let run = ["run", "--once", "--every", "60s"];
+        world.expiry.ok(&run).await;
+    }
+
+    let ended = world.expiry.ended(&asked).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let says = "watchers: none, checked by cron every 1 minute\n";
+    assert!(ended.stdout.contains(says), "{ended:?}");
+    let checks = ended
+        .stdout
+        .matches("checks by cron every 1 minute, last at");
+    assert_eq!(checks.count(), 1, "{ended:?}");
+    let doctor = world.expiry.ended(&["doctor"]).await;
+    assert!(
+        doctor.stdout.contains("checked by cron every 1 minute"),
+        "{doctor:?}"
+    );
+}
+
+#[tokio::test]
+async fn lists_of_nothing_say_so_in_words_and_stay_lists_in_json() {
+    let world = World::new(None).await;
+    for router in world
+        .expiry
+        .json(&["router", "list"])
+        .await
+        .as_array()
+        .expect("a list")
+    {
+        let name = router["name"].as_str().expect("a name");
+        world.expiry.ok(&["router", "remove", name]).await;
+    }
+    for (words, says) in [
+        (
+            ["router", "list"],
+            "no routers yet: `expiryctl router add` makes one",
+        ),
+        (
+            ["subscriber", "list"],
+            "no subscribers yet: `expiryctl subscriber add`",
+        ),
+        (
+            ["tenant", "list"],
+            "no tenants yet: `expiryctl tenant add SLUG`",
+        ),
+    ] {
+        let said = world.expiry.ok(&words).await;
+        assert!(said.starts_with(says), "{said}");
+        let json = world.expiry.json(&words).await;
+        assert_eq!(json, serde_json::json!([]), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_already_and_what_is_mistyped_come_with_the_way_out() {
+    let world = World::new(None).await;
+    let add = ["subscriber", "add", "joe", "--for", "1h"];
+    world.expiry.ok(&add).await;
+    for (words, says) in [
+        (&add[..], "`expiryctl subscriber extend joe --for 1d`"),
+        (
+            &["subscriber", "extend", "joe", "--for", "-2h"],
+            "--shorten",
+        ),
+        (
+            &["run", "--interval", "soon"],
+            "not a time such as 30s or 5m",
+        ),
+        (&["run", "--interval", "500ms"], "whole seconds"),
+    ] {
+        let ended = world.expiry.ended(words).await;
+        assert_eq!(ended.code, 2, "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{words:?}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {ended:?}");
+    }
+    for words in [&[][..], &["router"], &["subscriber", "device"]] {
+        let ended = world.expiry.ended(words).await;
+        assert_eq!(ended.code, 2, "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains("Commands:"), "{words:?}: {ended:?}");
+    }
+    for interval in ["30", "30s"] {
+        world
+            .expiry
+            .ok(&["run", "--once", "--interval", interval])
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn health_is_told_by_the_exit_code_when_asked_for() {
     let world = World::new(None).await;
     let ask = ["status", "--exit-code"];

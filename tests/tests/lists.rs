@@ -35,7 +35,15 @@ async fn ends_and_payments(database: Option<&str>) {
     world.expiry.ok(&["run", "--once"]).await;
     assert_eq!(are_on(), [false, true]);
 
-    let changed = import(&world, ["forever", "2026-01-01T00:00:00Z"]).await;
+    let list = write(&world, ["forever", "2026-01-01T00:00:00Z"]);
+    let refused = world.expiry.ended(&["subscriber", "import", &list]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("--shorten"), "{refused:?}");
+    world.expiry.ok(&["run", "--once"]).await;
+    assert_eq!(are_on(), [false, true], "nothing of it was taken");
+    let shorten = ["subscriber", "import", &list, "--shorten"];
+    let changed = world.expiry.json(&shorten).await;
+    assert_eq!(changed["ended"], 1, "{changed}");
     assert_eq!(changed["updated"], 2, "{changed}");
     world.expiry.ok(&["run", "--once"]).await;
     until(Duration::from_secs(10), "who paid is on", || are_on()[0]).await;
@@ -77,12 +85,16 @@ fn name(mac: MacAddr) -> String {
 }
 
 async fn import(world: &World, ends: [&str; 2]) -> serde_json::Value {
+    let file = write(world, ends);
+    world.expiry.json(&["subscriber", "import", &file]).await
+}
+
+fn write(world: &World, ends: [&str; 2]) -> String {
     let mut list = String::from("username,expires_at,devices\n");
     for (mac, end) in MACS.into_iter().zip(ends) {
         list += &[&name(mac), ",", end, ",", &mac.to_string(), "\n"].concat();
     }
     let file = world.path("list.csv");
     fs::write(&file, list).expect("written");
-    let file = file.display().to_string();
-    world.expiry.json(&["subscriber", "import", &file]).await
+    file.display().to_string()
 }

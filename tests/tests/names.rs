@@ -109,7 +109,7 @@ fn the_program_calls_itself_by_its_name() {
     for words in [&[][..], &["run"], &["secrets"], &["subscriber", "device"]] {
         let help = output(&[words, &["--help"]].concat());
         let path = [&["expiryctl"], words].concat().join(" ");
-        assert!(help.contains(&format!("Usage: {path} ")), "{help}");
+        assert!(help.contains(&format!("Usage: {path}")), "{help}");
         assert_eq!(old_name(&help, &subcommands), None);
     }
     for (name, page) in manual() {

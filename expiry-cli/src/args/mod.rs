@@ -1,5 +1,6 @@
 //! The command line.
 
+mod help;
 mod refusal;
 mod router;
 mod subscriber;
@@ -7,10 +8,11 @@ mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use expiry_core::{MacAddr, watcher::WatcherConfig};
 
+pub(crate) use help::command;
 pub(crate) use refusal::refuse;
 pub(crate) use router::{AddRouter, RouterCommand, SetRouter};
 pub(crate) use subscriber::{
@@ -29,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed; for `run --once` also: braked, with nothing owed
@@ -38,6 +40,12 @@ Exit codes:
   4  `status --exit-code`: health is critical
 Once something was changed in the database, that its answer cannot be printed (a full disk, a closed
 pipe) is a warning on stderr, and the exit code is 0.";
+
+/// Understands the command line of this process.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let mut matches = command().try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
@@ -159,13 +167,25 @@ pub(crate) struct RunArgs {
     /// Try what is owed, for at most 20 s, and exit: 3 if something is still owed.
     #[arg(long)]
     pub(crate) once: bool,
-    /// Longest time between two looks at the database, in seconds [env:
-    /// `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30].
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds(WatcherConfig::LEAST_INTERVAL))]
+    /// How often cron or a timer starts this: until twice that has passed without another, health
+    /// does not miss a watcher. At most 1h.
+    #[arg(
+        long,
+        value_name = "TIME",
+        requires = "once",
+        conflicts_with = "dry_run"
+    )]
+    #[arg(value_parser = values::every)]
+    pub(crate) every: Option<Duration>,
+    /// Longest time between two looks at the database, such as 30s or 5m; without a unit, in
+    /// seconds [env: `EXPIRY_WATCHER_INTERVAL`, with a unit] [default: 30s].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(value_parser = values::seconds(WatcherConfig::LEAST_INTERVAL))]
     pub(crate) interval: Option<u64>,
-    /// Time between two readings of all that a router lets through, in seconds [env:
-    /// `EXPIRY_WATCHER_RECONCILE`, with a unit] [default: 300].
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds(WatcherConfig::LEAST_RECONCILE))]
+    /// Time between two readings of all that a router lets through, such as 300s or 5m; without a
+    /// unit, in seconds [env: `EXPIRY_WATCHER_RECONCILE`, with a unit] [default: 300s].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(value_parser = values::seconds(WatcherConfig::LEAST_RECONCILE))]
     pub(crate) reconcile: Option<u64>,
     /// Show what would be cut and restored, and which rows on the routers that takes, without
     /// doing it: nothing is owned, recorded or written.
@@ -223,7 +243,8 @@ pub(crate) enum TenantCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArgs {
     /// How long access ends for; at least 5s.
-    #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = values::demo_length)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(default_value = "30s", value_parser = values::demo_length)]
     pub(crate) length: Duration,
     /// How many routers to simulate.
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=200))]

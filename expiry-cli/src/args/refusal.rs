@@ -1,6 +1,10 @@
 //! What clap refuses, in one line.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, error::ErrorKind};
 
@@ -14,11 +18,12 @@ pub(crate) fn refuse(refused: &clap::Error, args: impl Iterator<Item = OsString>
         output::plain(&refused.render().to_string());
         return ExitCode::SUCCESS;
     }
-    let line = if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        "a command is missing".into()
-    } else {
-        one_line(&refused.render().to_string())
-    };
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody is left to tell when stderr is closed.
+        let _ = write!(io::stderr(), "{}", refused.render());
+        return ExitCode::from(error::USAGE);
+    }
+    let line = one_line(&refused.render().to_string());
     let words: Vec<_> = args.skip(1).collect();
     error::print(&format!("{line}; try `{}`", help_of(&words)));
     ExitCode::from(error::USAGE)
@@ -92,6 +97,23 @@ mod tests {
             let line = refusal(&[&words, password].concat());
             assert!(!line.contains("hunter2"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_minus_is_refused_in_one_line_with_the_way_out() {
+        for words in [
+            &["subscriber", "extend", "joe"][..],
+            &["subscriber", "add", "joe"],
+            &["subscriber", "pay", "joe", "--reference", "r"],
+        ] {
+            let line = refusal(&[words, &["--for", "-2h"]].concat());
+            assert!(
+                line.contains("--shorten") && line.contains("'-2h'"),
+                "{line}"
+            );
+        }
+        let line = refusal(&["run", "--interval", "-5"]);
+        assert!(line.ends_with("not a time such as 30s or 5m"), "{line}");
     }
 
     #[test]

@@ -106,10 +106,6 @@ pub(crate) struct AddSubscriber {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  expiryctl subscriber pay 255700000001 --reference QK7ABC --for 24h
-  expiryctl subscriber pay alice --reference 2026-114 --until 2026-12-31T23:59:59+03:00 --create")]
 pub(crate) struct PayArgs {
     #[command(flatten)]
     pub(crate) who: Who,
@@ -117,7 +113,8 @@ pub(crate) struct PayArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reference: Reference,
     /// How much was bought, such as 90s, 2h or 7d: added to the end that is still ahead, else to now.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     #[arg(required_unless_present = "until", conflicts_with = "until")]
     pub(crate) length: Option<Duration>,
     /// The end that was bought, RFC 3339 with an offset. One before today's is refused.
@@ -146,6 +143,10 @@ pub(crate) struct ImportArgs {
     /// Check all of it, also against the database, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Let the list take time away from who has access now; such rows are refused without. Try it
+    /// with --dry-run first: it says who has less then.
+    #[arg(long)]
+    pub(crate) shorten: bool,
 }
 
 /// What `import` and `export` say of their lists.
@@ -157,7 +158,8 @@ The first line of CSV names the columns, in any order; keys of JSON lines are th
   tenant      short name of the tenant; nothing is without one
   router      the one router the subscriber uses; nothing is every router of the tenant
   service     `hotspot`
-Who is known by tenant and username is updated. A column that is left out stays as it is. An
+Who is known by tenant and username is updated; whose access would end earlier than it does now, only
+with --shorten. A column that is left out stays as it is. An
 apostrophe keeps a name text in a spreadsheet and is not part of it; so does one before a username
 that looks like 2.557E+11 or 255,700,000,001, which is refused without.";
 
@@ -191,7 +193,8 @@ pub(crate) struct End {
     #[arg(long, value_name = "TIME", value_parser = values::instant)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
     /// How long access lasts from now, such as 90s, 2h or 7d.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     pub(crate) length: Option<Duration>,
     /// Access without end.
     #[arg(long)]
@@ -201,7 +204,8 @@ pub(crate) struct End {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Extension {
     /// How much to add, such as 90s, 2h or 7d.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = values::duration)]
     #[arg(required_unless_present = "until", conflicts_with = "until")]
     pub(crate) length: Option<Duration>,
     /// The new end, RFC 3339 with an offset. One before today's is refused.

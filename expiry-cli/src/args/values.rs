@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use clap::{builder::RangedU64ValueParser, value_parser};
 use expiry_core::{MacAddr, config::LONGEST};
 use thiserror::Error;
 
@@ -28,6 +27,17 @@ pub(crate) enum ValueError {
     NotADuration,
     #[error("it must be longer than 0 s")]
     ZeroDuration,
+    #[error(
+        "time is not taken away by a minus: `expiryctl subscriber extend NAME --until TIME --shorten` \
+         lets access end earlier, `expiryctl subscriber revoke NAME` ends it now"
+    )]
+    Negative,
+    #[error("not a time such as 30s or 5m")]
+    NotSeconds,
+    #[error("it must be whole seconds, from {0}s to 24h")]
+    OutOfRange(u64),
+    #[error("it must be between 10s and 1h: a check that comes less often watches nothing")]
+    Every,
     #[error("it must be between 5s and 1h")]
     DemoLength,
     #[error("a name is not empty and has no control character or white space at an end")]
@@ -81,25 +91,46 @@ fn as_spreadsheets_write(text: &str) -> Option<ValueError> {
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err(ValueError::ZeroDuration),
+        Err(_) if humantime::parse_duration(text.trim_start_matches('-')).is_ok() => {
+            Err(ValueError::Negative)
+        }
         Ok(duration) => Ok(duration),
         Err(_) => Err(ValueError::NotADuration),
     }
 }
 
-/// Takes whole seconds, within what the key of the configuration takes.
-pub(super) fn seconds(least: Duration) -> RangedU64ValueParser {
-    value_parser!(u64).range(least.as_secs()..=LONGEST.as_secs())
+/// Takes whole seconds, with a unit or without, within what the key of the configuration takes.
+pub(super) fn seconds(least: Duration) -> impl Fn(&str) -> Result<u64, ValueError> + Clone {
+    move |text: &str| {
+        let plain = text.parse().map(Duration::from_secs);
+        let time = plain.or_else(|_| humantime::parse_duration(text));
+        let time = time.map_err(|_| ValueError::NotSeconds)?;
+        let is_whole = time.subsec_nanos() == 0;
+        if is_whole && (least..=LONGEST).contains(&time) {
+            Ok(time.as_secs())
+        } else {
+            Err(ValueError::OutOfRange(least.as_secs()))
+        }
+    }
+}
+
+/// Takes how often cron starts a check.
+pub(super) fn every(text: &str) -> Result<Duration, ValueError> {
+    let allowed = Duration::from_secs(10)..=Duration::from_hours(1);
+    let plain = text.parse().map(Duration::from_secs);
+    let every = plain.or_else(|_| humantime::parse_duration(text));
+    let every = every.map_err(|_| ValueError::NotSeconds)?;
+    let is_allowed = allowed.contains(&every);
+    is_allowed.then_some(every).ok_or(ValueError::Every)
 }
 
 pub(super) fn demo_length(text: &str) -> Result<Duration, ValueError> {
     let allowed = Duration::from_secs(5)..=Duration::from_hours(1);
-    duration(text).and_then(|length| {
-        if allowed.contains(&length) {
-            Ok(length)
-        } else {
-            Err(ValueError::DemoLength)
-        }
-    })
+    match duration(text) {
+        Ok(length) if allowed.contains(&length) => Ok(length),
+        Ok(_) | Err(ValueError::Negative) => Err(ValueError::DemoLength),
+        Err(wrong) => Err(wrong),
+    }
 }
 
 pub(super) fn name(text: &str) -> Result<String, ValueError> {
@@ -196,6 +227,31 @@ mod tests {
         assert_eq!(duration("0s"), Err(ValueError::ZeroDuration));
         assert_eq!(duration("90"), Err(ValueError::NotADuration));
         assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+        assert_eq!(duration("-2h"), Err(ValueError::Negative));
+        assert_eq!(demo_length("-2h"), Err(ValueError::DemoLength));
+    }
+
+    #[test]
+    fn seconds_come_with_a_unit_or_without() {
+        let interval = seconds(Duration::from_secs(1));
+        for text in ["90", "90s", "1m 30s"] {
+            assert_eq!(interval(text), Ok(90), "{text}");
+        }
+        for text in ["0", "500ms", "1500ms", "25h"] {
+            assert_eq!(interval(text), Err(ValueError::OutOfRange(1)), "{text}");
+        }
+        for text in ["", "-5", "soon", "99999999999999999999"] {
+            assert_eq!(interval(text), Err(ValueError::NotSeconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_hardly_comes_watches_nothing() {
+        assert_eq!(every("60"), Ok(Duration::from_mins(1)));
+        assert_eq!(every("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(every("9s"), Err(ValueError::Every));
+        assert_eq!(every("61m"), Err(ValueError::Every));
+        assert_eq!(every("often"), Err(ValueError::NotSeconds));
     }
 
     #[test]

@@ -22,7 +22,10 @@ mod status;
 mod subscriber;
 mod tenant;
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
 use expiry_core::Store;
 
@@ -45,7 +48,8 @@ use crate::{
 )]
 pub(crate) async fn run(cli: Cli, loaded: &Loaded) -> Result<(), CliError> {
     let mut stdout = io::stdout();
-    let mut out = Output::new(&mut stdout, cli.global.json);
+    let terminal = stdout.is_terminal();
+    let mut out = Output::new(&mut stdout, cli.global.json).on_terminal(terminal);
     // These work, or are needed most, when the configuration is wrong.
     match &cli.command {
         Command::Completions { shell } => return completions::run(*shell),

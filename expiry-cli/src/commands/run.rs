@@ -33,7 +33,7 @@ pub(super) async fn run(
     }
     if args.once {
         let events = Arc::new(EventLog::default());
-        let watcher = wiring::watcher(store, events, settings);
+        let watcher = wiring::watcher(store, events, settings).coming_every(args.every);
         let report = lifecycle::until_signal(async |stop| watcher.run_once(stop).await).await??;
         return conclude(&report, out);
     }

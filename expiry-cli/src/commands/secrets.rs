@@ -15,6 +15,7 @@ use crate::{
     args::SecretsCommand,
     error::CliError,
     output::{Output, count},
+    words::shell_word,
 };
 
 pub(super) async fn run(
@@ -279,12 +280,7 @@ fn id(secrets: &Secrets) -> Option<&str> {
 
 /// What to type to give a router its password.
 fn command(router: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    let name = if router.chars().all(is_plain) {
-        router.to_owned()
-    } else {
-        format!("'{}'", router.replace('\'', r"'\''"))
-    };
+    let name = shell_word(router);
     format!("expiryctl router set {name} --password-file FILE")
 }
 

@@ -4,7 +4,11 @@ use expiry_core::{Directory, Tenant};
 use serde::Serialize;
 
 use super::find;
-use crate::{args::TenantCommand, error::CliError, output::Output};
+use crate::{
+    args::TenantCommand,
+    error::CliError,
+    output::{Listed, Output},
+};
 
 pub(super) async fn run(
     command: TenantCommand,
@@ -38,6 +42,15 @@ struct TenantLine(Tenant);
 impl fmt::Display for TenantLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  {}", self.0.slug, self.0.name)
+    }
+}
+
+impl Listed for TenantLine {
+    const HEAD: &'static [&'static str] = &["TENANT", "NAME"];
+    const NONE: &'static str = "no tenants yet: `expiryctl tenant add SLUG` makes one";
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.0.slug.clone(), self.0.name.clone()]
     }
 }
 

@@ -99,6 +99,19 @@ pub(crate) struct Asked {
     pub(crate) one_router: bool,
 }
 
+/// The keys of the section that only the admin service reads. That these are all, its tests and those
+/// here check against the file `docs/expiry.toml`.
+const HTTP_KEYS: &[&str] = &[
+    "listen",
+    "token",
+    "token_file",
+    "trusted_proxies",
+    "watcher_enabled",
+];
+
+/// The other variables that it understands.
+const HTTP_VARIABLES: &[&str] = &["EXPIRY_LISTEN", "EXPIRY_WATCHER_ENABLED"];
+
 /// Reads everything that this command line is told by.
 pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
     let asked = Asked {
@@ -112,7 +125,7 @@ pub(crate) fn load(cli: &Cli, environment: &Environment) -> Loaded {
         ),
     };
     let (loaded, ()) = read(asked, environment, |loader| {
-        loader.leave("http", &["EXPIRY_LISTEN", "EXPIRY_WATCHER_ENABLED"]);
+        loader.leave("http", HTTP_KEYS, HTTP_VARIABLES);
     });
     loaded
 }

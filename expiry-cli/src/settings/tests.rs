@@ -84,6 +84,31 @@ fn the_example_file_sets_nothing_and_names_every_key_with_its_default() {
 }
 
 #[test]
+fn a_setting_that_is_appended_to_the_example_file_is_told_its_place() {
+    for (line, place) in [
+        ("database = \"sqlite:///x\"", "before all sections"),
+        ("interval = \"10s\"", "under [watcher]"),
+        ("connect = \"1s\"", "under [gateway]"),
+    ] {
+        let (_directory, path) = with_file(&format!("{EXAMPLE}{line}\n"));
+        let wrong = faults(&["--config", &path, "check-config"], &[("HOME", "/h")]);
+        let key = line.split(' ').next().expect("a key");
+        let expected = format!("`{key}` belongs {place}, not under [http]");
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(wrong[0].ends_with(&expected), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_keys_that_are_left_to_the_admin_service_are_those_of_the_example_file() {
+    let (_, section) = EXAMPLE.split_once("\n[http]\n").expect("the section");
+    let lines = section.lines().filter_map(|line| line.strip_prefix('#'));
+    let keys = lines.filter_map(|line| line.split_once(" = "));
+    let keys: Vec<_> = keys.map(|(key, _)| key).collect();
+    assert_eq!(keys, HTTP_KEYS);
+}
+
+#[test]
 fn every_section_reaches_the_part_that_uses_it() {
     let text = "log_format = \"json\"\nmax_connections = 20\n[watcher]\nlooks = [\"2s\"]\n[gateway]\nsilence = \"2s\"\n";
     let (_directory, path) = with_file(text);

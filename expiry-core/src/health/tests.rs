@@ -194,6 +194,28 @@ fn r9_a_single_check_is_no_watcher() {
     assert_eq!(report.reasons, ["no watcher is alive: nobody makes cuts"]);
 }
 
+#[rstest]
+#[case::in_time(60, Some(60), Health::Healthy)]
+#[case::late_once(139, Some(60), Health::Healthy)]
+#[case::missed(140, Some(60), Health::Critical)]
+#[case::by_hand(1, None, Health::Critical)]
+#[case::by_a_clock_far_ahead(-140, Some(60), Health::Critical)]
+fn r9_a_check_that_comes_again_is_missed_when_it_does_not(
+    #[case] ago: i64,
+    #[case] every: Option<u64>,
+    #[case] expected: Health,
+) {
+    let mut status = status(&[false], 0);
+    let check = &mut status.watchers[0];
+    check.kind = WatcherKind::Check;
+    check.heartbeat_at = NOW - TimeDelta::seconds(ago);
+    check.interval = every.map(std::time::Duration::from_secs);
+    assert_eq!(HealthReport::of(&status).health, expected);
+    // How often a watcher looks says nothing about when it is back.
+    status.watchers[0].kind = WatcherKind::Watcher;
+    assert_eq!(HealthReport::of(&status).health, Health::Critical);
+}
+
 #[test]
 fn r10_a_brake_is_critical_and_says_why() {
     let mut status = status(&[true], 1);

@@ -20,7 +20,7 @@ use super::{
     measured,
     progress::Beat,
 };
-use crate::{Epoch, Event, Fence, Heartbeat, Ownership, RouterId, StoreError};
+use crate::{Epoch, Event, Fence, Heartbeat, Ownership, RouterId, StoreError, WatcherKind};
 
 /// The least time between two heartbeats that changes ask for.
 const SPACING: Duration = Duration::from_millis(500);
@@ -149,7 +149,10 @@ fn heartbeat(shared: &Shared) -> Heartbeat {
         ttl: shared.config.ownership,
         place: None,
         share_limit: shared.config.share_limit_percent(),
-        interval: Some(shared.config.interval),
+        interval: match shared.kind {
+            WatcherKind::Watcher => Some(shared.config.interval),
+            WatcherKind::Check => shared.every,
+        },
     }
 }
 

@@ -36,6 +36,7 @@ pub use progress::{Beat, Progress, Unwell};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -79,6 +80,7 @@ impl Watcher {
         let shared = Shared {
             id: WatcherId::fresh(),
             kind: WatcherKind::Watcher,
+            every: None,
             store,
             gateway: Arc::clone(&measured) as Arc<dyn RouterGateway>,
             measured,
@@ -118,6 +120,14 @@ impl Watcher {
         Arc::new(self.shared).run(&stop).await
     }
 
+    /// Says that a single check like this comes this often, as from cron. It is missed when it does
+    /// not, and until then nobody is told that no watcher is alive.
+    #[must_use]
+    pub fn coming_every(mut self, every: Option<Duration>) -> Self {
+        self.shared.every = every;
+        self
+    }
+
     /// Has everything that is owed now tried once, by the watchers that own the routers, or by
     /// itself where nobody does, and returns within [`WatcherConfig::patience`] and the time that
     /// the flights then on the wire take. Looks that are overdue are done; none is waited for.
@@ -139,6 +149,8 @@ impl Watcher {
 struct Shared {
     id: WatcherId,
     kind: WatcherKind,
+    /// How often a single check comes, if it said so.
+    every: Option<Duration>,
     store: Arc<dyn WatcherStore>,
     /// Measures what goes through it.
     gateway: Arc<dyn RouterGateway>,

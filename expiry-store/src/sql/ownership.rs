@@ -242,14 +242,41 @@ fn push_alive(query: &mut QueryBuilder<Db>, now: i64) {
 pub(super) async fn release(tx: &mut Tx, watcher: WatcherId) -> Result<()> {
     let released = let_go(tx, watcher, false).await?;
     watch::note_leaving(tx, watcher).await?;
-    sqlx::query("DELETE FROM watcher WHERE id = $1")
-        .bind(watcher.to_string())
-        .execute(tx.conn())
-        .await?;
+    if !keep_check(tx, watcher).await? {
+        sqlx::query("DELETE FROM watcher WHERE id = $1")
+            .bind(watcher.to_string())
+            .execute(tx.conn())
+            .await?;
+    }
     if released {
         signal(tx.conn()).await?;
     }
     Ok(())
+}
+
+/// Keeps the last check of a machine where it said how often one comes: that tells whether it still
+/// does. It is respected no longer.
+async fn keep_check(tx: &mut Tx, watcher: WatcherId) -> Result<bool> {
+    let id = watcher.to_string();
+    let kept = sqlx::query(
+        "UPDATE watcher SET ttl_us = 0
+         WHERE id = $1 AND kind = 'check' AND interval_us IS NOT NULL",
+    )
+    .bind(&id)
+    .execute(tx.conn())
+    .await?;
+    if kept.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "DELETE FROM watcher WHERE id <> $1 AND kind = 'check' AND ttl_us = 0
+             AND COALESCE(machine, '')
+                 = COALESCE((SELECT of.machine FROM watcher of WHERE of.id = $1), '')",
+    )
+    .bind(&id)
+    .execute(tx.conn())
+    .await?;
+    Ok(true)
 }
 
 /// Takes its routers away from a watcher, who may still write to them, and tells whether it had any.

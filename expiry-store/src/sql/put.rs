@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expiry_core::{
-    AuditEntry, Field, PutReport, PutSubscriber, RouterId, StoreError, Subscriber, SubscriberId,
-    TenantId,
+    AuditEntry, Field, PutOptions, PutReport, PutSubscriber, RouterId, StoreError, Subscriber,
+    SubscriberId, TenantId,
     put::{Change, Known, Merged, merge},
 };
 use sqlx::QueryBuilder;
@@ -25,12 +25,17 @@ use crate::{
 /// From so many rows on the planner of statements is told.
 const BULK: usize = 1_000;
 
-pub(super) async fn put(tx: &mut Tx, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
+pub(super) async fn put(
+    tx: &mut Tx,
+    rows: &[PutSubscriber],
+    options: PutOptions,
+) -> Result<PutReport> {
     let known = known(tx, rows).await?;
-    let merged = merge(rows, &known).map_err(StoreError::Rows)?;
+    let now = instant(tx.now)?;
+    let merged = merge(rows, &known, options.shorten, now).map_err(StoreError::Rows)?;
     drop(known);
-    let report = merged.report();
-    if !dry_run && (report.made, report.updated) != (0, 0) {
+    let report = merged.report(now);
+    if !options.dry_run && (report.made, report.updated) != (0, 0) {
         write(tx, merged).await?;
     }
     Ok(report)

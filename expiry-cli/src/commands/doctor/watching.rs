@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 use expiry_core::{Status, StatusStore, unreached_words};
 
 use super::check::{Check, answer};
-use crate::output::{count, time};
+use crate::{
+    output::{count, time},
+    words::span,
+};
 
 /// Cuts that are owed for longer than this are worth a look.
 const NOTABLE: TimeDelta = TimeDelta::minutes(1);
@@ -31,7 +34,13 @@ fn watcher(status: &Status) -> Check {
     if alive > 0 {
         return Check::ok(NAME, format!("{} alive", count(alive, "watcher")));
     }
-    let advice = "start the service, or `expiryctl run`; with cron this is so between two runs";
+    let checks = status.watchers.iter();
+    let every = checks.filter_map(|one| one.comes_again(status.now)).min();
+    if let Some(every) = every {
+        return Check::ok(NAME, format!("checked by cron every {}", span(every)));
+    }
+    let advice = "start the service, or `expiryctl run`; from cron, say how often: `expiryctl run \
+                  --once --every 60s`";
     match status.watchers.iter().map(|w| w.heartbeat_at).max() {
         Some(last) => {
             let found = format!("none alive, last heartbeat {}", time(last));

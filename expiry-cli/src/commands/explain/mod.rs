@@ -5,7 +5,7 @@ pub(crate) use self::events::told;
 mod events;
 mod router;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use expiry_core::{
@@ -71,7 +71,7 @@ pub(crate) fn explained(
     tenant: Option<&str>,
     retry: &RetryPolicy,
 ) -> Vec<Vec<String>> {
-    let watch = Watch::of(&explanation.watchers, &explanation.brakes);
+    let watch = Watch::of(&explanation.watchers, &explanation.brakes, explanation.now);
     let cases = explanation.subscribers.iter().map(|of| Case {
         of,
         now: explanation.now,
@@ -147,14 +147,18 @@ enum Watch {
     Goes,
     /// Watchers are alive, but none may cut; says why.
     Braked(String),
+    /// Nobody is there now, but a check comes this often.
+    Checked(Duration),
     Nobody,
 }
 
 impl Watch {
-    fn of(watchers: &[WatcherStatus], brakes: &[Brake]) -> Self {
+    fn of(watchers: &[WatcherStatus], brakes: &[Brake], now: DateTime<Utc>) -> Self {
         let mut alive = watchers.iter().filter(|one| one.watches()).peekable();
         if alive.peek().is_none() {
-            return Self::Nobody;
+            let checks = watchers.iter();
+            let every = checks.filter_map(|one| one.comes_again(now)).min();
+            return every.map_or(Self::Nobody, Self::Checked);
         }
         let is_share = |brake: &Brake| matches!(brake, Brake::Share { .. });
         let may_cut = alive.any(|watcher| !watcher.braked) && !brakes.iter().any(is_share);
@@ -240,6 +244,7 @@ impl Case<'_> {
             let tried = match self.watch {
                 Watch::Goes => "goes on until a reading of the router shows nothing left",
                 Watch::Braked(_) => "waits until the brake ends (`expiryctl brake` says how)",
+                Watch::Checked(_) => "waits for the next check, which cron starts",
                 Watch::Nobody => "waits for a watcher: start one with `expiryctl run`",
             };
             let cut = if self.is_live() {
@@ -256,6 +261,7 @@ impl Case<'_> {
                 match self.watch {
                     Watch::Goes => "",
                     Watch::Braked(_) => " once the brake ends (`expiryctl brake` says how)",
+                    Watch::Checked(_) => " by the next check, which cron starts",
                     Watch::Nobody => " once a watcher runs: start one with `expiryctl run`",
                 }
             );
@@ -272,6 +278,7 @@ impl Case<'_> {
                         "; but all watchers are braked: the cut waits until the brake ends \
                          (`expiryctl brake` says how)"
                     }
+                    Watch::Checked(_) => " by the next check after that, which cron starts",
                     Watch::Nobody => {
                         ", if a watcher runs by then: none does now, start one with `expiryctl run`"
                     }

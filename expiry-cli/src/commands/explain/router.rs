@@ -192,6 +192,10 @@ fn hindrance(case: &Case<'_>, on: &ExplainedRouter) -> Vec<String> {
                 "nothing is done there, since all watchers are braked: {why}"
             )];
         }
+        Watch::Checked(every) => {
+            let next = format!("the next check does it: one comes every {}", span(*every));
+            return lacking.into_iter().chain([next]).collect();
+        }
         Watch::Nobody => {
             let nobody = "no watcher is alive, so nobody does it: start one with `expiryctl run`";
             return lacking.into_iter().chain([nobody.into()]).collect();

@@ -5,6 +5,8 @@ use std::fmt;
 use expiry_core::{Cause, Hardware, NoPasswordCause, Router, RouterAddress};
 use serde::Serialize;
 
+use crate::output::Listed;
+
 #[derive(Debug, Serialize)]
 pub(super) struct RouterLine {
     name: String,
@@ -52,23 +54,34 @@ impl RouterLine {
 
 impl fmt::Display for RouterLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells = self.cells().into_iter();
+        let cells: Vec<_> = cells.filter(|cell| !cell.is_empty()).collect();
+        f.write_str(&cells.join("  "))
+    }
+}
+
+impl Listed for RouterLine {
+    const HEAD: &'static [&'static str] = &["ROUTER", "REACHED AT", "TENANT", "STATE", "BOX"];
+    const NONE: &'static str = "no routers yet: `expiryctl router add` makes one";
+
+    fn cells(&self) -> Vec<String> {
         let place = RouterAddress::place(&self.host, self.port);
-        write!(f, "{}  {place}", self.name)?;
-        write!(f, " as {}", self.username)?;
-        if let Some(tenant) = &self.tenant {
-            write!(f, "  of {tenant}")?;
+        let tenant = self.tenant.as_ref().map(|tenant| format!("of {tenant}"));
+        let state = if self.enabled { "enabled" } else { "disabled" };
+        let mut seen = match &self.seen {
+            Some(seen) => BoxName { seen }.to_string(),
+            None => "not seen yet".into(),
+        };
+        if let Some(NoPasswordLine { found, advice, .. }) = &self.no_password {
+            seen = format!("{seen}\n  no password: {found}; {advice}");
         }
-        write!(f, "  {}", if self.enabled { "enabled" } else { "disabled" })?;
-        match &self.seen {
-            Some(seen) => write!(f, "  {}", BoxName { seen })?,
-            None => write!(f, "  not seen yet")?,
-        }
-        match &self.no_password {
-            Some(NoPasswordLine { found, advice, .. }) => {
-                write!(f, "\n  no password: {found}; {advice}")
-            }
-            None => Ok(()),
-        }
+        vec![
+            self.name.clone(),
+            format!("{place} as {}", self.username),
+            tenant.unwrap_or_default(),
+            state.into(),
+            seen,
+        ]
     }
 }
 

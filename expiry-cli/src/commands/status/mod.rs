@@ -3,7 +3,7 @@
 mod screen;
 mod watch;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use expiry_core::{
     AuditStore, Cause, Health, HealthReport, Histogram, LagReport, Lags, OwedItem, RouterStatus,
@@ -187,7 +187,10 @@ impl fmt::Display for Lag<'_> {
 
 fn watchers(status: &Status, listed: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match alive_and_braked(status) {
-        (0, _) => write!(f, "watchers: none alive, nobody makes cuts")?,
+        (0, _) => match next_check(status) {
+            Some(every) => write!(f, "watchers: none, checked by cron every {}", span(every))?,
+            None => write!(f, "watchers: none alive, nobody makes cuts")?,
+        },
         (alive, 0) => write!(f, "watchers: {alive} alive")?,
         (alive, braked) if alive == braked => {
             write!(f, "watchers: {alive} alive, all BRAKED, nobody makes cuts")?;
@@ -206,15 +209,30 @@ fn watchers(status: &Status, listed: usize, f: &mut fmt::Formatter<'_>) -> fmt::
             (false, ..) => "silent",
         };
         let heartbeat = time(watcher.heartbeat_at);
-        write!(f, " {state}, last heartbeat {heartbeat}")?;
+        match watcher.comes_again(status.now).filter(|_| !watcher.alive) {
+            Some(every) => {
+                let every = span(every);
+                write!(f, " checks by cron every {every}, last at {heartbeat}")?;
+            }
+            None => write!(f, " {state}, last heartbeat {heartbeat}")?,
+        }
     }
     more(f, status.watchers.len() as u64, listed)?;
     writeln!(f)
 }
 
+/// How often a check comes, if one does.
+fn next_check(status: &Status) -> Option<Duration> {
+    let watchers = status.watchers.iter();
+    watchers.filter_map(|one| one.comes_again(status.now)).min()
+}
+
 /// How many watchers are alive, in few words.
 fn alive(status: &Status) -> String {
     let (alive, braked) = alive_and_braked(status);
+    if let (0, Some(every)) = (alive, next_check(status)) {
+        return format!("checked by cron every {}", span(every));
+    }
     let words = format!("{} alive", count(alive as u64, "watcher"));
     match braked {
         0 => words,
@@ -328,7 +346,6 @@ impl fmt::Display for OwedLine<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use chrono::{DateTime, Utc};
     use expiry_core::{

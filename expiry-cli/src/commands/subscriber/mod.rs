@@ -12,7 +12,7 @@ use expiry_core::{
     SubscriberId,
 };
 pub(crate) use import::Faults;
-use view::{Names, Removed};
+use view::{Names, Removed, View};
 
 use super::find;
 use crate::{
@@ -190,11 +190,10 @@ async fn list(
         let page = directory.subscribers(id, after, PAGE).await?;
         let Some(end) = page.last() else { break };
         after = end.id;
-        for subscriber in &page {
-            list.show(&names.view(subscriber, now))?;
-        }
+        let views = page.iter().map(|subscriber| names.view(subscriber, now));
+        list.page(&views.collect::<Vec<_>>())?;
     }
-    Ok(list.end()?)
+    Ok(list.end::<View>()?)
 }
 
 #[cfg(test)]

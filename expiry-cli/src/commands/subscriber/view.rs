@@ -11,7 +11,7 @@ use expiry_core::{
 };
 use serde::Serialize;
 
-use crate::output::{count, time};
+use crate::output::{Listed, count, time};
 
 /// The names behind the numbers.
 pub(super) struct Names {
@@ -68,24 +68,34 @@ pub(super) struct View {
 
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  ", self.username)?;
-        match self.expires_at {
-            Some(at) if self.live => write!(f, "until {}", time(at))?,
-            Some(at) => write!(f, "ended {}", time(at))?,
-            None => write!(f, "{}", self.access)?,
+        f.write_str(&self.cells().join("  "))
+    }
+}
+
+impl Listed for View {
+    const HEAD: &'static [&'static str] = &["SUBSCRIBER", "ACCESS", "ROUTER", "DEVICES"];
+    const NONE: &'static str = "no subscribers yet: `expiryctl subscriber add` makes one, \
+                                `expiryctl subscriber import` takes a list";
+
+    fn cells(&self) -> Vec<String> {
+        let access = match self.expires_at {
+            Some(at) if self.live => format!("until {}", time(at)),
+            Some(at) => format!("ended {}", time(at)),
+            None => self.access.into(),
+        };
+        let router = self.router.as_deref().unwrap_or("any router");
+        let tenant = self.tenant.as_ref().map(|tenant| format!(" of {tenant}"));
+        let mut devices = count(self.devices.len() as u64, "device");
+        let macs: Vec<_> = self.devices.iter().map(MacAddr::to_string).collect();
+        if !macs.is_empty() {
+            devices = format!("{devices}: {}", macs.join(", "));
         }
-        match &self.router {
-            Some(router) => write!(f, "  on {router}")?,
-            None => write!(f, "  on any router")?,
-        }
-        if let Some(tenant) = &self.tenant {
-            write!(f, " of {tenant}")?;
-        }
-        write!(f, "  {}", count(self.devices.len() as u64, "device"))?;
-        for (at, mac) in self.devices.iter().enumerate() {
-            write!(f, "{}{mac}", if at == 0 { ": " } else { ", " })?;
-        }
-        Ok(())
+        vec![
+            self.username.to_string(),
+            access,
+            format!("on {router}{}", tenant.unwrap_or_default()),
+            devices,
+        ]
     }
 }
 

@@ -1,7 +1,4 @@
-use std::{
-    ffi::{OsStr, OsString},
-    path::PathBuf,
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use serde::Serialize;
 
@@ -48,6 +45,8 @@ pub struct Loader {
     sources: Sources,
     file: Content,
     settings: Vec<Setting>,
+    /// Keys of other programs.
+    left: Vec<String>,
     sections: Vec<String>,
     variables: Vec<String>,
     faults: Vec<Fault>,
@@ -73,6 +72,7 @@ impl Loader {
             sources,
             file,
             settings: Vec::new(),
+            left: Vec::new(),
             sections: Vec::new(),
             variables: Vec::new(),
         }
@@ -112,17 +112,13 @@ impl Loader {
         section
     }
 
-    /// Leaves a section, and variables, to another program that shares file and environment.
-    pub fn leave(&mut self, section: &str, variables: &[&str]) {
-        let inside = |name: &str| name == section || is_inside(name, section);
-        self.file.values.retain(|(name, ..)| !inside(name));
-        self.file.tables.retain(|(name, _)| !inside(name));
-        let prefix = variable(section, "");
-        let elsewhere = |name: &OsStr| {
-            let name = name.to_string_lossy();
-            name.starts_with(&prefix) || variables.contains(&&*name)
-        };
-        self.sources.variables.retain(|(name, _)| !elsewhere(name));
+    /// Leaves a section to another program that shares file and environment: what its keys and
+    /// variables are set to is not read, but they must be its own.
+    pub fn leave(&mut self, section: &str, keys: &[&str], variables: &[&str]) {
+        for key in keys {
+            self.left.push(format!("{section}.{key}"));
+            self.variables.push(variable(section, key));
+        }
         self.sections.push(section.into());
         self.variables
             .extend(variables.iter().map(ToString::to_string));
@@ -215,7 +211,8 @@ impl Loader {
     }
 
     fn refuse_unknown_keys(&mut self) {
-        let keys: Vec<_> = self.settings.iter().map(|s| s.key.as_str()).collect();
+        let read = self.settings.iter().map(|s| s.key.as_str());
+        let keys: Vec<_> = read.chain(self.left.iter().map(String::as_str)).collect();
         let sections = self.sections.iter().map(String::as_str);
         let sections: Vec<_> = sections.filter(|name| !name.is_empty()).collect();
         let mut faults = Vec::new();
@@ -240,6 +237,8 @@ impl Loader {
             }
             let message = if sections.contains(&name.as_str()) {
                 format!("`{name}` is a section: write `[{name}]`, and its keys below")
+            } else if let Some(elsewhere) = elsewhere(name, &keys) {
+                elsewhere
             } else {
                 format!(
                     "there is no key `{name}`: {}",
@@ -285,6 +284,34 @@ impl Loader {
     fn unknown_variable(&mut self, name: String, hint: &str) {
         let message = format!("there is no such setting: {hint}");
         self.fault(Place::Variable(name), message);
+    }
+}
+
+/// Says where a key belongs that stands in the wrong section: what is appended to a file is under its
+/// last one.
+fn elsewhere(name: &str, keys: &[&str]) -> Option<String> {
+    let (section, key) = split(name);
+    let places: Vec<_> = keys
+        .iter()
+        .map(|known| split(known))
+        .filter(|(_, known)| *known == key)
+        .map(|(section, _)| place_of(section))
+        .collect();
+    let places = (!places.is_empty()).then(|| places.join(" or "))?;
+    Some(format!(
+        "`{key}` belongs {places}, not {}",
+        place_of(section)
+    ))
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
+}
+
+fn place_of(section: &str) -> String {
+    match section {
+        "" => "before all sections".into(),
+        section => format!("under [{section}]"),
     }
 }
 

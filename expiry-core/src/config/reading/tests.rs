@@ -193,17 +193,43 @@ fn r11_a_secret_is_not_shown() {
     assert!(!wrong[0].contains("hush"), "{wrong:?}");
 }
 
-#[test]
-fn what_belongs_to_another_program_is_left_to_it() {
+fn beside_http(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let variables = variables.iter().map(|(n, v)| (n.into(), v.into()));
     let mut loader = Loader::new(Sources {
-        file: Some(("/e.toml".into(), b"[http]\nlisten = 1\n".to_vec())),
-        variables: [("EXPIRY_HTTP_X", "1"), ("EXPIRY_LISTEN", "1")]
-            .map(|(n, v)| (n.into(), v.into()))
-            .into(),
+        file: Some(("/e.toml".into(), file.into())),
+        variables: variables.collect(),
         ..Sources::default()
     });
-    loader.leave("http", &["EXPIRY_LISTEN"]);
+    loader.leave("http", &["listen", "token"], &["EXPIRY_LISTEN"]);
     loader.section::<Oven>();
     let (_, faults) = loader.finish();
-    assert_eq!(faults, []);
+    faults.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_belongs_to_another_program_is_left_to_it() {
+    let variables = [("EXPIRY_HTTP_TOKEN", "1"), ("EXPIRY_LISTEN", "1")];
+    assert_eq!(beside_http("[http]\nlisten = 1\n", &variables), [""; 0]);
+}
+
+#[test]
+fn what_no_program_knows_is_refused_in_the_sections_of_others_too() {
+    let file = "[http]\nlitsen = 1\n[http.x]\ny = 1\n";
+    let expected = [
+        "/e.toml:2:10: there is no key `http.litsen`: did you mean `http.listen`?",
+        "/e.toml:3:7: there is no section `http.x`: known are http, oven",
+        "EXPIRY_HTTP_TOKN: there is no such setting: did you mean `EXPIRY_HTTP_TOKEN`?",
+    ];
+    assert_eq!(beside_http(file, &[("EXPIRY_HTTP_TOKN", "1")]), expected);
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
+    let file = "listen = 1\n[http]\nlisten = 1\ntrays = 3\n[oven]\ntoken = 1\n";
+    let expected = [
+        "/e.toml:1:10: `listen` belongs under [http], not before all sections",
+        "/e.toml:4:9: `trays` belongs under [oven], not under [http]",
+        "/e.toml:6:9: `token` belongs under [http], not under [oven]",
+    ];
+    assert_eq!(beside_http(file, &[]), expected);
 }

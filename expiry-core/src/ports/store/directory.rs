@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::StoreError;
 use crate::{
-    AccessChange, MacAddr, NewSubscriber, Paid, Payment, PutReport, PutSubscriber, Router,
-    RouterAddress, RouterId, Strays, Subscriber, SubscriberId, Tenant, TenantId, Username,
+    AccessChange, MacAddr, NewSubscriber, Paid, Payment, PutOptions, PutReport, PutSubscriber,
+    Router, RouterAddress, RouterId, Strays, Subscriber, SubscriberId, Tenant, TenantId, Username,
 };
 
 /// Tenants, routers and subscribers, for frontends.
@@ -106,14 +106,15 @@ pub trait Directory: Send + Sync {
     /// tenant, else brought to what the row says. Who is like that already is left alone. What is
     /// changed becomes owed as by the single calls; a router that a subscriber may use no longer
     /// owes its cut. All happens at one instant, for which the order of rows does not matter:
-    /// two may swap a device. With `dry_run` all is checked and nothing changes.
+    /// two may swap a device. Nobody who has access now has less of it afterwards, unless `options`
+    /// say so.
     ///
     /// # Errors
     /// [`StoreError::Rows`] with every row that cannot be taken.
     async fn put_subscribers(
         &self,
         rows: &[PutSubscriber],
-        dry_run: bool,
+        options: PutOptions,
     ) -> Result<PutReport, StoreError>;
 
     /// Finds a subscriber by name.

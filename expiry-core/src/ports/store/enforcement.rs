@@ -155,7 +155,8 @@ pub struct Heartbeat {
     /// No watcher cuts anybody while more than this share of the subscribers, in percent from 1 to
     /// 100, was ended by a change and this watcher is alive.
     pub share_limit: Option<u8>,
-    /// The longest time between two looks of this watcher at the store; `None` if it does not say.
+    /// The longest time between two looks of this watcher at the store; of a check, how often one
+    /// comes; `None` if it does not say.
     pub interval: Option<Duration>,
 }
 

@@ -4,7 +4,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{StoreError, Upcoming};
@@ -137,6 +137,9 @@ pub struct Backlog {
     pub of: u64,
 }
 
+/// How long a check may take.
+const CHECK: Duration = Duration::from_secs(20);
+
 /// One watcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WatcherStatus {
@@ -153,7 +156,8 @@ pub struct WatcherStatus {
     pub machine: Option<String>,
     /// Whether it is braked: it serves no router.
     pub braked: bool,
-    /// The longest time between two of its looks at the store; `None` if it did not say.
+    /// The longest time between two of its looks at the store; of a check, how often one comes; `None`
+    /// if it did not say.
     #[serde(rename = "interval_ms", serialize_with = "millis::option::serialize")]
     pub interval: Option<Duration>,
 }
@@ -162,6 +166,14 @@ impl WatcherStatus {
     /// Tells whether it is there to see the next end of access: alive, and no single check.
     pub fn watches(&self) -> bool {
         self.alive && self.kind == WatcherKind::Watcher
+    }
+
+    /// Tells how often a check comes that said so, as from cron, if at `now` it is not overdue: not
+    /// after twice that, and the time that one may take.
+    pub fn comes_again(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let every = self.interval.filter(|_| self.kind == WatcherKind::Check)?;
+        let longest = TimeDelta::from_std(every * 2 + CHECK).ok()?;
+        ((now - self.heartbeat_at).abs() < longest).then_some(every)
     }
 }
 

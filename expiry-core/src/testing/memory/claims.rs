@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Tables, WatcherRow};
@@ -76,6 +78,15 @@ impl Tables {
 
     pub(super) fn release(&mut self, watcher: WatcherId, now: DateTime<Utc>) {
         let gone = self.watchers.remove(&watcher);
+        if let Some(row) = gone.as_ref().filter(|row| row.comes_again()) {
+            let machine = &row.machine;
+            self.watchers.retain(|_, earlier| {
+                !(earlier.comes_again() && earlier.ttl.is_zero() && earlier.machine == *machine)
+            });
+            let ttl = Duration::ZERO;
+            self.watchers
+                .insert(watcher, WatcherRow { ttl, ..row.clone() });
+        }
         if gone.is_some_and(|row| row.kind == WatcherKind::Watcher) {
             self.watch.left_at = Some(now);
         }
@@ -147,6 +158,11 @@ impl Tables {
 }
 
 impl WatcherRow {
+    /// Tells whether it is a check that another one is to follow.
+    fn comes_again(&self) -> bool {
+        self.kind == WatcherKind::Check && self.interval.is_some()
+    }
+
     /// A heartbeat from far ahead is one of a clock that was wrong.
     pub(super) fn is_alive(&self, now: DateTime<Utc>) -> bool {
         let ttl = TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX);

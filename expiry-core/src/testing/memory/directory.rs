@@ -3,9 +3,9 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Paid, PasswordStore,
-    Payment, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets,
-    StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, UndoKey,
-    Username,
+    Payment, PutOptions, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin,
+    Secrets, StoreError, Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId,
+    UndoKey, Username,
 };
 
 #[async_trait]
@@ -89,10 +89,10 @@ impl Directory for MemoryStore {
     async fn put_subscribers(
         &self,
         rows: &[PutSubscriber],
-        dry_run: bool,
+        options: PutOptions,
     ) -> Result<PutReport, StoreError> {
         self.transaction("put_subscribers", |tables, now| {
-            tables.put_subscribers(rows, dry_run, now)
+            tables.put_subscribers(rows, options, now)
         })
     }
 

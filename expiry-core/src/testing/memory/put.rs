@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{SubscriberRow, Tables};
 use crate::{
-    Access, AuditEntry, PutReport, PutSubscriber, Router, StoreError, UndoKey,
+    Access, AuditEntry, PutOptions, PutReport, PutSubscriber, Router, StoreError, UndoKey,
     put::{Change, Known, merge},
 };
 
@@ -12,12 +12,13 @@ impl Tables {
     pub(super) fn put_subscribers(
         &mut self,
         rows: &[PutSubscriber],
-        dry_run: bool,
+        options: PutOptions,
         now: DateTime<Utc>,
     ) -> Result<PutReport, StoreError> {
-        let merged = merge(rows, &self.all_known()).map_err(StoreError::Rows)?;
-        let report = merged.report();
-        if dry_run {
+        let merged =
+            merge(rows, &self.all_known(), options.shorten, now).map_err(StoreError::Rows)?;
+        let report = merged.report(now);
+        if options.dry_run {
             return Ok(report);
         }
         for change in &merged.changed {

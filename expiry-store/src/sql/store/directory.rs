@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use expiry_core::{
     AccessChange, Directory, MacAddr, NewRouter, NewSubscriber, OpenWork, Paid, PasswordStore,
-    Payment, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin, Secrets,
-    Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
+    Payment, PutOptions, PutReport, PutSubscriber, Router, RouterChange, RouterId, RouterLogin,
+    Secrets, Strays, Subscriber, SubscriberFilter, SubscriberId, Tenant, TenantId, Username,
 };
 
 use super::super::{Backend, payments, put, routers, secrets, stray, subscribers, tenants};
@@ -131,11 +131,19 @@ impl Directory for Backend {
         .await
     }
 
-    async fn put_subscribers(&self, rows: &[PutSubscriber], dry_run: bool) -> Result<PutReport> {
+    async fn put_subscribers(
+        &self,
+        rows: &[PutSubscriber],
+        options: PutOptions,
+    ) -> Result<PutReport> {
         within(LONG, async {
-            let mode = if dry_run { Mode::Read } else { Mode::Order };
+            let mode = if options.dry_run {
+                Mode::Read
+            } else {
+                Mode::Order
+            };
             let mut tx = self.begin(mode).await?;
-            let report = put::put(&mut tx, rows, dry_run).await?;
+            let report = put::put(&mut tx, rows, options).await?;
             tx.commit().await?;
             Ok(report)
         })

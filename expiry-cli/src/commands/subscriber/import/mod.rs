@@ -7,17 +7,16 @@ mod lines;
 mod places;
 mod progress;
 mod record;
+mod report;
 
 use std::{
-    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
 };
 
-use expiry_core::{Conflict, Directory, Missing, PutReport, RowError, RowRefusal, StoreError};
+use expiry_core::{Conflict, Directory, Missing, PutOptions, RowError, RowRefusal, StoreError};
 pub(crate) use faults::{Fault, Faults};
-use serde::Serialize;
 
 use self::{
     csv::Header,
@@ -25,6 +24,7 @@ use self::{
     places::Places,
     progress::Progress,
     record::{Origin, Rows},
+    report::Imported,
 };
 use super::sheet::Column;
 use crate::{
@@ -60,15 +60,15 @@ pub(crate) async fn run(
     })?;
     progress.writing(rows.puts.len());
     // What the database says is told even if the file alone is wrong.
-    let dry_run = args.dry_run || !faults.is_empty();
-    let put = directory.put_subscribers(&rows.puts, dry_run).await;
+    let options = PutOptions {
+        dry_run: args.dry_run || !faults.is_empty(),
+        shorten: args.shorten,
+    };
+    let put = directory.put_subscribers(&rows.puts, options).await;
     drop(progress);
     match put {
         Ok(report) if faults.is_empty() => {
-            out.answer(&Imported {
-                report,
-                dry_run: args.dry_run,
-            });
+            out.answer(&Imported::new(report, &places, args.dry_run));
             Ok(())
         }
         Ok(_) => Err(refused(faults, out)),
@@ -226,31 +226,11 @@ fn fault(why: &RowError, origin: &Origin, username: &str) -> Fault {
             of(Column::Router, message.into())
         }
         RowError::Missing(Missing::Tenant) => of(Column::Tenant, why.to_string()),
-        RowError::Missing(_) | RowError::Conflict(_) => of(Column::Username, why.to_string()),
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Imported {
-    #[serde(flatten)]
-    report: PutReport,
-    dry_run: bool,
-}
-
-impl fmt::Display for Imported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PutReport {
-            made,
-            without_access,
-            updated,
-            unchanged,
-        } = self.report;
-        let would = if self.dry_run { "would be " } else { "" };
-        write!(f, "{would}made {made}")?;
-        if without_access > 0 {
-            write!(f, ", {without_access} of them without access")?;
+        RowError::Shortens(_) => {
+            let message = format!("{why}: give --shorten if lists may take time away");
+            of(Column::ExpiresAt, message)
         }
-        write!(f, ", updated {updated}, unchanged {unchanged}")
+        RowError::Missing(_) | RowError::Conflict(_) => of(Column::Username, why.to_string()),
     }
 }
 

@@ -39,6 +39,13 @@ impl Places {
         )
     }
 
+    /// Returns the short name of a tenant that there is.
+    pub(super) fn slug(&self, tenant: TenantId) -> Option<&str> {
+        let mut tenants = self.tenants.iter();
+        let found = tenants.find(|(_, id)| **id == tenant);
+        found.map(|(slug, _)| slug.as_str())
+    }
+
     /// Finds a router of a tenant, or says what there is. Of a removed one only its number is
     /// left, with which a binding may stand.
     pub(super) fn router(&self, name: &str, tenant: Option<TenantId>) -> Result<RouterId, String> {
@@ -83,10 +90,9 @@ impl Places {
         let Some(tenant) = tenant else {
             return "no tenant".into();
         };
-        let slug = self.tenants.iter().find(|(_, id)| **id == tenant);
-        slug.map_or_else(
+        self.slug(tenant).map_or_else(
             || "a removed tenant".into(),
-            |(slug, _)| format!("tenant `{slug}`"),
+            |slug| format!("tenant `{slug}`"),
         )
     }
 }

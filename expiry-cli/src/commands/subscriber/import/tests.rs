@@ -130,11 +130,19 @@ impl World {
     }
 }
 
+fn shortening() -> ImportArgs {
+    ImportArgs {
+        shorten: true,
+        ..stdin()
+    }
+}
+
 fn stdin() -> ImportArgs {
     ImportArgs {
         file: "-".into(),
         format: None,
         dry_run: false,
+        shorten: false,
     }
 }
 
@@ -167,8 +175,10 @@ async fn a_list_is_taken_from_csv_and_from_json_lines() {
 
         let report = world.taken(list).await;
 
-        let expected =
-            json!({"made": 3, "without_access": 1, "updated": 0, "unchanged": 0, "dry_run": false});
+        let expected = json!({
+            "made": 3, "without_access": 1, "updated": 0, "unchanged": 0,
+            "ended": 0, "shortened": 0, "losses": [], "dry_run": false,
+        });
         assert_eq!(report, expected);
         let first = world.found(Some(world.cafe), "255700000001").await;
         assert_eq!(first.access, at(1_800_000_000));
@@ -213,16 +223,55 @@ async fn a_dry_run_checks_all_of_it_and_changes_nothing() {
     let owner = world.add("owner", Access::Forever, &[1]).await;
     let dry = ImportArgs {
         dry_run: true,
+        shorten: true,
         ..stdin()
     };
     let good = b"username,expires_at\njoe,forever\nowner,2000-01-01T00:00:00Z\n";
     let (done, printed) = world.run(&dry, good, false).await;
     done.expect("checked");
-    assert_eq!(printed, "would be made 1, updated 1, unchanged 0\n");
+    let expected = "would be made 1, updated 1, unchanged 0\n\
+                    takes time away from 1 subscriber: 1 would have no access any more, 0 would \
+                    have it for less time\n  \
+                    owner: was without end, now until 2000-01-01 00:00:00 UTC\n";
+    assert_eq!(printed, expected);
     let bad = b"username,expires_at,devices\njoe,forever,020000000001\n";
     let (done, _) = world.run(&dry, bad, false).await;
     assert!(done.is_err());
     assert_eq!(world.all().await, [owner]);
+}
+
+#[tokio::test]
+async fn r3_last_weeks_list_once_more_cuts_nobody() {
+    let world = World::new().await;
+    let now = world.store.now().await.expect("time");
+    let hours = |hours| Access::Until(now + TimeDelta::hours(hours)).in_micros();
+    world.add("ann", hours(700), &[]).await;
+    world.add("joe", Access::Forever, &[]).await;
+    let last_week = "username,expires_at\nnew,forever\nann,2020-01-01T00:00:00Z\n\
+                     joe,2999-01-01T00:00:00Z\n";
+
+    let refused = world.refused(last_week).await;
+
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    let ann = "stdin:3:5: expires_at: `ann` has access until ";
+    let end = "and the list ends it at 2020-01-01T00:00:00Z: give --shorten";
+    assert!(
+        refused[0].starts_with(ann) && refused[0].contains(end),
+        "{refused:?}"
+    );
+    let joe = "stdin:4:5: expires_at: `joe` has access without end, ";
+    assert!(refused[1].starts_with(joe), "{refused:?}");
+    let (done, printed) = world.run(&shortening(), last_week.as_bytes(), true).await;
+    done.expect("taken");
+    let report: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(
+        (&report["ended"], &report["shortened"]),
+        (&json!(1), &json!(1))
+    );
+    let joe = json!({
+        "username": "joe", "tenant": null, "from": null, "to": "2999-01-01T00:00:00Z",
+    });
+    assert_eq!(report["losses"][1], joe);
 }
 
 #[tokio::test]
@@ -245,7 +294,10 @@ async fn who_is_made_without_access_is_counted_apart() {
     let report: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!(
         report,
-        json!({"made": 0, "without_access": 0, "updated": 1, "unchanged": 0, "dry_run": false})
+        json!({
+            "made": 0, "without_access": 0, "updated": 1, "unchanged": 0,
+            "ended": 0, "shortened": 0, "losses": [], "dry_run": false,
+        })
     );
 }
 
@@ -445,9 +497,9 @@ async fn r2_a_list_ends_access_and_r3_a_list_pays() {
     world
         .add("joe", Access::Until(now + TimeDelta::hours(1)), &[1])
         .await;
-    world
-        .taken("username,expires_at\njoe,2020-01-01T00:00:00Z\n")
-        .await;
+    let list = b"username,expires_at\njoe,2020-01-01T00:00:00Z\n";
+    let (done, _) = world.run(&shortening(), list, false).await;
+    done.expect("taken");
     assert_eq!(world.store.rows().len(), 1, "owed on the one router");
     world.taken("username,expires_at\njoe,forever\n").await;
     assert_eq!(world.store.rows().len(), 0);

@@ -9,8 +9,8 @@ use super::{
     world::{HOUR, World, facts, mac, name_undo, new_subscriber, ok},
 };
 use crate::{
-    Access, AccessChange, Backlog, Field, HealthReport, Heartbeat, LagKind, PutSubscriber,
-    Reconciliation, RouterState, Service, Store, Task, WatcherId, WatcherKind,
+    Access, AccessChange, Backlog, Field, HealthReport, Heartbeat, LagKind, PutOptions,
+    PutSubscriber, Reconciliation, RouterState, Service, Store, Task, WatcherId, WatcherKind,
 };
 
 pub async fn r9_an_end_that_was_past_when_it_was_entered_has_no_lag(store: Arc<dyn Store>) {
@@ -79,7 +79,7 @@ pub async fn r9_what_is_owed_is_owed_since_its_end_whatever_plans_it_anew(store:
     };
     let earlier = Access::Until(first.due_at - TimeDelta::days(1));
     for row in [list(made.access, &[mac(3)]), list(earlier, &[mac(3)])] {
-        ok(world.put_subscribers(&[row], false).await);
+        ok(world.put_subscribers(&[row], PutOptions::default()).await);
         seen.push(of(world.tasks(router).await));
     }
     world.revoke(id).await;
@@ -339,6 +339,35 @@ pub async fn r9_a_single_check_beats_and_watches_nothing(store: Arc<dyn Store>) 
     let reasons = HealthReport::of(&status).reasons;
     assert_eq!(reasons[0], "no watcher is alive: nobody makes cuts");
     ok(world.release(check.watcher).await);
+}
+
+pub async fn r9_a_check_that_comes_again_is_remembered_and_respected_no_longer(
+    store: Arc<dyn Store>,
+) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let every = std::time::Duration::from_mins(1);
+    let mut last = None;
+    for interval in [Some(every), Some(every), None] {
+        let check = Heartbeat {
+            kind: WatcherKind::Check,
+            interval,
+            ..Heartbeat::new(WatcherId::fresh(), every)
+        };
+        assert_eq!(ok(world.store().own(&check).await)[0].router.id, router);
+        ok(world.release(check.watcher).await);
+        last = interval.map(|_| check.watcher).or(last);
+
+        let status = ok(world.status(0).await);
+        let [kept] = &status.watchers[..] else {
+            panic!("the last one that comes again: {:?}", status.watchers);
+        };
+        assert_eq!((Some(kept.id), kept.alive), (last, false));
+        assert_eq!(kept.comes_again(status.now), Some(every));
+        assert_eq!(status.routers[0].owner, None);
+        let reasons = HealthReport::of(&status).reasons;
+        assert_eq!(reasons, ["router r was never reached"]);
+    }
 }
 
 /// By a clock an hour ahead, nobody has watched for an hour.

@@ -179,6 +179,7 @@ macro_rules! store_conformance {
                 r9_a_router_that_does_not_answer_says_what_ends_there_soon
                 r9_a_router_that_refuses_to_be_read_says_what_ends_there_soon
                 r9_a_single_check_beats_and_watches_nothing
+                r9_a_check_that_comes_again_is_remembered_and_respected_no_longer
             }
             looks {
                 r2_looks_are_work_until_the_last_found_nothing
@@ -255,6 +256,7 @@ macro_rules! store_conformance {
                 what_a_list_does_not_give_stays
                 every_row_that_cannot_be_taken_is_named_and_none_is
                 a_dry_run_changes_nothing
+                r3_no_list_takes_time_away_unless_it_is_told_to
                 r5_a_list_wakes_every_feed_if_it_changes_anything
                 r9_every_change_by_a_list_is_in_the_audit
                 r1_two_rows_of_a_list_may_swap_a_device

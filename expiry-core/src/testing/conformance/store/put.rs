@@ -7,8 +7,9 @@ use super::{
     world::{HOUR, World, mac, mac_undo, macs, name_undo, names_of, new_subscriber, ok, username},
 };
 use crate::{
-    Access, AuditKind, Conflict, Field, MacAddr, Missing, PutReport, PutSubscriber, Revision,
-    RouterId, RowError, Service, Store, StoreError, Subscriber, SubscriberId, Want,
+    Access, AuditKind, Conflict, Field, Loss, MacAddr, Missing, PutOptions, PutReport,
+    PutSubscriber, Revision, RouterId, RowError, Service, Store, StoreError, Subscriber,
+    SubscriberId, Want,
 };
 
 pub async fn a_list_makes_changes_and_leaves_alone(store: Arc<dyn Store>) {
@@ -39,6 +40,7 @@ pub async fn a_list_makes_changes_and_leaves_alone(store: Arc<dyn Store>) {
         without_access: 1,
         updated: 1,
         unchanged: 1,
+        ..PutReport::default()
     };
     assert_eq!(report, expected);
     let found = world.found("changed").await;
@@ -97,7 +99,11 @@ pub async fn every_row_that_cannot_be_taken_is_named_and_none_is(store: Arc<dyn 
     quiet(feed.as_mut()).await;
 
     for dry_run in [true, false] {
-        let refused = match world.put_subscribers(&lines, dry_run).await {
+        let options = PutOptions {
+            dry_run,
+            ..PutOptions::default()
+        };
+        let refused = match world.put_subscribers(&lines, options).await {
             Err(StoreError::Rows(refused)) => refused,
             other => panic!("it was not refused: {other:?}"),
         };
@@ -131,12 +137,69 @@ pub async fn a_dry_run_changes_nothing(store: Arc<dyn Store>) {
         with("made", &[mac(2)]),
         with("other", &[]),
     ];
-    let report = ok(world.put_subscribers(&lines, true).await);
+    let options = PutOptions {
+        dry_run: true,
+        shorten: true,
+    };
+    let report = ok(world.put_subscribers(&lines, options).await);
 
-    assert_eq!((report.made, report.updated), (2, 1));
+    assert_eq!((report.made, report.updated, report.ended), (2, 1, 1));
     assert!(silent(feed.as_mut()).await, "nobody is woken");
     assert_eq!(world.all().await, [live]);
     assert_eq!(world.tasks(router).await, []);
+}
+
+pub async fn r3_no_list_takes_time_away_unless_it_is_told_to(store: Arc<dyn Store>) {
+    let world = World::new(store);
+    let router = world.router("r").await;
+    let end = world.time().await + HOUR * 2;
+    let paid = world
+        .add(&new_subscriber("paid", Access::Until(end), &[]))
+        .await;
+    let always = world
+        .add(&new_subscriber("always", Access::Forever, &[]))
+        .await;
+    let earlier = end - TimeDelta::microseconds(1);
+    let past = world.time().await - HOUR;
+    let last_week = [
+        row("new", Access::Forever),
+        row("paid", Access::Until(past)),
+        row("always", Access::Until(earlier)),
+    ];
+    let options = PutOptions::default();
+    let dry_run = true;
+    for options in [options, PutOptions { dry_run, ..options }] {
+        let refused = match world.put_subscribers(&last_week, options).await {
+            Err(StoreError::Rows(refused)) => refused,
+            other => panic!("it was not refused: {other:?}"),
+        };
+
+        let loss = |name, from, to| Loss {
+            username: username(name),
+            tenant: None,
+            from,
+            to,
+        };
+        let found: Vec<_> = refused.into_iter().map(|row| (row.row, row.why)).collect();
+        let expected = [loss("paid", Some(end), past), loss("always", None, earlier)];
+        let expected = (1..).zip(expected.map(RowError::Shortens));
+        assert_eq!(found, expected.collect::<Vec<_>>());
+        assert_eq!(world.all().await, [paid.clone(), always.clone()]);
+        assert_eq!(world.tasks(router).await, []);
+    }
+
+    let report = world.put(&last_week).await;
+
+    assert_eq!((report.ended, report.shortened), (1, 1));
+    let names: Vec<_> = report.losses.iter().map(|l| l.username.as_str()).collect();
+    assert_eq!(names, ["always", "paid"]);
+    assert_eq!(names_of(&world.tasks(router).await), ["paid"]);
+    let again = ok(world.put_subscribers(&last_week, options).await);
+    assert_eq!(
+        (again.unchanged, again.ended),
+        (3, 0),
+        "nobody has less now"
+    );
 }
 
 pub async fn r5_a_list_wakes_every_feed_if_it_changes_anything(store: Arc<dyn Store>) {
@@ -450,7 +513,7 @@ pub async fn names_that_differ_by_case_are_two(store: Arc<dyn Store>) {
     assert_eq!(report.made, 1);
     assert_eq!(world.found("joe").await, lower);
     let renamed = world
-        .put_subscribers(&[with("JOE", &[mac(1)])], false)
+        .put_subscribers(&[with("JOE", &[mac(1)])], PutOptions::default())
         .await;
     match renamed {
         Err(StoreError::Rows(refused)) => {
@@ -502,7 +565,11 @@ pub async fn r2_long_lists_are_taken_whole(store: Arc<dyn Store>) {
 
 impl World {
     async fn put(&self, rows: &[PutSubscriber]) -> PutReport {
-        ok(self.put_subscribers(rows, false).await)
+        let options = PutOptions {
+            shorten: true,
+            ..PutOptions::default()
+        };
+        ok(self.put_subscribers(rows, options).await)
     }
 
     async fn past(&self) -> Access {

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::world::{HOUR, World, mac, mac_undo, name_undo, new_subscriber, ok, username};
 use crate::{
-    Access, AccessChange, AuditEvent, Field, MacAddr, Outcome, Presence, PresenceKind,
+    Access, AccessChange, AuditEvent, Field, MacAddr, Outcome, Presence, PresenceKind, PutOptions,
     PutSubscriber, Reconciliation, RouterId, Service, Settled, State, Store, StoreError,
     SubscriberId, SystemClock, Task, TenantId, UndoKey, Want, WayIn, testing::MemoryStore,
 };
@@ -220,8 +220,16 @@ impl Side {
                 for line in lines {
                     rows.push(self.row(line).await);
                 }
-                match world.put_subscribers(&rows, false).await {
-                    Ok(report) => format!("{report:?}"),
+                let options = PutOptions {
+                    shorten: true,
+                    ..PutOptions::default()
+                };
+                match world.put_subscribers(&rows, options).await {
+                    Ok(mut report) => {
+                        // They hold times, and each store has a clock of its own.
+                        report.losses.clear();
+                        format!("{report:?}")
+                    }
                     Err(StoreError::Rows(refused)) => format!("{refused:?}"),
                     Err(error) => error.to_string(),
                 }
