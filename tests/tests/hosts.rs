@@ -11,10 +11,8 @@ use tokio::{
 
 /// Sends a head as it is, and returns the status and the rest.
 async fn sent(admin: &Admin, line: &str, headers: &[&str]) -> (u16, String) {
-    let head: String = headers
-        .iter()
-        .map(|header| format!("{header}\r\n"))
-        .collect();
+    let lines = headers.iter().flat_map(|header| [*header, "\r\n"]);
+    let head: String = lines.collect();
     let mut stream = TcpStream::connect(&admin.address).await.expect("connected");
     let request = format!("{line}\r\n{head}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
