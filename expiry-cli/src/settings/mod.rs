@@ -106,6 +106,7 @@ const HTTP_KEYS: &[&str] = &[
     "token",
     "token_file",
     "trusted_proxies",
+    "hosts",
     "watcher_enabled",
 ];
 
