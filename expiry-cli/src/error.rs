@@ -167,6 +167,12 @@ pub(crate) enum CliError {
     },
     #[error("the watcher ended by itself")]
     WatcherEnded,
+    #[error(
+        "there is no database yet ({}): the first command that adds something makes it, such as \
+         `expiryctl router add`; or name another one with --database",
+        path.display()
+    )]
+    NothingYet { path: PathBuf },
     #[error("health is {0}")]
     Unhealthy(Health),
     #[error("the watcher panicked")]
@@ -185,6 +191,7 @@ impl CliError {
         match self {
             Self::Configuration(_)
             | Self::NoDataDirectory
+            | Self::NothingYet { .. }
             | Self::DataDirectory { .. }
             | Self::UnknownTenant(_)
             | Self::UnknownRouter(_)

@@ -108,6 +108,9 @@ pub(crate) fn store_config(
     let (url, origin) = match &settings.database {
         Database::Url { url, from } => (url.clone(), from.clone()),
         Database::Own(path) => {
+            if purpose == Purpose::Use && !path.exists() {
+                return Err(CliError::NothingYet { path: path.clone() });
+            }
             if let Some(directory) = path.parent()
                 && purpose == Purpose::Begin
             {

@@ -49,6 +49,7 @@ async fn the_first_that_is_added_makes_the_database_in_the_home_of_who_adds_it()
     let expiry = Expiry::new("", home.path());
     let refused = expiry.ended(&["status"]).await;
     assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("no database yet"), "{refused:?}");
     let add = ["subscriber", "add", "255700000001", "--for", "1h"];
     expiry.ok(&add).await;
     expiry.ok(&["status"]).await;
