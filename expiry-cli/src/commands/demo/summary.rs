@@ -99,6 +99,12 @@ impl Summary {
     }
 }
 
+/// What it means that all held, and what comes next.
+const VERDICT: &str = "\
+It held: whoever's access ended is off, nobody was cut early, and who paid is back.
+Next, with a router of your own: `expiryctl router add NAME --host ADDRESS --username ACCOUNT`, then
+`expiryctl subscriber add NUMBER --for 1h` and `expiryctl run`.";
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -118,7 +124,11 @@ impl fmt::Display for Summary {
             f,
             "\nlag of cuts that waited for the router {}",
             self.outage_lag_ms
-        )
+        )?;
+        if self.holds() {
+            write!(f, "\n{VERDICT}")?;
+        }
+        Ok(())
     }
 }
 
@@ -225,6 +235,7 @@ mod tests {
             summary.restored,
         );
         assert_eq!(counted, (1, 2, 2, 1));
+        assert!(summary.to_string().ends_with(VERDICT), "{summary}");
     }
 
     #[tokio::test]
