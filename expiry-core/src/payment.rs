@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Access, AccessChange, Conflict, MacAddr, Revision, SubscriberId, TenantId, Username};
+use crate::{
+    Access, AccessChange, AuditKind, Conflict, MacAddr, NewSubscriber, Revision, Service,
+    Subscriber, SubscriberId, TenantId, Username,
+};
 
 /// What a payment provider, or whoever takes the money, orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,55 @@ impl Payment {
                 until: before.end(),
             }),
             Buys::Until(end) => Ok(AccessChange::ExtendTo(end)),
+        }
+    }
+
+    /// Returns whom to make at `now`, if nobody has the name.
+    ///
+    /// # Errors
+    /// [`Conflict::EndPassed`] if what was bought is over.
+    pub fn subscriber(&self, now: DateTime<Utc>) -> Result<NewSubscriber, Conflict> {
+        let change = self.change(Access::None, now)?;
+        Ok(NewSubscriber {
+            tenant: self.tenant,
+            username: self.username.clone(),
+            service: Service::Hotspot,
+            access: Access::None.changed(change, now),
+            router: None,
+            devices: self.devices.clone(),
+        })
+    }
+
+    /// Makes sure that the payment which has the reference already is this one.
+    ///
+    /// # Errors
+    /// [`Conflict::Reference`] if it is another.
+    pub fn is_again(&self, taken: &Self) -> Result<(), Conflict> {
+        if self == taken {
+            Ok(())
+        } else {
+            Err(Conflict::Reference(self.reference.clone()))
+        }
+    }
+
+    /// Returns what came of it at `now`: who got it, and the access before unless it was made for it.
+    pub fn receipt(&self, known: Option<Access>, paid: &Subscriber, now: DateTime<Utc>) -> Receipt {
+        Receipt {
+            at: now,
+            subscriber: paid.id,
+            made: known.is_none(),
+            from: known.unwrap_or(Access::None),
+            to: paid.access,
+            revision: paid.revision,
+        }
+    }
+
+    /// Returns what the audit tells of it, besides what it changed.
+    pub fn event(&self, revision: Revision) -> AuditKind {
+        AuditKind::PaymentTaken {
+            reference: self.reference.clone(),
+            note: self.note.clone(),
+            revision,
         }
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! Orders are carried out one after another, so whoever finds no row of a reference is the first.
 
-use expiry_core::{
-    Access, AuditKind, Conflict, Missing, NewSubscriber, Paid, Payment, Pending, Receipt, Service,
-    Subscriber, SubscriberId,
-};
+use expiry_core::{Missing, Paid, Payment, Pending, Receipt, SubscriberId};
 use sqlx::FromRow;
 
 use super::{Tx, audit, subscribers, tenants};
@@ -17,9 +14,7 @@ use crate::{
 pub(super) async fn pay(tx: &mut Tx, payment: &Payment) -> Result<Paid> {
     tenants::require(tx, payment.tenant).await?;
     if let Some((taken, receipt)) = taken(tx, payment).await? {
-        if taken != *payment {
-            return Err(Conflict::Reference(payment.reference.clone()).into());
-        }
+        payment.is_again(&taken)?;
         return Ok(Paid {
             pending: pending(tx, receipt.subscriber).await?,
             receipt,
@@ -70,37 +65,13 @@ async fn take(tx: &mut Tx, payment: &Payment) -> Result<Receipt> {
         }
         None if payment.create => {
             subscribers::check_elsewhere(tx, payment.tenant, &payment.username).await?;
-            let change = payment.change(Access::None, at)?;
-            let new = NewSubscriber {
-                tenant: payment.tenant,
-                username: payment.username.clone(),
-                service: Service::Hotspot,
-                access: Access::None.changed(change, at),
-                router: None,
-                devices: payment.devices.clone(),
-            };
+            let new = payment.subscriber(at)?;
             (None, subscribers::add(tx, &new).await?)
         }
         None => return Err(Missing::Subscriber.into()),
     };
-    note(tx, payment, &paid).await?;
-    Ok(Receipt {
-        at,
-        subscriber: paid.id,
-        made: known.is_none(),
-        from: known.map_or(Access::None, |known| known.access),
-        to: paid.access,
-        revision: paid.revision,
-    })
-}
-
-async fn note(tx: &mut Tx, payment: &Payment, paid: &Subscriber) -> Result<()> {
-    let kind = AuditKind::PaymentTaken {
-        reference: payment.reference.clone(),
-        note: payment.note.clone(),
-        revision: paid.revision,
-    };
-    audit::note(tx, paid, kind).await
+    audit::note(tx, &paid, payment.event(paid.revision)).await?;
+    Ok(payment.receipt(known.map(|known| known.access), &paid, at))
 }
 
 async fn record(tx: &mut Tx, payment: &Payment, receipt: &Receipt) -> Result<()> {

@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 
 use super::tables::Tables;
 use crate::{
-    Access, AuditKind, Conflict, Missing, NewSubscriber, Paid, Payment, Pending, Receipt, Service,
-    StoreError, Subscriber, SubscriberId, Tenant, TenantId, UndoKey, Username, Want,
+    Access, Conflict, Missing, Paid, Payment, Pending, StoreError, Subscriber, SubscriberId,
+    Tenant, TenantId, UndoKey, Username, Want,
 };
 
 /// How many tenants are named that know a name.
@@ -18,10 +18,7 @@ impl Tables {
         self.check_tenant(payment.tenant)?;
         let key = (payment.tenant, payment.reference.clone());
         if let Some((taken, receipt)) = self.payments.get(&key) {
-            if taken != payment {
-                let reference = payment.reference.clone();
-                return Err(StoreError::Conflict(Conflict::Reference(reference)));
-            }
+            payment.is_again(taken).map_err(StoreError::Conflict)?;
             return Ok(Paid {
                 receipt: receipt.clone(),
                 repeated: true,
@@ -29,25 +26,13 @@ impl Tables {
             });
         }
         let name = UndoKey::Name(payment.username.clone());
-        let (from, paid) = match self.owners.get(&(payment.tenant, name)).copied() {
+        let (known, paid) = match self.owners.get(&(payment.tenant, name)).copied() {
             Some(id) => self.pay_known(id, payment, now)?,
-            None if payment.create => (Access::None, self.pay_new(payment, now)?),
+            None if payment.create => (None, self.pay_new(payment, now)?),
             None => return Err(StoreError::Missing(Missing::Subscriber)),
         };
-        let kind = AuditKind::PaymentTaken {
-            reference: payment.reference.clone(),
-            note: payment.note.clone(),
-            revision: paid.revision,
-        };
-        self.note_of(paid.id, kind, now);
-        let receipt = Receipt {
-            at: now,
-            subscriber: paid.id,
-            made: paid.revision.0 == 1,
-            from,
-            to: paid.access,
-            revision: paid.revision,
-        };
+        self.note_of(paid.id, payment.event(paid.revision), now);
+        let receipt = payment.receipt(known, &paid, now);
         self.payments
             .insert(key, (payment.clone(), receipt.clone()));
         Ok(Paid {
@@ -63,7 +48,7 @@ impl Tables {
         id: SubscriberId,
         payment: &Payment,
         now: DateTime<Utc>,
-    ) -> Result<(Access, Subscriber), StoreError> {
+    ) -> Result<(Option<Access>, Subscriber), StoreError> {
         let known = self.known(id)?.clone();
         let change = payment.change(known.access, now);
         let change = change.map_err(StoreError::Conflict)?;
@@ -79,21 +64,13 @@ impl Tables {
         for mac in new {
             paid = self.add_device(id, mac, now)?;
         }
-        Ok((known.access, paid))
+        Ok((Some(known.access), paid))
     }
 
     fn pay_new(&mut self, payment: &Payment, now: DateTime<Utc>) -> Result<Subscriber, StoreError> {
         self.check_elsewhere(payment.tenant, &payment.username)?;
-        let change = payment.change(Access::None, now);
-        let change = change.map_err(StoreError::Conflict)?;
-        let new = NewSubscriber {
-            tenant: payment.tenant,
-            username: payment.username.clone(),
-            service: Service::Hotspot,
-            access: Access::None.changed(change, now),
-            router: None,
-            devices: payment.devices.clone(),
-        };
+        let new = payment.subscriber(now);
+        let new = new.map_err(StoreError::Conflict)?;
         self.add_subscriber(&new, now)
     }
 
